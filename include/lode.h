@@ -1,0 +1,38 @@
+/* lode's public face: a table of jobs and one function that runs them. The command line and the
+ * server are customers of this and of nothing else. */
+#ifndef LODE_H
+#define LODE_H
+
+#include "base/opt.h"
+
+struct lode_host { /* how a job reaches the world; every function may be NULL */
+    void *ctx;
+    int (*text)(void *ctx, const char *p, size_t n,
+                struct err *e);                /* results for standard output */
+    void (*note)(void *ctx, const char *line); /* one line for a person */
+    void (*progress)(
+        void *ctx, const char *what, double done,
+        double total); /* any unit; total <= 0: unknown; done < 0: finished, clear the line */
+    bool (*cancelled)(
+        void *ctx); /* polled often; true: finish what is at hand and return E_CANCELLED */
+};
+
+struct lode_job {
+    const char *name, *summary;
+    const char *synopsis;       /* "FILE... [options]" */
+    const char *details;        /* paragraphs for help and the man page, with examples */
+    const struct opt_row *rows; /* options */
+    size_t n_rows, opts_bytes;
+    int inputs_min, inputs_max; /* words that are not options; max < 0: any number */
+    int (*run)(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
+               struct err *e);
+};
+
+const struct lode_job *lode_jobs(size_t *n);
+
+/* lode_version: "0.1.0 (abc1234)"; lode_build: what was built in, one "name: yes/no, version" per
+ * line. */
+const char *lode_version(void);
+void lode_build(struct strbuf *out);
+
+#endif

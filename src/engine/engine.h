@@ -1,0 +1,36 @@
+/* The engine: picks the device, makes plans ready on it, runs them. The only place that decides a
+ * fallback. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "core/backend.h"
+
+struct engine_options {
+    const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
+    const char *kernels; /* see backend_options */
+    int threads;
+};
+
+struct engine;
+
+/* engine_open: lives in a. Errors: E_DEVICE if a device was named and cannot be used. With "auto"
+ * the CPU is always there; why the GPU is not used is told by engine_reason. */
+int engine_open(struct arena *a, const struct engine_options *o, struct engine **out,
+                struct err *e);
+const char *engine_device(const struct engine *g);   /* "cpu" */
+const char *engine_describe(const struct engine *g); /* for people */
+const char *engine_reason(
+    const struct engine *g); /* why not another device; "" if it is the asked one */
+
+struct engine_plan;
+int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
+                   void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
+                   struct err *e);
+void *engine_host(struct engine_plan *ep, int value); /* inputs and outputs */
+int engine_run(struct engine_plan *ep, int tape, struct err *e);
+int engine_peek(struct engine_plan *ep, int value, void *out, size_t bytes, struct err *e);
+void engine_memory(const struct engine_plan *ep, struct backend_memory *out);
+const double *engine_profile(const struct engine_plan *ep);
+void engine_close(struct engine **g);
+
+#endif

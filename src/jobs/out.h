@@ -1,0 +1,44 @@
+/* Writers of transcripts: segments in, a file format out. One row per format. */
+#ifndef JOBS_OUT_H
+#define JOBS_OUT_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+struct out_segment {
+    int64_t id;   /* from 1 */
+    int64_t seek; /* of its window, in frames of 10 ms */
+    double t0_s, t1_s;
+    struct str text; /* as decoded, with its leading space */
+    const int *token;
+    size_t n_tokens;
+    double temperature, avg_logprob, compression_ratio, no_speech_prob;
+};
+
+struct out_about { /* what a transcript says about itself */
+    const char *input, *model, *language, *device, *device_name, *compute_type, *version;
+    const char *device_reason;      /* why not the GPU; may be "" */
+    double audio_s, load_s, wall_s; /* load_s, wall_s are known only at the end */
+    bool cancelled;                 /* stopped before the end of the audio */
+};
+
+struct out_sink {
+    int (*put)(void *ctx, const char *p, size_t n, struct err *e);
+    void *ctx;
+};
+
+struct out_writer {
+    const char *name, *suffix, *help; /* "srt", ".srt" */
+    int (*begin)(const struct out_sink *s, const struct out_about *about, void *state,
+                 struct err *e);
+    int (*segment)(const struct out_sink *s, const struct out_segment *seg, void *state,
+                   struct err *e);
+    int (*end)(const struct out_sink *s, const struct out_about *about, void *state, struct err *e);
+};
+
+#define OUT_STATE_BYTES 512 /* of `state`, zeroed before begin */
+
+const struct out_writer *out_writers(size_t *n);
+const struct out_writer *out_find(const char *name); /* NULL if unknown */
+
+#endif
