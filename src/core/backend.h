@@ -41,6 +41,10 @@ struct backend {
     int (*peek)(struct backend_plan *bp, int value, void *out, size_t bytes, struct err *e);
     /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured. */
     const double *(*profile)(const struct backend_plan *bp);
+    /* release: before the arena given to prepare is reset or closed: gives back what does not lie
+     * in it (oneDNN's primitives, a GPU's memory). NULL is allowed. */
+    void (*release)(struct backend_plan *bp);
+    /* close: after every plan prepared on it was released. NULL is allowed. */
     void (*close)(struct backend_device *d);
 };
 
