@@ -32,6 +32,7 @@ void strbuf_init(struct strbuf *b, char *memory, size_t cap);
 void strbuf_add(struct strbuf *b, const char *p, size_t n);
 void strbuf_text(struct strbuf *b, const char *nul_terminated);
 void strbuf_format(struct strbuf *b, const char *format, ...) BASE_PRINTF(2, 3);
+void strbuf_format_list(struct strbuf *b, const char *format, va_list args) BASE_PRINTF(2, 0);
 
 /* str_utf8: length 1..4 of the valid UTF-8 character at p (at most n bytes), its code point in *cp;
  * 0 if invalid or incomplete. */
