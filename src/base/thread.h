@@ -14,6 +14,10 @@ struct thread_team {
  */
 int thread_cpus(void);
 
+/* thread_quota: processors that the control groups (v2 and v1) listed under this root allow, "" for
+ * the real one; 0 means no limit. */
+double thread_quota(const char *root);
+
 /* thread_run: fn(ctx, team, id) for id 0..n-1 at the same time; id 0 is the caller. Returns when
  * all have returned. */
 void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx);

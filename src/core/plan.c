@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_VALUES 8192
-#define MAX_STEPS  4096
+#define MAX_VALUES 4096
+#define MAX_STEPS  2048
 
 int plan_open(struct arena *a, struct plan **out, struct err *e)
 {

@@ -1,0 +1,97 @@
+#include "base/child.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { POLL_MS = 50, GRACE_S = 5 };
+
+static int spawn(const char *const argv[], int to, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    int number = posix_spawn_file_actions_init(&actions);
+    if (number != 0) return number;
+    number = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (number == 0) number = posix_spawn_file_actions_adddup2(&actions, to, 1);
+    if (number == 0) number = posix_spawn_file_actions_adddup2(&actions, to, 2);
+    if (number == 0)
+        number =
+            posix_spawnp(pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    return number;
+}
+
+/* Appends what can be read now to p, whose capacity is 2 * max: when it is full, the older half
+ * goes. False at the end. */
+static bool drain(int fd, char *p, size_t *n, size_t max)
+{
+    for (;;) {
+        if (*n == 2 * max) {
+            memcpy(p, p + max, max);
+            *n = max;
+        }
+        ssize_t got = read(fd, p + *n, 2 * max - *n);
+        if (got > 0)
+            *n += (size_t)got;
+        else if (got == 0 || errno != EINTR)
+            return got < 0 && errno == EAGAIN;
+    }
+}
+
+/* Until the child has ended; its status as waitpid gives it. True if it ran out of time. */
+static bool follow(pid_t pid, int fd, int timeout_s, char *p, size_t *n, size_t max, int *status)
+{
+    double stop = thread_seconds() + timeout_s, kill_at = stop + GRACE_S;
+    bool late = false, open = true;
+    for (;;) {
+        struct pollfd wait = {.fd = open ? fd : -1, .events = POLLIN};
+        poll(&wait, 1, POLL_MS);
+        /* Asked before the last reading: what an ended child wrote is all in the pipe then. */
+        pid_t ended = waitpid(pid, status, WNOHANG);
+        if (open) open = drain(fd, p, n, max);
+        if (ended == pid || (ended < 0 && errno != EINTR)) return late;
+        double now = thread_seconds();
+        if (now >= kill_at)
+            kill(pid, SIGKILL);
+        else if (now >= stop && !late)
+            kill(pid, SIGTERM);
+        late |= now >= stop;
+    }
+}
+
+int child_run(struct arena *a, const char *const argv[], int timeout_s, size_t max_bytes,
+              struct child_end *end, struct err *e)
+{
+    *end = (struct child_end){.status = -1};
+    max_bytes = MAX(max_bytes, 1);
+    char *p = arena_array(a, max_bytes, 2, 1, e);
+    if (!p) return -1;
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) != 0) return err_errno(e, E_IO, "%s: cannot be started", argv[0]);
+    fcntl(pipes[0], F_SETFL, O_NONBLOCK);
+    pid_t pid;
+    int number = spawn(argv, pipes[1], &pid);
+    close(pipes[1]);
+    if (number != 0) {
+        close(pipes[0]);
+        errno = number;
+        return err_errno(e, number == ENOENT ? E_MISSING : E_IO, "%s: cannot be started", argv[0]);
+    }
+    size_t n = 0;
+    int status = 0;
+    bool late = follow(pid, pipes[0], timeout_s, p, &n, max_bytes, &status);
+    close(pipes[0]);
+    size_t keep = MIN(n, max_bytes);
+    char *text = arena_text(a, p + n - keep, keep, e);
+    if (!text) return -1;
+    end->output = (struct str){text, keep};
+    end->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (late) return err_set(e, E_IO, "%s: was stopped after %d s", argv[0], timeout_s);
+    return 0;
+}
