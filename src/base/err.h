@@ -40,6 +40,16 @@ void err_clear(struct err *e);
 /* err_row: the table row of a code; never NULL. */
 const struct err_row *err_row(enum err_code code);
 
+/* The compiler shall know that these are always -1: then it sees what is never used uninitialised. */
+static inline int err_minus_one(int rc)
+{
+    (void)rc;
+    return -1;
+}
+#define err_set(...)   err_minus_one(err_set(__VA_ARGS__))
+#define err_note(...)  err_minus_one(err_note(__VA_ARGS__))
+#define err_errno(...) err_minus_one(err_errno(__VA_ARGS__))
+
 #define TRY(call)                   \
     do {                            \
         if ((call) != 0) return -1; \

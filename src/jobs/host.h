@@ -22,10 +22,10 @@ static inline void host_note(const struct lode_host *h, const char *format, ...)
     if (h->note) h->note(h->ctx, line);
 }
 
-static inline void host_progress(const struct lode_host *h, const char *what, double done,
+static inline void host_progress(const struct lode_host *h, const char *what, enum lode_unit unit, double done,
                                  double total)
 {
-    if (h->progress) h->progress(h->ctx, what, done, total);
+    if (h->progress) h->progress(h->ctx, what, unit, done, total);
 }
 
 static inline bool host_cancelled(const struct lode_host *h)
