@@ -102,9 +102,12 @@ int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form f
                     struct cpu_value *out, struct err *e);
 /* cpu_pack_row: row n of the stacked parts as f32 [K], in the order of k given above. */
 void cpu_pack_row(const struct plan_value *v, int64_t n, float *out);
-/* cpu_pack_quantise: the same row as i8 [K]; returns its scale. A part that is i8 already is taken
- * as it is; otherwise q = rint(row * 127 / max|row|) and the scale max|row| / 127, or 1 for a row
- * of zeros, as CTranslate2 does. row: room for K floats. */
+/* cpu_pack_to_i8: the one rule of quantising, for weights and activations: q = rint(row * (127 /
+ * max|row|)) in f32; returns max|row| / 127, what a step of q is worth, or 1 for a row of zeros, as
+ * CTranslate2 does. */
+float cpu_pack_to_i8(const float *row, int64_t k, int8_t *out);
+/* cpu_pack_quantise: row n of the parts as i8 [K]; returns its scale. A part that is i8 already is
+ * taken as it is. row: room for K floats. */
 float cpu_pack_quantise(const struct plan_value *v, int64_t n, float *row, int8_t *out);
 /* cpu_pack_read: row n of a packed matrix (not CPU_OWN) as f32 [K]; cpu_pack_read_i8: of a CPU_I8
  * one as it is. */

@@ -60,6 +60,19 @@ void cpu_pack_row(const struct plan_value *v, int64_t n, float *out)
     }
 }
 
+float cpu_pack_to_i8(const float *row, int64_t k, int8_t *out)
+{
+    float most = 0;
+    for (int64_t i = 0; i < k; i++) most = fmaxf(most, fabsf(row[i]));
+    /* a file may hold anything: infinities and NaN become 0, not a wild cast */
+    float to_i8 = isnormal(127.0f / most) ? 127.0f / most : 1.0f;
+    for (int64_t i = 0; i < k; i++) {
+        float q = rintf(row[i] * to_i8);
+        out[i] = fabsf(q) <= 127 ? (int8_t)q : 0;
+    }
+    return 1.0f / to_i8;
+}
+
 float cpu_pack_quantise(const struct plan_value *v, int64_t n, float *row, int8_t *out)
 {
     int64_t k = cpu_value_k(v), in_part = n;
@@ -72,15 +85,7 @@ float cpu_pack_quantise(const struct plan_value *v, int64_t n, float *row, int8_
         return t->scale ? t->scale[in_part] : 1.0f;
     }
     cpu_pack_row(v, n, row);
-    float most = 0;
-    for (int64_t i = 0; i < k; i++) most = fmaxf(most, fabsf(row[i]));
-    /* what a file holds may be anything: infinities and NaN become 0, not a wild cast */
-    float to_i8 = most > 0 && isfinite(127.0f / most) ? 127.0f / most : 1.0f;
-    for (int64_t i = 0; i < k; i++) {
-        float q = rintf(row[i] * to_i8);
-        out[i] = fabsf(q) <= 127 ? (int8_t)q : 0;
-    }
-    return 1.0f / to_i8;
+    return cpu_pack_to_i8(row, k, out);
 }
 
 static int64_t panel_at(int64_t n, int64_t k, int64_t k_count)
@@ -105,14 +110,12 @@ static int pack_i8(struct arena *a, const struct plan_value *v, struct cpu_value
     struct arena_mark mark = arena_here(a);
     float *row = ARENA_NEW(a, float, (size_t)k_count, e);
     if (!row) return -1;
-    int8_t *q = ARENA_NEW(a, int8_t, (size_t)k_count, e);
+    int8_t *q = ARENA_NEW(a, int8_t, k_up, e); /* the padding stays 0 */
     if (!q) return -1;
     for (int64_t n = 0; n < n_count; n++) {
         scale[n] = cpu_pack_quantise(v, n, row, q);
-        for (int64_t k = 0; k < k_count; k++) {
-            data[panel_at(n, k, k_count)] = q[k];
-            comp[n] += 128 * q[k];
-        }
+        for (int64_t k = 0; k < k_count; k += 4) memcpy(&data[panel_at(n, k, k_count)], q + k, 4);
+        for (int64_t k = 0; k < k_count; k++) comp[n] += 128 * q[k];
     }
     arena_rewind(a, mark);
     out->data = data;

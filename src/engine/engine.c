@@ -125,8 +125,14 @@ const double *engine_profile(const struct engine_plan *ep)
     return ep->engine->backend->profile(ep->prepared);
 }
 
+void engine_release(struct engine_plan **ep)
+{
+    if (*ep && (*ep)->engine->backend->release) (*ep)->engine->backend->release((*ep)->prepared);
+    *ep = NULL;
+}
+
 void engine_close(struct engine **g)
 {
-    if (*g) (*g)->backend->close((*g)->device);
+    if (*g && (*g)->backend->close) (*g)->backend->close((*g)->device);
     *g = NULL;
 }

@@ -31,6 +31,9 @@ int engine_run(struct engine_plan *ep, int tape, struct err *e);
 int engine_peek(struct engine_plan *ep, int value, void *out, size_t bytes, struct err *e);
 void engine_memory(const struct engine_plan *ep, struct backend_memory *out);
 const double *engine_profile(const struct engine_plan *ep);
+/* engine_release: before the arena given to prepare goes; NULL is allowed. engine_close: after
+ * every plan was released. */
+void engine_release(struct engine_plan **ep);
 void engine_close(struct engine **g);
 
 #endif
