@@ -28,7 +28,7 @@ says "a GPU that is asked for and cannot be used" 7 'cuda'
 status=0
 "$lode" transcribe $fast - <"$jfk" >"$work/out" 2>"$work/err" || status=$?
 is "standard input: the words" "$(words "$work/out")" "$said"
-cat "$jfk" | "$lode" transcribe $fast - >"$work/out" 2>"$work/err"
+tail -c +1 "$jfk" | "$lode" transcribe $fast - >"$work/out" 2>"$work/err"
 is "standard input, a pipe: the words" "$(words "$work/out")" "$said"
 
 # ---- outputs
@@ -59,7 +59,7 @@ is "no temporary files stay" "$(grep -c tmp "$work/ls")" 0
 : >"$work/empty.wav"
 head -c 20000 /dev/urandom >"$work/noise.mp3"
 head -c 30 "$jfk" >"$work/cut.wav"
-head -c 44 "$jfk" >"$work/none.wav"
+head -c 78 "$jfk" >"$work/none.wav" # the header alone
 for f in empty.wav noise.mp3 cut.wav none.wav; do
     run "$lode" transcribe $fast "$work/$f" -o "$work/bad.txt"
     says "$f" 3 "$f"
@@ -80,7 +80,7 @@ run "$lode" transcribe $fast "$jfk" "$jfk" -o "$work/o/t.txt"
 says "two inputs into one file" 2 'needs\{0,1\} a folder'
 run "$lode" transcribe $fast "$jfk" -o "$work/no/such/folder.txt"
 says "no folder for the output" 5 'folder.txt'
-head -c 1000044 /dev/zero | { head -c 44 "$jfk"; tail -c +45; } >"$work/silent.wav"
+{ head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
 run "$lode" transcribe $fast "$work/silent.wav"
 is "silence: status" "$status" 0
 
@@ -111,7 +111,7 @@ for _ in range(120):
 many.close()
 END
 
-# until SECONDS COMMAND...: waits until the command succeeds
+# until_true SECONDS COMMAND...: waits until the command succeeds
 until_true() {
     left=$(($1 * 10))
     shift
