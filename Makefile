@@ -148,7 +148,11 @@ format:
 	clang-format -i $(wildcard src/*/*.[ch] include/*.h tests/*.[ch] tests/fuzz/*.c)
 
 man: $(O)/lode
-	$(O)/lode help --man >$(O)/lode.1
+	$(O)/lode man >$(O)/lode.1
+
+# ./demo and ./test on bare Debian machines made by debootstrap; needs root
+check-fresh:
+	tools/check-fresh $(SUITES)
 
 PREFIX ?= /usr/local
 install: all man
@@ -162,8 +166,8 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check fuzz tidy format man install clean"
+	@echo "goals: all test check check-fresh fuzz tidy format man install clean"
 
-.PHONY: all modules tests test check fuzz tidy format man install clean help
+.PHONY: all modules tests test check check-fresh fuzz tidy format man install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

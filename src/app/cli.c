@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#define CLI_PAGE_BYTES ((size_t)256 << 10) /* of the longest page; a page that is cut is asserted \
-                                            */
+#define CLI_PAGE_BYTES                                                         \
+    ((size_t)256 << 10) /* of the longest page; a page that is cut is asserted \
+                         */
 
 struct cli {
     struct arena *a;
