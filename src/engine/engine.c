@@ -88,6 +88,11 @@ const char *engine_reason(const struct engine *g)
     return g->reason;
 }
 
+int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out, struct err *e)
+{
+    return g->backend->measure(g->device, p, out, e);
+}
+
 int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
                    void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
                    struct err *e)

@@ -18,9 +18,8 @@ struct transcribe_opts {
     bool condition, timestamps, suppress_blank, offline, quiet;
 };
 
-#define FORMATS       "txt|srt|vtt|json"
-#define COMPUTE_TYPES "auto|int8|int8_float32|int8_float16|float16|float32"
-#define AT(field)     offsetof(struct transcribe_opts, field)
+#define FORMATS   "txt|srt|vtt|json"
+#define AT(field) offsetof(struct transcribe_opts, field)
 /* clang-format off */
 static const struct opt_row rows[] = {
     {.help = "What and where to"},
@@ -36,7 +35,7 @@ static const struct opt_row rows[] = {
     {.help = "Where it runs"},
     {.name = "device", .letter = 'd', .type = OPT_CHOICE, .offset = AT(device), .choices = "auto|cpu|cuda", .fallback = "auto", .help = "auto takes the GPU if it can be used."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "0: every processor this process may use."},
-    {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = COMPUTE_TYPES, .fallback = "auto",
+    {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Decoding"},
@@ -67,9 +66,7 @@ static const struct opt_row rows[] = {
 /* What was chosen, as text in buf [WORD]. */
 static const char *choice(const char *name, int index, char *buf)
 {
-    const struct opt_row *row = rows;
-    while (!row->name || strcmp(row->name, name) != 0) row++;
-    return opt_choice(row, index, buf, WORD);
+    return opt_choice(opt_find(rows, COUNT(rows), name), index, buf, WORD);
 }
 
 struct run { /* of all inputs */
