@@ -2,7 +2,7 @@
 # Each check script passes a clean toy tree and catches every fault planted in it.
 . tests/tap.sh
 tools=$PWD/tools
-tree=$tap_dir/tree
+tree=$work/tree
 
 plant() { # FILE: its content is standard input
     mkdir -p "$tree/$(dirname "$1")"
@@ -61,18 +61,14 @@ names() {
     build && "$tree/tools/check-names" "$tree/build"
 }
 
-catches() { # WHAT SAYS COMMAND...: fails, and names the fault
-    tap_what=$1 tap_says=$2
+catches() { # NAME PATTERN COMMAND...: the command fails, and prints FILE:LINE: and the pattern
+    name=$1 pattern=$2
     shift 2
-    if "$@" >"$tap_dir/.out" 2>&1; then
-        echo "nothing was found" >>"$tap_dir/.out"
-        tap_line "not ok" "$tap_what"
-    elif grep -qE "[^ :]+:[0-9]+: .*$tap_says" "$tap_dir/.out"; then
-        tap_line ok "$tap_what"
-    else
-        echo "does not say: $tap_says" >>"$tap_dir/.out"
-        tap_line "not ok" "$tap_what"
-    fi
+    found() {
+        ! "$@" >"$work/found" 2>&1 && grep -qE "[^ :]+:[0-9]+: .*$pattern" "$work/found" ||
+            { cat "$work/found" && echo "does not say: $pattern" && return 1; }
+    }
+    ok "$name" found "$@"
 }
 
 clean
@@ -173,34 +169,35 @@ else
 fi
 
 # The runner: what it counts decides whether anything else here is believed.
-runner=$tap_dir/runner
+runner=$work/runner
 mkdir -p "$runner/tools" "$runner/b/tests" "$runner/tests/cli"
 cp "$tools/run-tests" "$runner/tools/"
 program() {
     printf '#!/bin/sh\n%b\n' "$2" >"$runner/$1"
     chmod +x "$runner/$1"
 }
-sums() { # LINE NAME: what the last line of the runner is
-    tap_sum=$1
-    says_sum() {
-        "$runner/tools/run-tests" b >"$tap_dir/.sum" 2>&1
-        tail -n 1 "$tap_dir/.sum" | grep -qx "$tap_sum" || { cat "$tap_dir/.sum"; return 1; }
-    }
-    ok "$2" says_sum
+sums() { # WANT NAME: the last line that the runner prints
+    run "$runner/tools/run-tests" b
+    is "$2" "$(tail -n 1 "$work/out")" "$1"
+}
+shows() { # WANT NAME: a line that the last run printed
+    ok "$2" grep -F "$1" "$work/out"
 }
 sums "0 passed, 0 failed, 0 skipped" "runner: nothing ran"
-fails 1 "runner: nothing ran is a failure" "$runner/tools/run-tests" b
+is "runner: nothing ran is a failure" "$status" 1
 program b/tests/t_a 'echo 1..2; echo ok 1 - x; echo no wheel; echo "not ok 2 # SKIP y"'
 sums "1 passed, 0 failed, 1 skipped" "runner: passed and skipped"
-says "skipped t_a: y: no wheel" "runner: a skip has its reason" "$runner/tools/run-tests" b
-ok "runner: all is well" "$runner/tools/run-tests" b
+shows "skipped t_a: y: no wheel" "runner: a skip has its reason"
+is "runner: all is well" "$status" 0
 program tests/cli/b.sh 'echo "ok 1 - x # SKIP no net"; echo 1..1'
-says "skipped cli/b.sh: x: no net" "runner: a skip of tap.sh" "$runner/tools/run-tests" b
+sums "1 passed, 0 failed, 2 skipped" "runner: a skip of a shell test"
+shows "skipped cli/b.sh: x: no net" "runner: its reason"
 program b/tests/t_b 'echo 1..3; echo ok 1 - x; kill -SEGV $$'
 sums "2 passed, 1 failed, 2 skipped" "runner: a crash"
 program b/tests/t_b 'echo 1..3; echo ok 1 - x; echo halfnot ok 2 - y; echo "# why"; exit 1'
 sums "2 passed, 1 failed, 2 skipped" "runner: a failure"
-says "# why" "runner: a failure is shown" "$runner/tools/run-tests" b
+shows "# why" "runner: a failure is shown"
+is "runner: a failure is a failure" "$status" 1
 program b/tests/t_b 'echo 1..3; echo ok 1 - x'
 sums "2 passed, 1 failed, 2 skipped" "runner: fewer tests than announced"
 program b/tests/t_b 'exit 0'
