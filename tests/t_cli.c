@@ -199,7 +199,8 @@ static void test_bar(void **state)
 {
     (void)state;
     struct bar_state s = {"talk.mp3", LODE_SECONDS, 30, 120, 10};
-    assert_string_equal(line(&s, 60), "talk.mp3  [#####-----------------]   25 %  10.0x  ETA 0:09");
+    assert_string_equal(line(&s, 60),
+                        "talk.mp3  [######------------------]   25 %  10.0x  ETA 0:09");
     assert_string_equal(line(&s, 32), "talk.mp3   25 %  10.0x  ETA 0:09");
     assert_string_equal(line(&s, 33), "talk.mp3   25 %  10.0x  ETA 0:09");
     assert_string_equal(line(&s, 23), " 25 %  10.0x  ETA 0:09");
@@ -209,7 +210,7 @@ static void test_bar(void **state)
     s = (struct bar_state){"a\x1b[2Jb", LODE_BYTES, 5e6, 1e7, 1e6};
     assert_string_equal(line(&s, 40), "a?[2Jb   50 %  1.0 MB/s  ETA 0:05");
     s = (struct bar_state){"x", LODE_UNITS, 7, 4, 0}; /* more than was said */
-    assert_string_equal(line(&s, 40), "x  [########################]  100 %");
+    assert_string_equal(line(&s, 40), "x  [############################]  100 %");
     s = (struct bar_state){"x", LODE_UNITS, 1, 1e12, 1e-9};
     assert_non_null(strstr(line(&s, 60), "ETA 99:59:59"));
 }

@@ -73,11 +73,13 @@ static int main_text(void *ctx, const char *p, size_t n, struct err *e)
 }
 
 /* One line on standard error; a stranger's text in it cannot command the terminal. If standard
- * error itself fails there is nobody left to tell. */
+ * error itself fails there is nobody left to tell. When the reader of the results went away,
+ * nothing is said: that is how `head` ends a pipe. */
 static void main_line(struct main_world *w, const char *prefix, const char *text)
 {
     char memory[1100];
     struct strbuf line;
+    if (w->out_closed) return;
     bar_clear(&w->bar);
     strbuf_init(&line, memory, sizeof memory);
     strbuf_text(&line, prefix);
@@ -137,14 +139,14 @@ int main(int argc, char **argv)
     main_catch(SIGTERM);
 
     err_clear(&e);
-    const struct lode_job *jobs = lode_jobs(&n);
+    const struct lode_job *const *jobs = lode_jobs(&n);
     int rc = arena_open("process", 0, &a, &e);
     if (rc == 0) rc = cli_run(a, jobs, n, argc, argv, &host, &e);
     bar_clear(&w.bar);
     /* some file systems report a failed write only here */
     if (rc == 0 && close(STDOUT_FILENO) != 0)
         rc = err_errno(&e, E_IO, "cannot write to standard output");
-    if (rc != 0 && !w.out_closed) main_complain(&w, &e);
+    if (rc != 0) main_complain(&w, &e);
     arena_close(&a);
     if (w.out_closed) main_end_by_pipe();
     return rc != 0 ? err_row(e.code)->exit_status : 0;
