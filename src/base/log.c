@@ -29,7 +29,7 @@ bool log_wants(enum log_level level)
 }
 
 /* One write per line, so that lines of several threads do not mix. */
-static void say(const char *format, va_list args)
+BASE_PRINTF(1, 0) static void say(const char *format, va_list args)
 {
     char line[1200];
     struct strbuf b;

@@ -392,8 +392,11 @@ void opt_json(const struct opt_row *rows, size_t n, const void *opts, struct jso
         const struct opt_row *row = &rows[i];
         if (!row->name) continue;
         const void *field = (const char *)opts + row->offset;
-        char buf[NAME_MOST];
-        json_out_key(j, row->name);
+        char buf[NAME_MOST], key[NAME_MOST];
+        snprintf(key, sizeof key, "%s", row->name);
+        for (char *c = key; *c; c++)
+            if (*c == '-') *c = '_';
+        json_out_key(j, key);
         switch (row->type) {
         case OPT_BOOL:
             json_out_bool(j, *(const bool *)field);

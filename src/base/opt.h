@@ -50,7 +50,8 @@ const char *opt_choice(const struct opt_row *row, int index, char *buf, size_t c
 void opt_help(const struct opt_row *rows, size_t n, struct strbuf *out);
 void opt_man(const struct opt_row *rows, size_t n, struct strbuf *out);
 
-/* opt_json: the present values as members of the object j is inside of. */
+/* opt_json: the present values as members of the object j is inside of; "beam-size" is the member
+ * "beam_size". */
 void opt_json(const struct opt_row *rows, size_t n, const void *opts, struct json_out *j);
 
 #endif
