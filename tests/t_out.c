@@ -49,8 +49,18 @@ static const struct out_about ABOUT = {
     .wall_s = 1.5,
 };
 
-/* write_all: all segments through a writer; the text is in page. Returns end's or the first
- * failure's result. */
+static int open_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    assert_non_null(d);
+    int n = 0;
+    while (readdir(d) != NULL) n++;
+    closedir(d);
+    return n;
+}
+
+/* write_all: all segments through a writer; the text is in page. Returns the result of
+ * end, or the first failure. */
 static int write_all(const char *name, const struct out_segment *seg, size_t n,
                      struct memory_sink *m, struct err *e)
 {
@@ -61,11 +71,20 @@ static int write_all(const char *name, const struct out_segment *seg, size_t n,
     m->p = page;
     m->cap = sizeof(page);
     struct out_sink sink = {memory_put, m};
-    TRY(w->begin(&sink, &ABOUT, state, e));
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++) rc = w->segment(&sink, &seg[i], state, e);
-    int ended = w->end(&sink, &ABOUT, state, e);
-    return rc != 0 ? rc : ended;
+    w->drop(state); /* harmless before begin */
+    int rc = w->begin(&sink, &ABOUT, state, e);
+    if (rc == 0) {
+        for (size_t i = 0; rc == 0 && i < n; i++) rc = w->segment(&sink, &seg[i], state, e);
+        if (rc == 0) {
+            rc = w->end(&sink, &ABOUT, state, e);
+        } else {
+            w->drop(state);
+        }
+    }
+    int open_now = open_files();
+    w->drop(state); /* and after the end, or a begin that failed: nothing is left to close */
+    assert_int_equal(open_files(), open_now);
+    return rc;
 }
 
 static void write_well(const char *name, const struct out_segment *seg, size_t n)
@@ -81,16 +100,6 @@ static void write_well(const char *name, const struct out_segment *seg, size_t n
 static struct out_segment says(double t0_s, double t1_s, const char *text)
 {
     return (struct out_segment){.id = 1, .t0_s = t0_s, .t1_s = t1_s, .text = str_of(text)};
-}
-
-static int open_files(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    assert_non_null(d);
-    int n = 0;
-    while (readdir(d) != NULL) n++;
-    closedir(d);
-    return n;
 }
 
 /* -------------------------------------------------------------------- txt, srt, vtt -- */
