@@ -1,7 +1,7 @@
 #!/bin/sh
-# Pages whose every letter is meant. tests/cli/exact.sh --set writes them anew; look at the
+# Pages whose every letter is meant. LODE=./lode tests/cli/exact.sh --set writes them anew; look at the
 # difference before you commit it.
-. tests/tap.sh
+. tests/cli/lib
 
 page() { # NAME ARGUMENTS...: tests/cli/NAME.exact
     exact=tests/cli/$1.exact

@@ -1,9 +1,8 @@
 #!/bin/sh
 # `lode transcribe` as a user meets it, with the real tiny.en: the lines of the README, outputs, bad
 # inputs, a full disk, interrupts.
-. tests/tap.sh
-need_model "transcribe: the text of jfk" "transcribe: outputs" "transcribe: bad inputs" \
-    "transcribe: interrupts" || tap_end
+. tests/cli/lib
+need_model "text of jfk" outputs "bad inputs" interrupts
 jfk=$PWD/samples/jfk.wav
 fast="--model tiny.en --language en --beam-size 1 --temperature 0 --compute-type int8 --threads 2"
 
@@ -24,7 +23,7 @@ ok "jfk: one thread, same text" cmp "$work/out" "$work/beam5"
 run "$lode" transcribe --model tiny.en --compute-type float32 --threads 2 "$jfk"
 is "jfk: float32" "$(words "$work/out")" "$said"
 run "$lode" transcribe --device cuda --model tiny.en "$jfk"
-says "a GPU that is asked for and cannot be used" 7 'cuda'
+refused "a GPU that is asked for and cannot be used" 7 'cuda'
 status=0
 "$lode" transcribe $fast - <"$jfk" >"$work/out" 2>"$work/err" || status=$?
 is "standard input: the words" "$(words "$work/out")" "$said"
@@ -62,24 +61,24 @@ head -c 30 "$jfk" >"$work/cut.wav"
 head -c 78 "$jfk" >"$work/none.wav" # the header alone
 for f in empty.wav noise.mp3 cut.wav none.wav; do
     run "$lode" transcribe $fast "$work/$f" -o "$work/bad.txt"
-    says "$f" 3 "$f"
+    refused "$f" 3 "$f"
     ok "$f: no output" test ! -e "$work/bad.txt"
 done
 run "$lode" transcribe $fast "$work/absent.wav"
-says "absent" 5 'absent.wav'
+refused "absent" 5 'absent.wav'
 is "said once" "$(grep -c absent "$work/err")" 1
 cp "$work/noise.mp3" "$work/in/bad.mp3"
 run "$lode" transcribe $fast "$work/in" -o "$work/mixed"
-says "one bad file among good ones" 9 'bad.mp3'
+refused "one bad file among good ones" 9 'bad.mp3'
 is "the good ones are finished" "$(ls "$work/mixed")" "$(printf 'one.txt\ntwo words.txt')"
 run "$lode" transcribe $fast --model tiny.em --offline "$jfk"
-says "unknown model" 4 'tiny.en'
+refused "unknown model" 4 'tiny.en'
 run "$lode" transcribe $fast --language hi "$jfk"
-says "a language the model does not speak" 2 'English only'
+refused "a language the model does not speak" 2 'English only'
 run "$lode" transcribe $fast "$jfk" "$jfk" -o "$work/o/t.txt"
-says "two inputs into one file" 2 'needs\{0,1\} a folder'
+refused "two inputs into one file" 2 'needs\{0,1\} a folder'
 run "$lode" transcribe $fast "$jfk" -o "$work/no/such/folder.txt"
-says "no folder for the output" 5 'folder.txt'
+refused "no folder for the output" 5 'folder.txt'
 { head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
 run "$lode" transcribe $fast "$work/silent.wav"
 is "silence: status" "$status" 0
@@ -88,7 +87,7 @@ is "silence: status" "$status" 0
 if [ "$(id -u)" -eq 0 ] && mkdir "$work/small" && mount -t tmpfs -o size=4k none "$work/small" 2>/dev/null; then
     head -c 4096 /dev/zero >"$work/small/fill"
     run "$lode" transcribe $fast "$jfk" -o "$work/small/t.txt"
-    says "disk full" 5 'No space left'
+    refused "disk full" 5 'No space left'
     is "disk full: nothing half-written" "$(ls "$work/small")" fill
     umount "$work/small"
 else
