@@ -30,7 +30,8 @@ struct lode_job {
                struct err *e);
 };
 
-const struct lode_job *lode_jobs(size_t *n);
+/* lode_jobs: the table, *n rows in the order help shows them. */
+const struct lode_job *const *lode_jobs(size_t *n);
 
 /* lode_version: "0.1.0 (abc1234)"; lode_build: what was built in, one "name: yes/no, version" per
  * line. */

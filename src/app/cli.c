@@ -14,7 +14,7 @@
 
 struct cli {
     struct arena *a;
-    const struct lode_job *jobs;
+    const struct lode_job *const *jobs;
     size_t n_jobs;
     const struct lode_host *host;
 };
@@ -30,7 +30,7 @@ static const struct cli_command *cli_commands(size_t *n);
 static const struct lode_job *cli_job(const struct cli *c, const char *name)
 {
     for (size_t i = 0; i < c->n_jobs; i++)
-        if (strcmp(c->jobs[i].name, name) == 0) return &c->jobs[i];
+        if (strcmp(c->jobs[i]->name, name) == 0) return c->jobs[i];
     return NULL;
 }
 
@@ -56,7 +56,7 @@ static int cli_unknown(const struct cli *c, const char *word, bool help, struct 
     const struct cli_command *commands = cli_commands(&n_commands);
     const char **names = ARENA_NEW(c->a, const char *, c->n_jobs + n_topics + n_commands, e);
     if (names == NULL) return -1;
-    for (size_t i = 0; i < c->n_jobs; i++) names[n++] = c->jobs[i].name;
+    for (size_t i = 0; i < c->n_jobs; i++) names[n++] = c->jobs[i]->name;
     for (size_t i = 0; help && i < n_topics; i++) names[n++] = topics[i].name;
     for (size_t i = 0; !help && i < n_commands; i++) names[n++] = commands[i].name;
     const char *near = str_nearest(word, names, n);
@@ -104,11 +104,10 @@ static int cli_version(const struct cli *c, int argc, char *const *argv, struct 
 static int cli_man(const struct cli *c, int argc, char *const *argv, struct err *e)
 {
     struct strbuf page;
-    const struct lode_job *job = c->jobs;
-    if (argc > 0) job = cli_job(c, argv[0]);
-    if (job == NULL) return cli_unknown(c, argv[0], true, e);
+    const struct lode_job *job = argc > 0 ? cli_job(c, argv[0]) : NULL;
+    if (argc > 0 && job == NULL) return cli_unknown(c, argv[0], true, e);
     TRY(cli_page(c, &page, e));
-    help_man(job, argc > 0 ? 1 : c->n_jobs, argc == 0, &page);
+    help_man(job ? &job : c->jobs, job ? 1 : c->n_jobs, !job, &page);
     return cli_put(c, &page, e);
 }
 
@@ -172,7 +171,7 @@ static int cli_run_job(const struct cli *c, const struct lode_job *job, int argc
     return job->run(opts, &inputs, c->host, e);
 }
 
-int cli_run(struct arena *a, const struct lode_job *jobs, size_t n, int argc, char *const *argv,
+int cli_run(struct arena *a, const struct lode_job *const *jobs, size_t n, int argc, char *const *argv,
             const struct lode_host *host, struct err *e)
 {
     struct cli c = {a, jobs, n, host};

@@ -57,10 +57,10 @@ static void help_row(const char *name, size_t width, const char *text, struct st
     strbuf_format(out, "  %-*s  %s\n", (int)width, name, text);
 }
 
-static size_t help_widest(const struct lode_job *jobs, size_t n)
+static size_t help_widest(const struct lode_job *const *jobs, size_t n)
 {
     size_t widest = 0;
-    for (size_t i = 0; i < n; i++) widest = MAX(widest, strlen(jobs[i].name));
+    for (size_t i = 0; i < n; i++) widest = MAX(widest, strlen(jobs[i]->name));
     return widest;
 }
 
@@ -96,12 +96,12 @@ const struct help_topic *help_topics(size_t *n)
     return topics;
 }
 
-void help_overview(const struct lode_job *jobs, size_t n, struct strbuf *out)
+void help_overview(const struct lode_job *const *jobs, size_t n, struct strbuf *out)
 {
     size_t n_topics, width = MAX(help_widest(jobs, n), strlen("help environment"));
     const struct help_topic *topics = help_topics(&n_topics);
     strbuf_text(out, "usage: lode JOB [options] INPUT...\n\njobs\n");
-    for (size_t i = 0; i < n; i++) help_row(jobs[i].name, width, jobs[i].summary, out);
+    for (size_t i = 0; i < n; i++) help_row(jobs[i]->name, width, jobs[i]->summary, out);
     strbuf_text(out, "\nmore\n");
     help_row("help JOB", width, "what a job does and its options; also: lode JOB --help", out);
     for (size_t i = 0; i < n_topics; i++) {
@@ -193,7 +193,7 @@ static void help_man_tables(struct strbuf *out)
     strbuf_text(out, ".PP\nWhen the reader of standard output goes away, lode ends by SIGPIPE.\n");
 }
 
-static void help_man_whole(const struct lode_job *jobs, size_t n, struct strbuf *out)
+static void help_man_whole(const struct lode_job *const *jobs, size_t n, struct strbuf *out)
 {
     strbuf_text(out, "lode \\- speech to text on your own machine\n.SH SYNOPSIS\n");
     strbuf_text(out, ".B lode\n.I JOB\n[options]\n.IR INPUT ...\n.SH DESCRIPTION\n");
@@ -202,28 +202,28 @@ static void help_man_whole(const struct lode_job *jobs, size_t n, struct strbuf 
                      "The first interrupt lets the job finish what is at hand and keeps it, the "
                      "second ends it at once.\n");
     for (size_t i = 0; i < n; i++) {
-        strbuf_format(out, ".SH \"LODE %s\"\n", jobs[i].name);
-        strbuf_format(out, ".B lode %s\n", jobs[i].name);
-        help_roff(jobs[i].synopsis, strlen(jobs[i].synopsis), out);
+        strbuf_format(out, ".SH \"LODE %s\"\n", jobs[i]->name);
+        strbuf_format(out, ".B lode %s\n", jobs[i]->name);
+        help_roff(jobs[i]->synopsis, strlen(jobs[i]->synopsis), out);
         strbuf_text(out, "\n");
-        help_man_job(&jobs[i], out);
+        help_man_job(jobs[i], out);
     }
 }
 
-void help_man(const struct lode_job *jobs, size_t n, bool whole, struct strbuf *out)
+void help_man(const struct lode_job *const *jobs, size_t n, bool whole, struct strbuf *out)
 {
     strbuf_text(out, ".\\\" printed by `lode man` from the tables of the program\n");
     strbuf_format(out, ".TH LODE%s%s 1 \"\" \"lode %s\"\n.SH NAME\n", whole ? "" : "-",
-                  whole ? "" : jobs->name, lode_version());
+                  whole ? "" : jobs[0]->name, lode_version());
     if (whole) {
         help_man_whole(jobs, n, out);
     } else {
-        strbuf_format(out, "lode-%s \\- ", jobs->name);
-        help_roff(jobs->summary, strlen(jobs->summary), out);
-        strbuf_format(out, "\n.SH SYNOPSIS\n.B lode %s\n", jobs->name);
-        help_roff(jobs->synopsis, strlen(jobs->synopsis), out);
+        strbuf_format(out, "lode-%s \\- ", jobs[0]->name);
+        help_roff(jobs[0]->summary, strlen(jobs[0]->summary), out);
+        strbuf_format(out, "\n.SH SYNOPSIS\n.B lode %s\n", jobs[0]->name);
+        help_roff(jobs[0]->synopsis, strlen(jobs[0]->synopsis), out);
         strbuf_text(out, "\n.SH DESCRIPTION\n");
-        help_man_job(jobs, out);
+        help_man_job(jobs[0], out);
     }
     help_man_tables(out);
 }

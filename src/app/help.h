@@ -6,12 +6,12 @@
 #include "lode.h"
 
 /* help_overview: what `lode help` prints. */
-void help_overview(const struct lode_job *jobs, size_t n, struct strbuf *out);
+void help_overview(const struct lode_job *const *jobs, size_t n, struct strbuf *out);
 /* help_job: usage, what the job does, its options. */
 void help_job(const struct lode_job *job, struct strbuf *out);
 /* help_man: the source of a manual page: lode(1) with every job in it, or lode-JOB(1) when n is 1.
  */
-void help_man(const struct lode_job *jobs, size_t n, bool whole, struct strbuf *out);
+void help_man(const struct lode_job *const *jobs, size_t n, bool whole, struct strbuf *out);
 
 struct help_topic { /* a page that is not about a job */
     const char *name, *summary;

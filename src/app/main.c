@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     main_catch(SIGTERM);
 
     err_clear(&e);
-    const struct lode_job *jobs = lode_jobs(&n);
+    const struct lode_job *const *jobs = lode_jobs(&n);
     int rc = arena_open("process", 0, &a, &e);
     if (rc == 0) rc = cli_run(a, jobs, n, argc, argv, &host, &e);
     bar_clear(&w.bar);

@@ -9,7 +9,7 @@ static const struct backend *const backends[] = {&cpu_backend};
 struct engine {
     const struct backend *backend;
     struct backend_device *device;
-    char about[160], reason[300];
+    char about[160], reason[sizeof((struct err *)0)->text];
 };
 
 struct engine_plan {

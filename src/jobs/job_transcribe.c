@@ -62,6 +62,16 @@ static const struct opt_row rows[] = {
 };
 /* clang-format on */
 
+#define WORD 24 /* room for the longest choice */
+
+/* What was chosen, as text in buf [WORD]. */
+static const char *choice(const char *name, int index, char *buf)
+{
+    const struct opt_row *row = rows;
+    while (!row->name || strcmp(row->name, name) != 0) row++;
+    return opt_choice(row, index, buf, WORD);
+}
+
 struct run { /* of all inputs */
     const struct transcribe_opts *o;
     const struct lode_host *host;
@@ -171,12 +181,10 @@ static int scribe_options(const struct transcribe_opts *o, struct scribe_options
 /* The writer: by --format, else by what the name after -o ends in, else txt. */
 static void choose_writer(struct run *r)
 {
-    static const struct opt_row format = {.choices = "auto|" FORMATS};
-    char name[16];
+    char name[WORD];
     size_t n;
     const struct out_writer *w = out_writers(&n);
-    r->writer =
-        out_find(r->o->format ? opt_choice(&format, r->o->format, name, sizeof name) : "txt");
+    r->writer = out_find(r->o->format ? choice("format", r->o->format, name) : "txt");
     for (size_t i = 0; r->o->format == 0 && r->o->output && i < n; i++) {
         if (str_ends(r->o->output, w[i].suffix)) r->writer = &w[i];
     }
@@ -367,19 +375,14 @@ static int check_output(struct run *r, const struct opt_list *inputs, struct err
 
 static int open_model(struct run *r, struct err *e)
 {
-    static const struct opt_row device = {.choices = "auto|cpu|cuda"},
-                                kernels = {.choices = "auto|ref|base|avx2|avx512"},
-                                compute = {.choices = COMPUTE_TYPES};
-    static const size_t cap = 16;
-    char *words = ARENA_NEW(r->model, char, 3 * cap, e), *folder;
-    if (!words) return -1;
+    char device[WORD], compute[WORD], kernels[WORD], *folder;
     TRY(resolve_model(r->model, r->o->model, r->o->offline, r->host, &folder, e));
     struct speech_options so = {
         .folder = folder,
         .name = r->o->model,
-        .compute_type = opt_choice(&compute, r->o->compute_type, words, cap),
-        .engine = {.device = opt_choice(&device, r->o->device, words + cap, cap),
-                   .kernels = opt_choice(&kernels, r->o->kernels, words + 2 * cap, cap),
+        .compute_type = choice("compute-type", r->o->compute_type, compute),
+        .engine = {.device = choice("device", r->o->device, device),
+                   .kernels = choice("kernels", r->o->kernels, kernels),
                    .threads = (int)r->o->threads},
         .beam = (int)r->o->beam,
         .best_of = (int)r->o->best_of,

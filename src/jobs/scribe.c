@@ -208,7 +208,7 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
                       struct scribe_totals *totals, int64_t *advance, struct err *e)
 {
     struct speech *speech = s->speech;
-    struct outcome o;
+    struct outcome o = {0};
     struct span span[DECODE_MOST];
     *speech->content = (int32_t)size;
     *speech->slot = 0;

@@ -26,6 +26,7 @@ static const struct {
 };
 /* clang-format on */
 
+#undef load_bad /* the function itself */
 int load_bad(const struct load_weights *w, size_t byte, const char *tensor, struct err *e,
              const char *format, ...)
 {

@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 
-#define PULL_MODULE   "lode-pull.so"
+#define PULL_MODULE   "pull" /* see module_open */
 #define PULL_SYMBOL   "pull_module"
 #define PULL_HEX_SIZE 65 /* sha256 in lower-case hexadecimal, with its NUL */
 

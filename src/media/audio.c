@@ -1,8 +1,8 @@
 /* Audio in. Called by jobs; data: a path -> mono samples at the asked rate, in pieces.
  *
- *     file or pipe --> source --> reader (wav, or ffmpeg from a module) --> block of 4096 --> caller
- *                                                             | if a pipe: also to the spool,
- *                                                             v read from there after a rewind
+ *     file or pipe -> source -> reader: wav, or ffmpeg from a module -> block of 4096 -> caller
+ *                                      a pipe's samples go to the spool too, and come from there
+ *                                      after a rewind
  * Everything delivered is a whole multiple of 1/32768, so the spool holds 16-bit numbers and the
  * second pass gives what the first one gave, bit for bit. */
 #include "media/audio.h"

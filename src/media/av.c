@@ -18,8 +18,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AV_IO_BYTES   32768
-#define AV_MISSES_MAX 100 /* packets that cannot be read, in a row, before the file counts as over */
+#define AV_IO_BYTES 32768
+#define AV_MISSES_MAX \
+    100 /* packets that cannot be read, in a row, before the file counts as over */
 
 struct av {
     struct source *src;
@@ -42,7 +43,7 @@ struct av {
 
 /* FFmpeg prints by itself; lode does not. Complaints go to the file they are about: open contexts
  * carry our state in `opaque`. */
-static void listen(void *about, int level, const char *format, va_list args)
+static BASE_PRINTF(3, 0) void listen(void *about, int level, const char *format, va_list args)
 {
     struct av *av = NULL;
     if (!about || level > AV_LOG_ERROR) return;
@@ -124,10 +125,13 @@ static int open_container(struct av *av, struct err *e)
     uint8_t *buffer = av_malloc(AV_IO_BYTES);
     if (!buffer) return fail(av, AVERROR(ENOMEM), "read the file", e);
     av->io = avio_alloc_context(buffer, AV_IO_BYTES, 0, av, on_read, NULL, on_seek);
-    if (!av->io) av_free(buffer);
-    else if (av->src->pipe) av->io->seekable = 0;
+    if (!av->io) {
+        av_free(buffer);
+        return fail(av, AVERROR(ENOMEM), "read the file", e);
+    }
+    if (av->src->pipe) av->io->seekable = 0;
     av->format = avformat_alloc_context();
-    if (!av->io || !av->format) return fail(av, AVERROR(ENOMEM), "read the file", e);
+    if (!av->format) return fail(av, AVERROR(ENOMEM), "read the file", e);
     av->format->opaque = av;
     av->format->pb = av->io;
     av->format->io_open = refuse;
@@ -163,8 +167,7 @@ static int open_decoder(struct av *av, struct err *e)
         return fail(av, AVERROR(ENOMEM), "open the decoder", e);
     av->codec->opaque = av;
     av->codec->pkt_timebase = av->format->streams[av->stream]->time_base;
-    int code =
-        avcodec_parameters_to_context(av->codec, av->format->streams[av->stream]->codecpar);
+    int code = avcodec_parameters_to_context(av->codec, av->format->streams[av->stream]->codecpar);
     if (code == 0) code = avcodec_open2(av->codec, decoder, NULL);
     return code < 0 ? fail(av, code, "open the decoder", e) : 0;
 }
@@ -178,21 +181,6 @@ static int start(struct av *av, struct err *e)
     err_clear(&av->io_error);
     int answer = open_container(av, e);
     return answer == 0 ? open_decoder(av, e) : answer;
-}
-
-static enum reader_answer open_av(void *state, struct source *src, int rate_hz,
-                                  struct reader_info *info, struct err *e)
-{
-    struct av *av = state;
-    av->src = src;
-    av->rate_hz = rate_hz;
-    av_log_set_callback(listen);
-    int answer = start(av, e);
-    if (answer != 0) return answer;
-    info->rate_hz = av->codec->sample_rate;
-    info->channels = av->codec->ch_layout.nb_channels;
-    info->n_samples = -1;
-    return READER_OK;
 }
 
 /* Does swr fit the frame at hand? Files made by joining others change in the middle. */
@@ -214,8 +202,7 @@ static int make_swr(struct av *av, struct err *e)
     if (f->sample_rate < READER_RATE_MIN_HZ || f->sample_rate > READER_RATE_MAX_HZ)
         return err_set(e, E_INPUT, "has %d samples a second; %d to %d can be read", f->sample_rate,
                        READER_RATE_MIN_HZ, READER_RATE_MAX_HZ);
-    for (int i = 0; i < n; i++)
-        mean[i] = 1.0 / n;
+    for (int i = 0; i < n; i++) mean[i] = 1.0 / n;
     swr_free(&av->swr);
     AVChannelLayout mono = AV_CHANNEL_LAYOUT_MONO;
     int code = av_channel_layout_copy(&av->layout, &f->ch_layout);
@@ -262,11 +249,10 @@ static int decode(struct av *av, struct err *e)
         int code = avcodec_receive_frame(av->codec, av->frame);
         if (code == 0) {
             if (av->frame->nb_samples > 0) return 0;
-        } else if (code == AVERROR_EOF) {
+        } else if (code == AVERROR_EOF || (code == AVERROR(EAGAIN) && av->demuxed)) {
             av->decoded = true;
         } else if (code == AVERROR(EAGAIN)) {
-            if (av->demuxed) av->decoded = true;
-            else TRY(feed(av, e));
+            TRY(feed(av, e));
         } else if (code == AVERROR(ENOMEM)) {
             return fail(av, code, "decode", e);
         } else {
@@ -274,6 +260,26 @@ static int decode(struct av *av, struct err *e)
         }
     }
     return 0;
+}
+
+/* Up to the first frame, which then waits. What cannot be had from a pipe that way, mp4 with its
+ * table of contents at the end above all, is asked for again as a file. */
+static enum reader_answer open_av(void *state, struct source *src, int rate_hz,
+                                  struct reader_info *info, struct err *e)
+{
+    struct av *av = state;
+    av->src = src;
+    av->rate_hz = rate_hz;
+    av_log_set_callback(listen);
+    int answer = start(av, e);
+    if (answer != READER_OK) return answer;
+    TRY(decode(av, e));
+    av->waiting = !av->decoded;
+    if (av->decoded && src->pipe) return READER_MUST_SEEK;
+    info->rate_hz = av->codec->sample_rate;
+    info->channels = av->codec->ch_layout.nb_channels;
+    info->n_samples = -1;
+    return READER_OK;
 }
 
 static int64_t convert(struct av *av, int16_t *dst, int64_t n, const AVFrame *f, struct err *e)
@@ -331,5 +337,5 @@ static void close_av(void *state)
     stop(state);
 }
 
-const struct reader av_module BASE_EXPORT = {"ffmpeg", sizeof(struct av), open_av, read_av,
-                                             rewind_av, damage_av,        close_av};
+const struct reader av_module BASE_EXPORT = {"ffmpeg",  sizeof(struct av), open_av, read_av,
+                                             rewind_av, damage_av,         close_av};

@@ -115,14 +115,16 @@ static enum reader_answer parse(struct wav *w, struct err *e)
         err_set(e, E_INPUT, "it is not a WAV file");
         return READER_NOT_MINE;
     }
-    if (got < 12) return err_set(e, E_INPUT, "the WAV header is cut short after %d bytes", (int)got);
+    if (got < 12)
+        return err_set(e, E_INPUT, "the WAV header is cut short after %d bytes", (int)got);
 
     for (;;) {
         TRY(need(w, chunk, sizeof chunk, e));
         uint64_t size = le32(chunk + 4);
         size_t take = 0;
         if (is(chunk, "data")) {
-            if (!have_format) return err_set(e, E_INPUT, "the WAV samples come before their format");
+            if (!have_format)
+                return err_set(e, E_INPUT, "the WAV samples come before their format");
             parse_data(w, rf64 && size == UINT32_MAX ? long_data : size);
             return READER_OK;
         }
@@ -205,8 +207,7 @@ static int16_t mix_large(const uint8_t *p, int channels, int bytes, bool real)
 {
     if (channels == 1 && !real) return (int16_t)le16(p + bytes - 2); /* swresample truncates */
     double sum = 0;
-    for (int c = 0; c < channels; c++)
-        sum += load(p + (ptrdiff_t)c * bytes, bytes, real);
+    for (int c = 0; c < channels; c++) sum += load(p + (ptrdiff_t)c * bytes, bytes, real);
     double mean = sum / channels;
     return narrow(bytes == 8 ? mean : (double)(float)mean);
 }

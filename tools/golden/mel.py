@@ -5,7 +5,8 @@ usage: mel.py samples/jfk.wav [OPENAI_MEL_FILTERS.npz] [OUT.safetensors]
 
 needs numpy, safetensors, torch, transformers, and faster-whisper's feature_extractor.py (set FW_FOLDER
 to the folder of the faster_whisper package, or have it importable: only that one file is loaded).
-With openai's mel_filters.npz the filters are checked against it too.
+With openai's mel_filters.npz the filters are checked against it too, and stored from it. (The file in the
+tree: that of openai/whisper v20250625, faster-whisper 1.2.1, transformers 5.23.0, torch 2.15.0.)
 
   filters80      f32 [80,201]      the matrix openai publishes
   filters128     f32 [16,201]      rows 0, 8, .. of the one for 128 bands
