@@ -1,9 +1,6 @@
 /* Errors as plain values. The text may quote hostile names, so what is not printable UTF-8 is
  * replaced before it can reach a terminal. */
 #include "base/err.h"
-#undef err_set
-#undef err_note
-#undef err_errno
 #include "base/str.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
-#include "base/log.h"
 #include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
-#include "jobs/resolve.h"
 #include "jobs/scribe.h"
+#include "load/store.h"
 #include "nets/net_language.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct transcribe_opts {
@@ -376,7 +376,8 @@ static int check_output(struct run *r, const struct opt_list *inputs, struct err
 static int open_model(struct run *r, struct err *e)
 {
     char device[WORD], compute[WORD], kernels[WORD], *folder;
-    TRY(resolve_model(r->model, r->o->model, r->o->offline, r->host, &folder, e));
+    struct fetch_watch watch = host_watch(r->host);
+    TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
     struct speech_options so = {
         .folder = folder,
         .name = r->o->model,
