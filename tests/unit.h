@@ -32,7 +32,7 @@ static inline void unit_remove(const char *folder)
 /* unit_write: makes FOLDER/NAME with these bytes; the path in a buffer of the next call. */
 static inline const char *unit_write(const char *folder, const char *name, const void *p, size_t n)
 {
-    static char path[600];
+    static char path[1200];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "wb");
     assert_non_null(f);

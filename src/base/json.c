@@ -218,9 +218,8 @@ void json_out_end(struct json_out *j, char closing)
 
 /* Runs of plain bytes go out whole; only quotes, backslashes, control bytes and invalid UTF-8 are
  * rewritten. U+007F and the C1 controls are legal in JSON and are left alone. */
-static void quoted(struct json_out *j, const char *p, size_t n)
+static void escaped(struct json_out *j, const char *p, size_t n)
 {
-    put_text(j, "\"");
     size_t from = 0;
     for (size_t i = 0; i < n;) {
         uint32_t cp;
@@ -244,6 +243,12 @@ static void quoted(struct json_out *j, const char *p, size_t n)
         from = i;
     }
     put(j, p + from, n - from);
+}
+
+static void quoted(struct json_out *j, const char *p, size_t n)
+{
+    put_text(j, "\"");
+    escaped(j, p, n);
     put_text(j, "\"");
 }
 
@@ -260,6 +265,22 @@ void json_out_text(struct json_out *j, const char *p, size_t n)
 {
     before(j);
     quoted(j, p, n);
+}
+
+void json_out_text_open(struct json_out *j)
+{
+    before(j);
+    put_text(j, "\"");
+}
+
+void json_out_text_part(struct json_out *j, const char *p, size_t n)
+{
+    escaped(j, p, n);
+}
+
+void json_out_text_close(struct json_out *j)
+{
+    put_text(j, "\"");
 }
 
 void json_out_str(struct json_out *j, const char *nul_terminated)

@@ -43,6 +43,13 @@ static const struct opt_row *find(const struct opt_row *rows, size_t n, struct s
     return NULL;
 }
 
+const struct opt_row *opt_find(const struct opt_row *rows, size_t n, const char *name)
+{
+    const struct opt_row *row = find(rows, n, str_of(name));
+    assert(row);
+    return row;
+}
+
 static const struct opt_row *find_letter(const struct opt_row *rows, size_t n, char letter)
 {
     for (size_t i = 0; i < n; i++)

@@ -24,6 +24,8 @@ struct backend {
                 struct err *e);
     /* describe: what it is, for people: "Intel Xeon, 2 threads, avx512". */
     void (*describe)(const struct backend_device *d, struct strbuf *out);
+    /* measure: what prepare would allocate, to the byte, from shapes alone. */
+    int (*measure)(struct backend_device *d, const struct plan *p, struct backend_memory *out, struct err *e);
     /* prepare: packs weights, allocates slabs. Afterwards run allocates nothing and plan weights'
      * data are no longer read. used(ctx, value) is called after each weight is packed, so that its
      * mapped pages can be dropped; may be NULL. Errors: E_NOMEM, E_DEVICE (no kernel for a step:
@@ -41,6 +43,10 @@ struct backend {
     int (*peek)(struct backend_plan *bp, int value, void *out, size_t bytes, struct err *e);
     /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured. */
     const double *(*profile)(const struct backend_plan *bp);
+    /* release: before the arena given to prepare is reset or closed: gives back what does not lie
+     * in it (oneDNN's primitives, a GPU's memory). NULL is allowed. */
+    void (*release)(struct backend_plan *bp);
+    /* close: after every plan prepared on it was released. NULL is allowed. */
     void (*close)(struct backend_device *d);
 };
 

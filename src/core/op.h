@@ -57,4 +57,13 @@ enum {
 };
 #define OP_RULES 8
 
+struct op_io { /* types and shapes of a step's values, without data; NULL where absent */
+    const struct tensor *in[OP_INPUTS], *out[OP_OUTPUTS];
+    const struct op_args *args;
+};
+
+/* op_check: the shape rule of an op. An error (E_MODEL: weights decide shapes) says which dimension
+ * is what and should be what. */
+int op_check(enum op op, const struct op_io *io, struct err *e);
+
 #endif

@@ -1,0 +1,232 @@
+#include "core/op.h"
+#include <stdio.h>
+
+static const struct op_row rows[OP_COUNT] = {
+#define OP(name, in_min, in_max, outs, t32, t16, t8, doc) \
+    {#name, in_min, in_max, outs, t32, t16, t8, doc},
+#include "core/op.def"
+#undef OP
+};
+
+const struct op_row *op_row(enum op op)
+{
+    assert(op < OP_COUNT);
+    return &rows[op];
+}
+
+/* Shape rules. Each compares what is there with what op.def promises; `is` makes the sentence. */
+
+static int is(const char *what, int64_t got, int64_t want, struct err *e)
+{
+    if (got == want) return 0;
+    return err_set(e, E_MODEL, "%s is %lld, expected %lld", what, (long long)got, (long long)want);
+}
+
+static int is_type(const char *what, const struct tensor *t, enum dtype want, struct err *e)
+{
+    if (t->type == want) return 0;
+    return err_set(e, E_MODEL, "%s is %s, expected %s", what, tensor_type_name(t->type),
+                   tensor_type_name(want));
+}
+
+/* A tensor of this rank and these dimensions; -1 stands for any. */
+static int is_shape(const char *what, const struct tensor *t, int rank, const int64_t *dim,
+                    struct err *e)
+{
+    char label[64];
+    if (is(what, t->rank, rank, e)) return err_note(e, "rank");
+    for (int i = 0; i < rank; i++) {
+        if (dim[i] < 0) continue;
+        snprintf(label, sizeof label, "dimension %d of %s", i, what);
+        TRY(is(label, t->dim[i], dim[i], e));
+    }
+    return 0;
+}
+#define IS_SHAPE(what, t, ...)                                                   \
+    is_shape(what, t, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
+             (const int64_t[]){__VA_ARGS__}, e)
+
+static int64_t last(const struct tensor *t)
+{
+    return t->rank ? t->dim[t->rank - 1] : 1;
+}
+
+/* Rows of a tensor seen as [rows, last]. */
+static int64_t rows_of(const struct tensor *t)
+{
+    return t->rank ? tensor_count(t->rank - 1, t->dim) : 1;
+}
+
+static int same_shape(const char *what, const struct tensor *a, const struct tensor *b,
+                      struct err *e)
+{
+    return is_shape(what, a, b->rank, b->dim, e);
+}
+
+static int divides(const char *what, int64_t n, int64_t by, struct err *e)
+{
+    if (by > 0 && n % by == 0) return 0;
+    return err_set(e, E_MODEL, "%s is %lld, which %lld does not divide", what, (long long)n,
+                   (long long)by);
+}
+
+static int check_logmel(const struct op_io *io, struct err *e)
+{
+    const struct tensor *pcm = io->in[0], *filters = io->in[1];
+    TRY(IS_SHAPE("pcm", pcm, -1, -1));
+    TRY(IS_SHAPE("mel filters", filters, -1, 201));
+    TRY(IS_SHAPE("mel", io->out[0], pcm->dim[0], filters->dim[0], (pcm->dim[1] - 240) / 160));
+    return IS_SHAPE("mel maximum", io->out[1], pcm->dim[0]);
+}
+
+static int check_melnorm(const struct op_io *io, struct err *e)
+{
+    const struct tensor *mel = io->in[0];
+    TRY(IS_SHAPE("mel", mel, -1, -1, -1));
+    TRY(IS_SHAPE("maximum", io->in[1], mel->dim[0]));
+    TRY(IS_SHAPE("frames of content", io->in[2], mel->dim[0]));
+    TRY(is_type("frames of content", io->in[2], DTYPE_I32, e));
+    return IS_SHAPE("normalised mel", io->out[0], mel->dim[0], mel->dim[2], mel->dim[1]);
+}
+
+static int check_conv1d(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0], *w = io->in[1];
+    TRY(IS_SHAPE("input", x, -1, -1, -1));
+    TRY(IS_SHAPE("convolution weight", w, -1, x->dim[2], 3));
+    if (io->in[2]) TRY(IS_SHAPE("convolution bias", io->in[2], w->dim[0]));
+    TRY(divides("time", x->dim[1], io->args->stride, e));
+    return IS_SHAPE("output", io->out[0], x->dim[0], x->dim[1] / io->args->stride, w->dim[0]);
+}
+
+static int check_addpos(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0];
+    TRY(IS_SHAPE("input", x, -1, -1, -1));
+    TRY(IS_SHAPE("position table", io->in[1], x->dim[1], x->dim[2]));
+    return same_shape("output", io->out[0], x, e);
+}
+
+static int check_layernorm(const struct op_io *io, struct err *e)
+{
+    int64_t width = last(io->in[0]);
+    TRY(IS_SHAPE("gain", io->in[1], width));
+    TRY(IS_SHAPE("offset", io->in[2], width));
+    return same_shape("output", io->out[0], io->in[0], e);
+}
+
+static int check_linear(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0], *w = io->in[1], *y = io->out[0];
+    TRY(IS_SHAPE("weight", w, -1, last(x)));
+    if (io->in[2]) TRY(IS_SHAPE("bias", io->in[2], w->dim[0]));
+    TRY(is("rows of the output", rows_of(y), rows_of(x), e));
+    TRY(is("columns of the output", last(y), w->dim[0], e));
+    return io->in[3] ? same_shape("residual", io->in[3], y, e) : 0;
+}
+
+static int check_attention(const struct op_io *io, struct err *e)
+{
+    const struct tensor *qkv = io->in[0];
+    TRY(IS_SHAPE("qkv", qkv, -1, -1, -1));
+    TRY(divides("width of qkv", qkv->dim[2], 3 * (int64_t)io->args->heads, e));
+    return IS_SHAPE("output", io->out[0], qkv->dim[0], qkv->dim[1], qkv->dim[2] / 3);
+}
+
+static int check_crosskv(const struct op_io *io, struct err *e)
+{
+    const struct tensor *kv = io->in[0], *k = io->out[0];
+    TRY(IS_SHAPE("kv", kv, -1, -1, -1));
+    TRY(IS_SHAPE("slot", io->in[1], kv->dim[0]));
+    TRY(is_type("slot", io->in[1], DTYPE_I32, e));
+    TRY(IS_SHAPE("key cache", k, -1, -1, -1, kv->dim[1]));
+    TRY(is("heads times head width of the key cache", k->dim[1] * k->dim[2], kv->dim[2] / 2, e));
+    TRY(is_type("value cache", io->out[1], k->type, e));
+    return IS_SHAPE("value cache", io->out[1], k->dim[0], k->dim[1], k->dim[3], k->dim[2]);
+}
+
+static int check_embed(const struct op_io *io, struct err *e)
+{
+    const struct tensor *token = io->in[0], *table = io->in[2];
+    TRY(IS_SHAPE("token", token, -1));
+    TRY(is_type("token", token, DTYPE_I32, e));
+    TRY(IS_SHAPE("position", io->in[1], token->dim[0]));
+    TRY(is_type("position", io->in[1], DTYPE_I32, e));
+    TRY(IS_SHAPE("embedding table", table, -1, -1));
+    TRY(IS_SHAPE("position table", io->in[3], -1, table->dim[1]));
+    return IS_SHAPE("output", io->out[0], token->dim[0], table->dim[1]);
+}
+
+static int check_attnself(const struct op_io *io, struct err *e)
+{
+    const struct tensor *qkv = io->in[0], *history = io->in[3];
+    TRY(IS_SHAPE("qkv", qkv, -1, -1));
+    TRY(divides("width of qkv", qkv->dim[1], 3 * (int64_t)io->args->heads, e));
+    TRY(IS_SHAPE("position", io->in[1], qkv->dim[0]));
+    TRY(IS_SHAPE("sequence", io->in[2], qkv->dim[0]));
+    TRY(IS_SHAPE("history", history, -1, -1));
+    for (int i = 1; i < 4; i++) TRY(is_type("an index", io->in[i], DTYPE_I32, e));
+    TRY(IS_SHAPE("output", io->out[0], qkv->dim[0], qkv->dim[1] / 3));
+    TRY(is_type("value cache", io->out[2], io->out[1]->type, e));
+    TRY(IS_SHAPE("key cache", io->out[1], history->dim[0], history->dim[1], qkv->dim[1] / 3));
+    return same_shape("value cache", io->out[2], io->out[1], e);
+}
+
+static int check_attncross(const struct op_io *io, struct err *e)
+{
+    const struct tensor *q = io->in[0], *k = io->in[2];
+    TRY(IS_SHAPE("q", q, -1, -1));
+    TRY(IS_SHAPE("window", io->in[1], q->dim[0]));
+    TRY(is_type("window", io->in[1], DTYPE_I32, e));
+    TRY(IS_SHAPE("key cache", k, -1, io->args->heads, -1, -1));
+    TRY(is("heads times head width", k->dim[1] * k->dim[2], q->dim[1], e));
+    TRY(IS_SHAPE("value cache", io->in[3], k->dim[0], k->dim[1], k->dim[3], k->dim[2]));
+    TRY(is_type("value cache", io->in[3], k->type, e));
+    TRY(same_shape("output", io->out[0], q, e));
+    return io->out[1] ? IS_SHAPE("attention weights", io->out[1], q->dim[0], k->dim[1], k->dim[3])
+                      : 0;
+}
+
+static int check_gather(const struct op_io *io, struct err *e)
+{
+    TRY(IS_SHAPE("input", io->in[0], -1, -1));
+    TRY(IS_SHAPE("index", io->in[1], -1));
+    TRY(is_type("index", io->in[1], DTYPE_I32, e));
+    return IS_SHAPE("output", io->out[0], io->in[1]->dim[0], io->in[0]->dim[1]);
+}
+
+static int check_pick(const struct op_io *io, struct err *e)
+{
+    const struct tensor *logits = io->in[0];
+    const struct op_args *a = io->args;
+    int64_t g = logits->dim[0];
+    TRY(IS_SHAPE("logits", logits, -1, -1));
+    TRY(IS_SHAPE("ban", io->in[1], logits->dim[1]));
+    TRY(IS_SHAPE("rule", io->in[2], g, OP_RULES));
+    TRY(is_type("rule", io->in[2], DTYPE_I32, e));
+    TRY(IS_SHAPE("chance", io->in[3], g, 2));
+    TRY(IS_SHAPE("top tokens", io->out[0], g, a->top));
+    TRY(is_type("top tokens", io->out[0], DTYPE_I32, e));
+    TRY(IS_SHAPE("top log-probabilities", io->out[1], g, a->top));
+    TRY(IS_SHAPE("sampled token", io->out[2], g));
+    TRY(is_type("sampled token", io->out[2], DTYPE_I32, e));
+    TRY(IS_SHAPE("sampled log-probability", io->out[3], g));
+    TRY(IS_SHAPE("watched probability", io->out[4], g));
+    if (a->top >= 1 && a->top <= logits->dim[1] && a->watch < logits->dim[1] &&
+        a->time0 < logits->dim[1])
+        return 0;
+    return err_set(
+        e, E_MODEL,
+        "top %d, watched token %d and first timestamp %d do not suit a vocabulary of %lld", a->top,
+        a->watch, a->time0, (long long)logits->dim[1]);
+}
+
+int op_check(enum op op, const struct op_io *io, struct err *e)
+{
+    static int (*const check[OP_COUNT])(const struct op_io *, struct err *) = {
+#define OP(name, in_min, in_max, outs, t32, t16, t8, doc) check_##name,
+#include "core/op.def"
+#undef OP
+    };
+    return check[op](io, e);
+}

@@ -1,0 +1,530 @@
+/* The CPU's row of the backend table: chooses kernels, has weights packed, lays out memory, runs
+ * tapes. Called by engine alone; the contract with the kernels is cpu.h.
+ *
+ *   prepare:  step -> kernel          first fitting row of cpu_table.c
+ *             weight -> form          what all its readers can read, the smallest of these
+ *             arena: [values][steps] [packed weights] [state slab] [step slab] [scratch]
+ *   run:      live counts and indices checked by the caller's thread, then one parallel region
+ *
+ * How a form is decided. Every user of a weight names the forms it can read; a step whose weight is
+ * no matrix reads CPU_F32. In the order of the tapes each step takes its best kernel that can read
+ * its matrix in a form still left, and strikes out the forms this kernel cannot read. What can be
+ * struck out by a later step's op was struck out before the first choice, so that no step is left
+ * without a kernel:
+ *
+ *   file f16:  {f16 f32 own}  -- embed reads {i8 f16 f32} --> {f16 f32}    the op's all rows
+ *                             -- linear_f16 chosen, {f16} --> {f16}        the row taken
+ */
+#include "cpu/cpu.h"
+#include "base/log.h"
+#include <stdatomic.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+enum { MOST_THREADS = 1024 };
+
+struct backend_device {
+    int threads;
+    enum cpu_level level;
+    struct backend_plan *plans; /* prepared and not yet released */
+};
+
+struct live { /* a value with live rows, and the scalar that holds their count */
+    struct cpu_value *value;
+    const struct cpu_value *count;
+};
+
+struct tape {
+    struct live *live;
+    int n_live;
+};
+
+struct backend_plan {
+    struct backend_device *device;
+    struct backend_plan *next;
+    const struct plan *plan;
+    struct cpu_value *value;          /* [n_values] */
+    struct cpu_step *step;            /* [n_steps] */
+    const struct cpu_kernel **kernel; /* [n_steps] */
+    double *seconds;                  /* [n_steps] */
+    struct tape tape[PLAN_TAPES];
+    struct backend_memory memory;
+    int running;        /* the tape that run was asked for */
+    _Atomic int failed; /* first step that failed in this run, or -1 */
+};
+
+static const char *const level_names[CPU_LEVELS] = {"ref", "base", "avx2", "avx512"};
+
+const char *cpu_level_name(enum cpu_level level)
+{
+    assert(level < CPU_LEVELS);
+    return level_names[level];
+}
+
+enum cpu_level cpu_level_best(void)
+{
+#if defined(__x86_64__)
+    /* the compiler's checks include that the system saves the wide registers */
+    __builtin_cpu_init();
+    unsigned eax, ebx, ecx = 0, edx;
+    bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !f16c) return CPU_BASE;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vnni"))
+        return CPU_AVX512;
+    return CPU_AVX2;
+#else
+    return CPU_BASE;
+#endif
+}
+
+static int level_of(const char *text, enum cpu_level *out, struct err *e)
+{
+    enum cpu_level best = cpu_level_best();
+    *out = best;
+    if (!text || strcmp(text, "auto") == 0) return 0;
+    for (int i = 0; i < CPU_LEVELS; i++) {
+        if (strcmp(text, level_names[i]) != 0) continue;
+        if (i > (int)best)
+            return err_set(e, E_DEVICE, "this processor has no %s; its best level is %s", text,
+                           level_names[best]);
+        *out = (enum cpu_level)i;
+        return 0;
+    }
+    return err_set(e, E_USAGE,
+                   "\"%s\" is not a level of kernels; levels are auto, ref, base, avx2, "
+                   "avx512",
+                   text);
+}
+
+static int cpu_open(struct arena *a, const struct backend_options *o, struct backend_device **out,
+                    struct err *e)
+{
+    if (o->threads < 0 || o->threads > MOST_THREADS)
+        return err_set(e, E_USAGE, "%d threads; 0 (all processors) to %d are possible", o->threads,
+                       MOST_THREADS);
+    struct backend_device *d = ARENA_NEW(a, struct backend_device, 1, e);
+    if (!d) return -1;
+    TRY(level_of(o->kernels, &d->level, e));
+    d->threads = o->threads ? o->threads : thread_cpus();
+    *out = d;
+    return 0;
+}
+
+/* The processor's own name, without the padding some put around it. */
+static void add_name(struct strbuf *out)
+{
+#if defined(__x86_64__)
+    char text[49] = "";
+    unsigned words[12];
+    if ((unsigned)__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
+        for (unsigned i = 0; i < 3; i++)
+            __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
+                        &words[4 * i + 3]);
+        memcpy(text, words, 48);
+    }
+    struct str name = str_trim(str_of(text));
+    if (name.n > 0) {
+        strbuf_add(out, name.p, name.n);
+        return;
+    }
+#endif
+    strbuf_text(out, "CPU");
+}
+
+static void cpu_describe(const struct backend_device *d, struct strbuf *out)
+{
+    add_name(out);
+    strbuf_format(out, ", %d thread%s, %s", d->threads, d->threads == 1 ? "" : "s",
+                  level_names[d->level]);
+}
+
+/* ---- which kernel, which form -------------------------------------------------------------- */
+
+static bool row_fits(const struct cpu_kernel *k, const struct backend_device *d,
+                     const struct plan *p, const struct plan_step *s)
+{
+    return k->op == s->op && k->level <= d->level && (!k->fits || k->fits(p, s));
+}
+
+/* Strikes out of forms[value] what no kernel of its users' ops could read. */
+static int restrict_forms(const struct backend_plan *bp, unsigned *forms, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    size_t n_rows;
+    const struct cpu_kernel *rows = cpu_table_rows(&n_rows);
+    for (int i = 0; i < p->n_values; i++)
+        forms[i] = p->value[i].life == PLAN_WEIGHT ? cpu_pack_forms(&p->value[i]) : 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct plan_step *s = &p->step[i];
+        int matrix = cpu_pack_matrix_input(s->op);
+        for (int in = 0; in < OP_INPUTS; in++) {
+            int v = s->in[in];
+            if (v < 0 || (p->value[v].life != PLAN_WEIGHT && in != matrix)) continue;
+            unsigned readable = in == matrix ? 0 : CPU_BIT(CPU_F32);
+            for (size_t r = 0; r < n_rows && in == matrix; r++) {
+                if (row_fits(&rows[r], bp->device, p, s)) readable |= rows[r].forms;
+            }
+            forms[v] &= readable;
+            if (!forms[v])
+                return err_set(e, E_DEVICE, "step %s: no kernel of %s reads %s as it is", s->name,
+                               op_row(s->op)->name, p->value[v].name);
+        }
+    }
+    return 0;
+}
+
+/* Fills bp->kernel and narrows forms[value] to what the chosen ones read. */
+static int choose_kernels(struct backend_plan *bp, unsigned *forms, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    size_t n_rows;
+    const struct cpu_kernel *rows = cpu_table_rows(&n_rows);
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct plan_step *s = &p->step[i];
+        int matrix = cpu_pack_matrix_input(s->op);
+        unsigned *left = matrix >= 0 ? &forms[s->in[matrix]] : NULL;
+        for (size_t r = 0; r < n_rows && !bp->kernel[i]; r++) {
+            if (!row_fits(&rows[r], bp->device, p, s) || (left && !(*left & rows[r].forms)))
+                continue;
+            bp->kernel[i] = &rows[r];
+            if (left) *left &= rows[r].forms;
+        }
+        if (!bp->kernel[i])
+            return err_set(e, E_DEVICE, "step %s: no kernel for %s", s->name, op_row(s->op)->name);
+        log_debug("step %s: %s", s->name, bp->kernel[i]->name);
+    }
+    return 0;
+}
+
+/* ---- making a plan ready -------------------------------------------------------------------- */
+
+static bool is_used(const struct plan *p, int value)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        for (int k = 0; k < OP_INPUTS; k++) {
+            if (p->step[i].in[k] == value) return true;
+        }
+    }
+    return false;
+}
+
+/* Packs what has a plain form; the rest is packed by the kernels that own its form. */
+static int pack_weights(struct backend_plan *bp, struct arena *a, const unsigned *forms,
+                        void (*used)(void *ctx, int value), void *ctx, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    for (int i = 0; i < p->n_values; i++) {
+        if (p->value[i].life != PLAN_WEIGHT || !is_used(p, i)) continue;
+        enum cpu_form form = (enum cpu_form)__builtin_ctz(forms[i]); /* the smallest */
+        bp->value[i].form = form;
+        if (form == CPU_OWN) continue;
+        if (cpu_pack_weight(a, &p->value[i], form, &bp->value[i], e))
+            return err_note(e, "weight %s", p->value[i].name);
+        if (used) used(ctx, i);
+    }
+    return 0;
+}
+
+static void cpu_release(struct backend_plan *bp)
+{
+    if (!bp) return;
+    for (int i = 0; i < bp->plan->n_steps; i++) {
+        if (bp->kernel[i] && bp->kernel[i]->release) bp->kernel[i]->release(&bp->step[i]);
+    }
+    for (struct backend_plan **at = &bp->device->plans; *at; at = &(*at)->next) {
+        if (*at == bp) {
+            *at = bp->next;
+            return;
+        }
+    }
+}
+
+/* Lets every kernel prepare its step, and packs what only it can pack. */
+static int prepare_steps(struct backend_plan *bp, struct arena *a,
+                         void (*used)(void *ctx, int value), void *ctx, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    for (int i = 0; i < p->n_steps; i++) {
+        struct cpu_step *s = &bp->step[i];
+        const struct cpu_kernel *k = bp->kernel[i];
+        if (!k->prepare) continue;
+        int matrix = cpu_pack_matrix_input(k->op);
+        bool packs = matrix >= 0 && s->in[matrix]->form == CPU_OWN && !s->in[matrix]->data;
+        if (k->prepare(s, a, e)) return err_note(e, "step %s, kernel %s", s->step->name, k->name);
+        if (packs && used) used(ctx, s->step->in[matrix]);
+    }
+    return 0;
+}
+
+/* Connects steps to values, and notes what must be refreshed before each run. */
+static int link_steps(struct backend_plan *bp, struct arena *a, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    for (int i = 0; i < p->n_steps; i++) {
+        struct cpu_step *s = &bp->step[i];
+        s->plan = p;
+        s->step = &p->step[i];
+        s->threads = bp->device->threads;
+        for (int k = 0; k < OP_INPUTS; k++)
+            s->in[k] = s->step->in[k] < 0 ? NULL : &bp->value[s->step->in[k]];
+        for (int k = 0; k < OP_OUTPUTS; k++)
+            s->out[k] = s->step->out[k] < 0 ? NULL : &bp->value[s->step->out[k]];
+    }
+    for (int t = 0; t < p->n_tapes; t++) {
+        int most = (p->tape[t].to - p->tape[t].from) * (OP_INPUTS + OP_OUTPUTS);
+        struct tape *tape = &bp->tape[t];
+        tape->live = ARENA_NEW(a, struct live, (size_t)most, e);
+        if (!tape->live) return -1;
+        for (int i = p->tape[t].from; i < p->tape[t].to; i++) {
+            for (int k = 0; k < OP_INPUTS + OP_OUTPUTS; k++) {
+                struct cpu_step *s = &bp->step[i];
+                struct cpu_value *v = k < OP_INPUTS ? s->in[k] : s->out[k - OP_INPUTS];
+                if (v && v->plan->live >= 0)
+                    tape->live[tape->n_live++] = (struct live){v, &bp->value[v->plan->live]};
+            }
+        }
+    }
+    return 0;
+}
+
+static int place_slabs(struct backend_plan *bp, struct arena *a, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    size_t scratch = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct cpu_kernel *k = bp->kernel[i];
+        if (k->scratch) scratch = MAX(scratch, k->scratch(p, &p->step[i], bp->device->threads));
+    }
+    char *state = arena_alloc(a, p->state_bytes, BASE_LINE, e);
+    if (!state) return -1;
+    char *step = arena_alloc(a, p->step_bytes, BASE_LINE, e);
+    if (!step) return -1;
+    char *shared = arena_alloc(a, scratch, BASE_LINE, e);
+    if (!shared) return -1;
+    for (int i = 0; i < p->n_values; i++) {
+        const struct plan_value *v = &p->value[i];
+        bp->value[i].plan = v;
+        bp->value[i].rows = v->rank ? v->dim[0] : 1;
+        if (v->life == PLAN_STATE) bp->value[i].data = state + v->offset;
+        bool unused = v->life == PLAN_STEP && v->first < 0;
+        if (v->life != PLAN_STATE && v->life != PLAN_WEIGHT && !unused)
+            bp->value[i].data = step + v->offset;
+    }
+    for (int i = 0; i < p->n_steps; i++) bp->step[i].scratch = shared;
+    bp->memory =
+        (struct backend_memory){.state = p->state_bytes, .step = p->step_bytes, .scratch = scratch};
+    return 0;
+}
+
+static int make_ready(struct backend_plan *bp, struct arena *a, void (*used)(void *ctx, int value),
+                      void *ctx, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    unsigned *forms = ARENA_NEW(a, unsigned, (size_t)p->n_values, e);
+    if (!forms) return -1;
+    TRY(restrict_forms(bp, forms, e));
+    TRY(choose_kernels(bp, forms, e));
+    TRY(place_slabs(bp, a, e));
+    TRY(link_steps(bp, a, e));
+    size_t before = arena_used(a);
+    TRY(pack_weights(bp, a, forms, used, ctx, e));
+    TRY(prepare_steps(bp, a, used, ctx, e));
+    bp->memory.weights = arena_used(a) - before;
+    return 0;
+}
+
+static int cpu_prepare(struct backend_device *d, struct arena *a, const struct plan *p,
+                       void (*used)(void *ctx, int value), void *ctx, struct backend_plan **out,
+                       struct err *e)
+{
+    assert(p->finished);
+    struct backend_plan *bp = ARENA_NEW(a, struct backend_plan, 1, e);
+    if (!bp) return -1;
+    bp->device = d;
+    bp->plan = p;
+    bp->value = ARENA_NEW(a, struct cpu_value, (size_t)p->n_values, e);
+    if (!bp->value) return -1;
+    bp->step = ARENA_NEW(a, struct cpu_step, (size_t)p->n_steps, e);
+    if (!bp->step) return -1;
+    bp->kernel = ARENA_NEW(a, const struct cpu_kernel *, (size_t)p->n_steps, e);
+    if (!bp->kernel) return -1;
+    bp->seconds = ARENA_NEW(a, double, (size_t)p->n_steps, e);
+    if (!bp->seconds) return -1;
+    if (make_ready(bp, a, used, ctx, e)) {
+        cpu_release(bp);
+        return -1;
+    }
+    bp->next = d->plans;
+    d->plans = bp;
+    *out = bp;
+    return 0;
+}
+
+static void cpu_memory(const struct backend_plan *bp, struct backend_memory *out)
+{
+    *out = bp->memory;
+}
+
+static void *cpu_host(struct backend_plan *bp, int value)
+{
+    assert(value >= 0 && value < bp->plan->n_values);
+    enum plan_life life = bp->plan->value[value].life;
+    return life == PLAN_INPUT || life == PLAN_OUTPUT ? bp->value[value].data : NULL;
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+/* Reads how many rows count in this run. */
+static int read_live(struct backend_plan *bp, int tape, struct err *e)
+{
+    for (int i = 0; i < bp->tape[tape].n_live; i++) {
+        const struct live *l = &bp->tape[tape].live[i];
+        int32_t n = *(const int32_t *)l->count->data;
+        if (n < 0 || n > l->value->plan->dim[0])
+            return err_set(e, E_INTERNAL, "%s asks for %d rows of %s, which has %lld",
+                           l->count->plan->name, n, l->value->plan->name,
+                           (long long)l->value->plan->dim[0]);
+        l->value->rows = n;
+    }
+    return 0;
+}
+
+/* Checks n indices, each to be in [least, limit). */
+static int in_range(const struct cpu_step *s, const struct cpu_value *v, const int32_t *index,
+                    int64_t n, int64_t least, int64_t limit, struct err *e)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (index[i] >= least && index[i] < limit) continue;
+        return err_set(e, E_INTERNAL, "step %s: %s has %d at %lld, allowed is %lld to %lld",
+                       s->step->name, v->plan->name, index[i], (long long)i, (long long)least,
+                       (long long)limit - 1);
+    }
+    return 0;
+}
+
+static int first_rows_in_range(const struct cpu_step *s, int in, int64_t limit, struct err *e)
+{
+    const struct cpu_value *v = s->in[in];
+    return in_range(s, v, v->data, MIN(v->rows, s->in[0]->rows), 0, limit, e);
+}
+
+static int check_history(const struct cpu_step *s, struct err *e)
+{
+    const struct cpu_value *history = s->in[3];
+    int64_t s_count = history->plan->dim[0], p_count = history->plan->dim[1];
+    const int32_t *position = s->in[1]->data, *sequence = s->in[2]->data;
+    TRY(first_rows_in_range(s, 1, p_count, e));
+    TRY(first_rows_in_range(s, 2, s_count, e));
+    for (int64_t r = 0; r < s->in[0]->rows; r++) {
+        const int32_t *line = (const int32_t *)history->data + sequence[r] * p_count;
+        TRY(in_range(s, history, line, position[r] + 1, 0, s_count, e));
+    }
+    return 0;
+}
+
+static int check_rules(const struct cpu_step *s, struct err *e)
+{
+    int64_t v_count = s->in[0]->plan->dim[1];
+    for (int64_t g = 0; g < s->in[0]->rows; g++) {
+        const int32_t *rule = (const int32_t *)s->in[2]->data + g * OP_RULES;
+        TRY(in_range(s, s->in[2], rule, 1, 0, 2 * OP_RULE_BAN_EOT, e));
+        TRY(in_range(s, s->in[2], rule + 1, 2, -1, v_count + 1, e));
+        TRY(in_range(s, s->in[2], rule + 3, 2, -1, v_count, e));
+        TRY(in_range(s, s->in[2], rule + 5, 3, 0, 1, e));
+    }
+    return 0;
+}
+
+/* Indices come from the caller, so they are checked before any kernel believes them. */
+static int check_indices(const struct cpu_step *s, struct err *e)
+{
+    switch (s->step->op) {
+    case OP_crosskv:
+        return first_rows_in_range(s, 1, s->out[0]->plan->dim[0], e);
+    case OP_embed:
+        TRY(first_rows_in_range(s, 0, s->in[2]->plan->dim[0], e));
+        return first_rows_in_range(s, 1, s->in[3]->plan->dim[0], e);
+    case OP_attnself:
+        return check_history(s, e);
+    case OP_attncross:
+        return first_rows_in_range(s, 1, s->in[2]->plan->dim[0], e);
+    case OP_gather:
+        return in_range(s, s->in[1], s->in[1]->data, s->in[1]->rows, 0, s->in[0]->rows, e);
+    case OP_pick:
+        return check_rules(s, e);
+    default:
+        return 0;
+    }
+}
+
+/* What every member of the team does. */
+static void walk(void *ctx, struct thread_team *team, int id)
+{
+    struct backend_plan *bp = ctx;
+    const struct plan_tape *t = &bp->plan->tape[bp->running];
+    double before = id == 0 ? thread_seconds() : 0;
+    for (int i = t->from; i < t->to; i++) {
+        if (bp->kernel[i]->run(&bp->step[i], team, id)) {
+            int none = -1;
+            atomic_compare_exchange_strong(&bp->failed, &none, i);
+        }
+        thread_barrier(team);
+        if (id == 0) {
+            double now = thread_seconds();
+            bp->seconds[i] += now - before;
+            before = now;
+        }
+    }
+}
+
+static int cpu_run(struct backend_plan *bp, int tape, struct err *e)
+{
+    assert(tape >= 0 && tape < bp->plan->n_tapes);
+    const struct plan_tape *t = &bp->plan->tape[tape];
+    TRY(read_live(bp, tape, e));
+    for (int i = t->from; i < t->to; i++) TRY(check_indices(&bp->step[i], e));
+    bp->running = tape;
+    bp->failed = -1;
+    thread_run(bp->device->threads, walk, bp);
+    if (bp->failed < 0) return 0;
+    return err_set(e, E_DEVICE, "step %s failed in kernel %s", bp->plan->step[bp->failed].name,
+                   bp->kernel[bp->failed]->name);
+}
+
+static int cpu_peek(struct backend_plan *bp, int value, void *out, size_t bytes, struct err *e)
+{
+    assert(value >= 0 && value < bp->plan->n_values);
+    const struct plan_value *v = &bp->plan->value[value];
+    if (v->life == PLAN_WEIGHT || !bp->value[value].data || bytes > v->bytes)
+        return err_set(e, E_INTERNAL, "%zu bytes of %s cannot be looked at", bytes, v->name);
+    memcpy(out, bp->value[value].data, bytes);
+    return 0;
+}
+
+static const double *cpu_profile(const struct backend_plan *bp)
+{
+    return bp->seconds;
+}
+
+static void cpu_close(struct backend_device *d)
+{
+    while (d && d->plans) cpu_release(d->plans);
+}
+
+const struct backend cpu_backend = {
+    .name = "cpu",
+    .open = cpu_open,
+    .describe = cpu_describe,
+    .prepare = cpu_prepare,
+    .memory = cpu_memory,
+    .host = cpu_host,
+    .run = cpu_run,
+    .peek = cpu_peek,
+    .profile = cpu_profile,
+    .release = cpu_release,
+    .close = cpu_close,
+};

@@ -1,0 +1,303 @@
+/* The vocabulary of the *_isa.c files: vectors of f32 and i32 as wide as the level has registers,
+ * so that one text serves all levels. It is compiled once per level with -DISA=base|avx2|avx512
+ * and the level's -m flags; every symbol of such a file ends in the level's name. a * b + c
+ * becomes one instruction where the level has it (-ffp-contract=fast).
+ *
+ * Included by *_isa.c only. */
+#ifndef CPU_CPU_ISA_H
+#define CPU_CPU_ISA_H
+
+#include "cpu/cpu.h"
+#include <string.h>
+#if defined __AVX2__
+#include <immintrin.h>
+#endif
+
+#if defined __AVX512F__
+#define W 16 /* lanes of f32 */
+#elif defined __AVX2__
+#define W 8
+#else
+#define W 4
+#endif
+
+#define ISA_PASTE2(name, isa) name##_##isa
+#define ISA_PASTE(name, isa)  ISA_PASTE2(name, isa)
+#define ISA_NAME(name)        ISA_PASTE(name, ISA)
+#define ISA_INLINE            static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef int32_t vi __attribute__((vector_size(4 * W)));
+typedef float vf_loose __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef int32_t vi_loose __attribute__((vector_size(4 * W), aligned(4), may_alias));
+
+/* Loads and stores need no alignment. */
+ISA_INLINE vf vf_load(const float *p)
+{
+    return *(const vf_loose *)p;
+}
+
+ISA_INLINE void vf_store(float *p, vf v)
+{
+    *(vf_loose *)p = v;
+}
+
+ISA_INLINE vi vi_load(const int32_t *p)
+{
+    return *(const vi_loose *)p;
+}
+
+ISA_INLINE vf vf_all(float x)
+{
+    return x - (vf){0};
+}
+
+ISA_INLINE vi vi_all(int32_t x)
+{
+    return x - (vi){0};
+}
+
+/* The first n lanes (1..W, or more: then all W); the rest is 0. */
+ISA_INLINE vf vf_load_n(const float *p, int64_t n)
+{
+    if (n >= W) return vf_load(p);
+#if defined __AVX512F__
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vf v = {0};
+    for (int64_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+ISA_INLINE void vf_store_n(float *p, vf v, int64_t n)
+{
+    if (n >= W) {
+        vf_store(p, v);
+        return;
+    }
+#if defined __AVX512F__
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    for (int64_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+ISA_INLINE vf vf_of_vi(vi v)
+{
+    return __builtin_convertvector(v, vf);
+}
+
+/* Where m is all ones a, elsewhere b. */
+ISA_INLINE vf vf_choose(vi m, vf a, vf b)
+{
+    return (vf)((m & (vi)a) | (~m & (vi)b));
+}
+
+/* max, min: where one of the two is NaN, the second. */
+ISA_INLINE vf vf_max(vf a, vf b)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined __AVX2__
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return vf_choose(a > b, a, b);
+#endif
+}
+
+ISA_INLINE vf vf_min(vf a, vf b)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined __AVX2__
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return vf_choose(a < b, a, b);
+#endif
+}
+
+ISA_INLINE vf vf_abs(vf a)
+{
+    return (vf)((vi)a & 0x7fffffff);
+}
+
+/* Sum and maximum over the lanes, as a tree. */
+ISA_INLINE float vf_sum(vf v)
+{
+#if defined __AVX512F__
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float s[W];
+    vf_store(s, v);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++) s[i] += s[i + n];
+    return s[0];
+#endif
+}
+
+ISA_INLINE float vf_most(vf v)
+{
+#if defined __AVX512F__
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    float s[W];
+    vf_store(s, v);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++) s[i] = s[i] > s[i + n] ? s[i] : s[i + n];
+    return s[0];
+#endif
+}
+
+/* W numbers of f16 as f32: exact. */
+ISA_INLINE vf vf_load_f16(const uint16_t *p)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+#elif defined __AVX2__
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+#else
+    vi h;
+    for (int i = 0; i < W; i++) h[i] = p[i];
+    /* exponent and fraction moved to f32's places mean 2^-112 of the number, small ones too */
+    vf v = (vf)((h & 0x7fff) << 13) * 0x1p112f;
+    vi beyond = (h & 0x7c00) == 0x7c00; /* infinity and NaN */
+    return (vf)((vi)v | (beyond & 0x7f800000) | ((h & 0x8000) << 16));
+#endif
+}
+
+/* Rounds to the nearest f16, ties to even. */
+ISA_INLINE void vf_store_f16(uint16_t *p, vf v)
+{
+#if defined __AVX512F__
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+#elif defined __AVX2__
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+#else
+    for (int i = 0; i < W; i++) p[i] = tensor_f32_to_f16(v[i]);
+#endif
+}
+
+/* 2^x for any finite x or -infinity, relative error under 2e-7; exactly 0 below 2^-125. */
+ISA_INLINE vf vf_exp2(vf x)
+{
+    const float shift = 0x1.8p23f; /* added and taken off, it rounds to a whole number */
+    vf t = vf_min(vf_max(x, vf_all(-126.0f)), vf_all(127.0f)) + shift;
+    vf n = t - shift, f = vf_min(x, vf_all(127.0f)) - n;
+    /* minimax on [-1/2, 1/2] of the relative error, which is 7.5e-8 */
+    vf p = vf_all(1.327647187e-3f);
+    p = p * f + 9.675541328e-3f;
+    p = p * f + 5.550713274e-2f;
+    p = p * f + 2.402211972e-1f;
+    p = p * f + 6.931469671e-1f;
+    p = p * f + 1.0f;
+    vi y = (vi)p + ((vi)t << 23); /* the low bits of t are n */
+    return (vf)(y & (vi)(x >= -125.0f));
+}
+
+ISA_INLINE vf vf_exp(vf x)
+{
+    return vf_exp2(x * 1.44269504f);
+}
+
+/* log2 of a normal x > 0, absolute error under 2e-7 + rounding. */
+ISA_INLINE vf vf_log2(vf x)
+{
+    /* x = 2^n (1 + z) with 1 + z in [sqrt 1/2, sqrt 2): 0x3f3504f3 is sqrt 1/2 */
+    vi bits = (vi)x - 0x3f3504f3, n = bits >> 23;
+    vf z = (vf)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
+    /* minimax of log2(1 + z) / z, error 6e-8 */
+    vf p = vf_all(-1.463052287e-1f);
+    p = p * z + 2.365735557e-1f;
+    p = p * z - 2.497450154e-1f;
+    p = p * z + 2.867511604e-1f;
+    p = p * z - 3.601238914e-1f;
+    p = p * z + 4.809372939e-1f;
+    p = p * z - 7.213560547e-1f;
+    p = p * z + 1.442694814f;
+    return p * z + vf_of_vi(n);
+}
+
+/* x * Phi(x), Phi the normal distribution: the exact GELU, absolute error under 1e-6.
+ * Phi(t) = 1/2 + t P(t^2) up to |t| = 5.1, where Phi is 0 or 1 to within 2e-7; P is minimax in
+ * t^2 * 2 / 5.1^2 - 1, weighted with t^2. */
+ISA_INLINE vf vf_gelu(vf x)
+{
+    vf t = vf_max(vf_min(x, vf_all(5.1f)), vf_all(-5.1f)), v = t * t * (2 / (5.1f * 5.1f)) - 1.0f;
+    vf p = vf_all(6.940558087e-4f);
+    p = p * v - 2.008168492e-3f;
+    p = p * v + 2.330373740e-3f;
+    p = p * v - 3.122468479e-3f;
+    p = p * v + 6.903594825e-3f;
+    p = p * v - 1.210335270e-2f;
+    p = p * v + 1.745806262e-2f;
+    p = p * v - 2.399178036e-2f;
+    p = p * v + 3.171529248e-2f;
+    p = p * v - 4.022167251e-2f;
+    p = p * v + 5.078314990e-2f;
+    p = p * v - 6.900316477e-2f;
+    p = p * v + 1.386052817e-1f;
+    vf y = x * (t * p + 0.5f);
+    return (vf)((vi)y & (vi)(x > -5.1f));
+}
+
+ISA_INLINE vf vf_act(enum op_act act, vf x)
+{
+    if (act == OP_ACT_GELU) return vf_gelu(x);
+    return act == OP_ACT_RELU ? vf_max(x, vf_all(0)) : x;
+}
+
+/* r[i][j] becomes r[j][i]: in log2(W) rounds rows i and i + s exchange blocks of s lanes. */
+#if W == 16
+#define ISA_TURN_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define ISA_TURN_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define ISA_TURN_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define ISA_TURN_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define ISA_BACK_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define ISA_BACK_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define ISA_BACK_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define ISA_BACK_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#elif W == 8
+#define ISA_TURN_4 0, 1, 2, 3, 8, 9, 10, 11
+#define ISA_TURN_2 0, 1, 8, 9, 4, 5, 12, 13
+#define ISA_TURN_1 0, 8, 2, 10, 4, 12, 6, 14
+#define ISA_BACK_4 4, 5, 6, 7, 12, 13, 14, 15
+#define ISA_BACK_2 2, 3, 10, 11, 6, 7, 14, 15
+#define ISA_BACK_1 1, 9, 3, 11, 5, 13, 7, 15
+#else
+#define ISA_TURN_2 0, 1, 4, 5
+#define ISA_TURN_1 0, 4, 2, 6
+#define ISA_BACK_2 2, 3, 6, 7
+#define ISA_BACK_1 1, 5, 3, 7
+#endif
+#define ISA_ROUND(r, s)                                                \
+    for (int i_ = 0; i_ < W; i_++) {                                   \
+        if (i_ & (s)) continue;                                        \
+        vf a_ = (r)[i_], b_ = (r)[i_ + (s)];                           \
+        (r)[i_] = __builtin_shufflevector(a_, b_, ISA_TURN_##s);       \
+        (r)[i_ + (s)] = __builtin_shufflevector(a_, b_, ISA_BACK_##s); \
+    }
+
+ISA_INLINE void vf_transpose(vf r[W])
+{
+#if W == 16
+#pragma GCC unroll 16
+    ISA_ROUND(r, 8)
+#endif
+#if W >= 8
+#pragma GCC unroll 16
+    ISA_ROUND(r, 4)
+#endif
+#pragma GCC unroll 16
+    ISA_ROUND(r, 2)
+#pragma GCC unroll 16
+    ISA_ROUND(r, 1)
+}
+
+/* A line of memory into the nearest cache, before it is needed. */
+ISA_INLINE void vf_fetch(const void *p)
+{
+    __builtin_prefetch(p, 0, 3);
+}
+
+#endif

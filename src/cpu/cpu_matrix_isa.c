@@ -1,0 +1,380 @@
+/* Products with weights: linear and conv1d.
+ *
+ *     lines of x ----> quantised, 64 at a time ----> 8 x 48 sums ----> scale, bias, activation,
+ *                      (i8 weights only)             in L1             residual ----> y
+ *
+ * Many lines: each member takes its share of them and all columns; weights are read once per block
+ * of lines. Few lines (decoding): each member takes its share of the columns and all lines, so that
+ * every weight is read from memory once, by one core. Nobody waits for anybody in either case.
+ *
+ * Lines of conv1d are its windows of three positions: with time outside and channels inside, a
+ * window lies in one piece, and only the windows over the edge are copied. */
+#include "cpu/cpu_fast.h"
+#include "cpu/cpu_tile.h"
+
+int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *team, int id);
+int ISA_NAME(cpu_matrix_conv1d)(const struct cpu_step *s, struct thread_team *team, int id);
+
+struct product {
+    const float *x, *bias, *residual;
+    float *y;
+    const struct cpu_value *w;
+    int64_t lines, k, n;
+    enum op_act act;
+    /* conv1d: positions in and out of each window, its stride and channels; channels 0: linear */
+    int64_t t_in, t_out, stride, channels;
+};
+
+struct room { /* one member's scratch, see fast_matrix_layout */
+    void *sums;
+    float *factor, *panels, *rows;
+    quant_t *quant;
+    int64_t stride;
+};
+
+static struct room room_of(const struct cpu_step *s, const struct product *p, int id)
+{
+    struct fast_matrix m = fast_matrix_layout(p->k);
+    char *base = (char *)s->scratch + (size_t)id * m.bytes;
+    return (struct room){.sums = base,
+                         .factor = (float *)(base + m.factor),
+                         .panels = (float *)(base + m.panels),
+                         .rows = (float *)(base + m.rows),
+                         .quant = (quant_t *)(base + m.quant),
+                         .stride = m.stride};
+}
+
+/* Line `line` as K floats in one piece: where it lies, or copied to `copy` with zeros for what lies
+ * outside of the window. */
+static const float *line_at(const struct product *p, int64_t line, float *copy)
+{
+    if (!p->channels) return p->x + line * p->k;
+    int64_t t = line % p->t_out * p->stride - 1;
+    const float *x = p->x + (line / p->t_out * p->t_in + t) * p->channels;
+    if (t >= 0 && t + 3 <= p->t_in) return x;
+    for (int tap = 0; tap < 3; tap++) {
+        float *to = copy + tap * p->channels;
+        size_t bytes = (size_t)p->channels * sizeof *to;
+        if (t + tap >= 0 && t + tap < p->t_in)
+            memcpy(to, x + tap * p->channels, bytes);
+        else
+            memset(to, 0, bytes);
+    }
+    return copy;
+}
+
+/* Eight lines from `line` on, *lda apart: where they lie, or copied to `copy`. Those beyond the
+ * last are whatever `copy` held. */
+static const float *lines_at(const struct product *p, int64_t line, float *copy, int64_t *lda)
+{
+    bool whole = line + TILE_ROWS <= p->lines;
+    if (whole && !p->channels) {
+        *lda = p->k;
+        return p->x + line * p->k;
+    }
+    if (whole) {
+        int64_t t = line % p->t_out;
+        if (t > 0 && t + TILE_ROWS < p->t_out) {
+            *lda = p->stride * p->channels;
+            return line_at(p, line, copy);
+        }
+    }
+    *lda = p->k;
+    for (int r = 0; r < TILE_ROWS && line + r < p->lines; r++) {
+        const float *x = line_at(p, line + r, copy + r * p->k);
+        if (x != copy + r * p->k) memcpy(copy + r * p->k, x, (size_t)p->k * sizeof *x);
+    }
+    return copy;
+}
+
+/* sums [rows][48], f32 or i32 with factor [rows], of lines from `line` and columns from `column` to
+ * before `end`, to y. */
+ISA_INLINE void finish(const struct product *p, const void *sums, const float *factor, int64_t line,
+                       int64_t rows, int64_t column, int64_t end)
+{
+    int64_t columns = MIN(p->n, end) - column;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t at = (line + r) * p->n + column;
+        for (int64_t i = 0; i < columns; i += W) {
+            int64_t left = columns - i;
+            vf y;
+            if (factor) {
+                vi sum = vi_load((const int32_t *)sums + r * TILE_COLS + i);
+                if (QUANT_SHIFT) sum -= vi_load(p->w->comp + column + i);
+                y = vf_of_vi(sum) * (vf_load(p->w->scale + column + i) * factor[r]);
+            } else {
+                y = vf_load((const float *)sums + r * TILE_COLS + i);
+            }
+            if (p->bias) y += vf_load_n(p->bias + column + i, left);
+            y = vf_act(p->act, y);
+            if (p->residual) y += vf_load_n(p->residual + at + i, left);
+            vf_store_n(p->y + at + i, y, left);
+        }
+    }
+}
+
+/* x [k] as rint(x * 127 / max|x|), in quant_t; returns what a quantised one stands for. Up to the
+ * next multiple of 16 after k, q is padded. */
+static float quantise(const float *x, int64_t k, quant_t *q)
+{
+    vf most = vf_all(0);
+    for (int64_t i = 0; i < k; i += W) most = vf_max(vf_abs(vf_load_n(x + i, k - i)), most);
+    float to_i8 = 127.0f / vf_most(most);
+    if (!__builtin_isnormal(to_i8)) to_i8 = 1.0f;
+    for (int64_t i = 0; i < k; i += W) {
+        vf v = vf_load_n(x + i, k - i) * to_i8;
+#if defined __AVX512F__
+        __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)v), _mm512_set1_epi32(128));
+        _mm_storeu_si128((__m128i *)(q + i), _mm512_cvtepi32_epi8(shifted));
+#else
+        typedef int16_t vh __attribute__((vector_size(2 * W)));
+#if defined __AVX2__
+        vi whole = (vi)_mm256_cvtps_epi32((__m256)v);
+#else
+        const float shift = 0x1.8p23f; /* added, it rounds to a whole number in the low bits */
+        vi whole = (vi)(v + shift) - (vi)vf_all(shift);
+#endif
+        vh narrow = __builtin_convertvector(whole, vh);
+        memcpy(q + i, &narrow, sizeof narrow);
+#endif
+    }
+    return 1.0f / to_i8;
+}
+
+/* Up to 7 lines, which a tile would waste. */
+static void few_i8(const struct room *m, const quant_t *a, int64_t rows, const int8_t *b,
+                   int64_t quads, int32_t *c)
+{
+    switch (rows) {
+#define FEW(n)                                                \
+    case n:                                                   \
+        tile_few_i8(n, a, m->stride, b, quads, c, TILE_COLS); \
+        break
+        FEW(1);
+        FEW(2);
+        FEW(3);
+        FEW(4);
+        FEW(5);
+        FEW(6);
+        FEW(7);
+#undef FEW
+    default:
+        tile_few_i8(8, a, m->stride, b, quads, c, TILE_COLS);
+    }
+}
+
+/* Lines [from, to), at most FAST_LINES, times panels [first, last). */
+static void block_i8(const struct product *p, const struct room *m, int64_t from, int64_t to,
+                     int64_t first, int64_t last)
+{
+    for (int64_t r = from; r < to; r++)
+        m->factor[r - from] =
+            quantise(line_at(p, r, m->rows), p->k, m->quant + (r - from) * m->stride);
+    int64_t quads = (p->k + 3) / 4, panel = quads * CPU_PANEL * 4, next;
+    for (int64_t j = first; j < last; j = next) {
+        next = MIN(j + TILE_PANELS, last);
+        const int8_t *b = (const int8_t *)p->w->data + j * panel;
+        for (int64_t r = 0; r < to - from; r += TILE_ROWS) {
+            int64_t rows = MIN(TILE_ROWS, to - from - r);
+            const quant_t *a = m->quant + r * m->stride;
+            if (rows == TILE_ROWS && next - j == TILE_PANELS)
+                tile_i8(a, m->stride, b, panel, quads, m->sums);
+            else
+                for (int64_t i = 0; i < next - j; i++)
+                    few_i8(m, a, rows, b + i * panel, quads, (int32_t *)m->sums + i * CPU_PANEL);
+            finish(p, m->sums, m->factor + r, from + r, rows, j * CPU_PANEL, next * CPU_PANEL);
+        }
+    }
+}
+
+/* Row n of the weights from k on, W of them; the last `left` of a row may be fewer. */
+ISA_INLINE vf weights(const struct product *p, int64_t n, int64_t k, bool f16)
+{
+    int64_t at = n * p->k + k, left = p->k - k;
+    if (!f16) return vf_load_n((const float *)p->w->data + at, left);
+    const uint16_t *h = (const uint16_t *)p->w->data + at;
+    if (left >= W) return vf_load_f16(h);
+    uint16_t part[W] = {0};
+    memcpy(part, h, (size_t)left * sizeof *h);
+    return vf_load_f16(part);
+}
+
+/* A panel of 16 columns from column n on as f32 [K][16]; columns beyond the last are 0. */
+ISA_INLINE void panel_of_rows(const struct product *p, int64_t n, float *out, bool f16)
+{
+    for (int64_t i = 0; i < CPU_PANEL; i += W) {
+        for (int64_t k = 0; k < p->k; k += W) {
+            vf r[W];
+            for (int j = 0; j < W; j++)
+                r[j] = n + i + j < p->n ? weights(p, n + i + j, k, f16) : vf_all(0);
+            vf_transpose(r);
+            for (int j = 0; j < MIN(W, p->k - k); j++)
+                vf_store(out + (k + j) * CPU_PANEL + i, r[j]);
+        }
+    }
+}
+
+static void panel_of_i8(const struct product *p, int64_t n, float *out)
+{
+    const int8_t *q = (const int8_t *)p->w->data + n * ALIGN_UP(p->k, 4);
+    for (int64_t k = 0; k < p->k; k++)
+        for (int64_t i = 0; i < CPU_PANEL; i++)
+            out[k * CPU_PANEL + i] = q[k / 4 * 64 + i * 4 + k % 4] * p->w->scale[n + i];
+}
+
+static void panel_of(const struct product *p, int64_t n, float *out)
+{
+    if (p->w->form == CPU_I8)
+        panel_of_i8(p, n, out);
+    else if (p->w->form == CPU_F16)
+        panel_of_rows(p, n, out, true);
+    else
+        panel_of_rows(p, n, out, false);
+}
+
+/* As many lines as keep a block of x within half a megabyte, a multiple of 8. */
+static int64_t float_lines(int64_t k)
+{
+    return MAX(FAST_LINES, (1 << 17) / k / TILE_ROWS * TILE_ROWS);
+}
+
+static void block_float(const struct product *p, const struct room *m, int64_t from, int64_t to,
+                        int64_t first, int64_t last)
+{
+    int64_t panel = p->k * CPU_PANEL;
+    for (int64_t j = first; j < last; j += TILE_PANELS) {
+        for (int64_t i = 0; i < TILE_PANELS; i++)
+            panel_of(p, MIN(j + i, last - 1) * CPU_PANEL, m->panels + i * panel);
+        int64_t end = MIN(j + TILE_PANELS, last) * CPU_PANEL;
+        for (int64_t r = from; r < to; r += TILE_ROWS) {
+            int64_t lda;
+            const float *a = lines_at(p, r, m->rows, &lda);
+            tile_f32(a, lda, m->panels, panel, p->k, m->sums, TILE_COLS);
+            finish(p, m->sums, NULL, r, MIN(TILE_ROWS, to - r), j * CPU_PANEL, end);
+        }
+    }
+}
+
+/* All of at most 7 lines times the columns [n, n + columns), columns <= 4 a constant: along K, as
+ * the rows of weights lie in memory. */
+ISA_INLINE void few_float(const struct product *p, int rows, int columns, int64_t line, int64_t n,
+                          bool f16, float *sums)
+{
+    vf sum[7][4];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; c++) sum[r][c] = vf_all(0);
+    for (int64_t k = 0; k < p->k; k += W) {
+        vf w[4];
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; c++) w[c] = weights(p, n + c, k, f16);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            vf x = vf_load_n(p->x + (line + r) * p->k + k, p->k - k);
+#pragma GCC unroll 4
+            for (int c = 0; c < columns; c++) sum[r][c] = x * w[c] + sum[r][c];
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; c++) sums[r * TILE_COLS + c] = vf_sum(sum[r][c]);
+}
+
+ISA_INLINE void few_float_panel(const struct product *p, int rows, int64_t n, bool f16, float *sums)
+{
+    enum { columns = W == 16 ? 4 : 2 }; /* sums for more do not fit in the registers */
+    int64_t end = MIN(n + CPU_PANEL, p->n), i = n;
+    for (; i + columns <= end; i += columns) few_float(p, rows, columns, 0, i, f16, sums + i - n);
+    for (; i < end; i++) few_float(p, rows, 1, 0, i, f16, sums + i - n);
+}
+
+static void few_lines_float(const struct product *p, const struct room *m, int64_t first,
+                            int64_t last)
+{
+    bool f16 = p->w->form == CPU_F16;
+    for (int64_t j = first; j < last; j++) {
+        int64_t n = j * CPU_PANEL;
+        switch (p->lines) {
+#define FEW(rows)                                        \
+    case rows:                                           \
+        if (f16)                                         \
+            few_float_panel(p, rows, n, true, m->sums);  \
+        else                                             \
+            few_float_panel(p, rows, n, false, m->sums); \
+        break
+            FEW(1);
+            FEW(2);
+            FEW(3);
+            FEW(4);
+            FEW(5);
+            FEW(6);
+            FEW(7);
+#undef FEW
+        default:
+            assert(!"few lines are 1 to 7");
+        }
+        finish(p, m->sums, NULL, 0, p->lines, n, n + CPU_PANEL);
+    }
+}
+
+/* One member's part of the product. */
+static void multiply(const struct cpu_step *s, const struct product *p, bool in_i8,
+                     struct thread_team *team, int id)
+{
+    struct room m = room_of(s, p, id);
+    int64_t panels = (p->n + CPU_PANEL - 1) / CPU_PANEL, from = 0, to = p->lines, first = 0,
+            last = panels;
+    if (p->lines >= (int64_t)FAST_LINES / 2 * team->n)
+        thread_share(team, id, p->lines, TILE_ROWS, &from, &to);
+    else
+        thread_share(team, id, panels, p->lines < TILE_ROWS ? 1 : TILE_PANELS, &first, &last);
+    if (first == last || p->lines == 0) return;
+    if (!in_i8 && !p->channels && p->lines < TILE_ROWS && p->w->form != CPU_I8) {
+        few_lines_float(p, &m, first, last);
+        return;
+    }
+    int64_t lines = in_i8 ? FAST_LINES : float_lines(p->k);
+    for (int64_t r = from; r < to; r += lines) {
+        if (in_i8)
+            block_i8(p, &m, r, MIN(r + lines, to), first, last);
+        else
+            block_float(p, &m, r, MIN(r + lines, to), first, last);
+    }
+}
+
+int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    struct product p = {.x = s->in[0]->data,
+                        .bias = s->in[2] ? s->in[2]->data : NULL,
+                        .residual = s->in[3] ? s->in[3]->data : NULL,
+                        .y = s->out[0]->data,
+                        .w = s->in[1],
+                        .lines = cpu_value_lines(s->in[0]),
+                        .k = cpu_value_k(s->in[1]->plan),
+                        .n = s->in[1]->plan->dim[0],
+                        .act = s->step->args.act};
+    multiply(s, &p, p.w->form == CPU_I8, team, id);
+    return 0;
+}
+
+/* Weights in i8 stay exact numbers here: the audio is not quantised. */
+int ISA_NAME(cpu_matrix_conv1d)(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *x = s->in[0], *y = s->out[0];
+    struct product p = {.x = x->data,
+                        .bias = s->in[2] ? s->in[2]->data : NULL,
+                        .y = y->data,
+                        .w = s->in[1],
+                        .lines = x->rows * y->plan->dim[1],
+                        .k = cpu_value_k(s->in[1]->plan),
+                        .n = s->in[1]->plan->dim[0],
+                        .act = s->step->args.act,
+                        .t_in = x->plan->dim[1],
+                        .t_out = y->plan->dim[1],
+                        .stride = s->step->args.stride,
+                        .channels = x->plan->dim[2]};
+    multiply(s, &p, false, team, id);
+    return 0;
+}

@@ -1,0 +1,266 @@
+/* The innermost products of the *_isa.c files: 8 rows times 48 (or 32) columns, all of K.
+ *
+ *      a [8][K]            b: 3 panels of 16 columns        c [8][48]
+ *      row 0  ........     [K][16]  [K][16]  [K][16]        one register holds 16 sums;
+ *      row 7  ........     apart by `panel` elements        8 x 3 of them stay in registers
+ *
+ * i8: K counts in quads of 4, the layout of CPU_I8. Sums are exact. Activations (quant_t) are u8
+ * shifted by 128 for vpdpbusd, i16 for vpmaddwd; what the shift adds is cpu_value.comp.
+ * With AVX-512 the loop is written in assembly, because gcc 12 cannot hold 24 sums, 3 columns and
+ * the rows in 32 registers when told in intrinsics (half the speed). */
+#ifndef CPU_CPU_TILE_H
+#define CPU_CPU_TILE_H
+
+#include "cpu/cpu_isa.h"
+
+#define TILE_ROWS   8
+#define TILE_PANELS 3
+#define TILE_COLS   (TILE_PANELS * CPU_PANEL)
+
+#if defined __AVX512F__
+typedef uint8_t quant_t;
+#define QUANT_SHIFT 128
+#else
+typedef int16_t quant_t;
+#define QUANT_SHIFT 0
+#endif
+
+#if defined __AVX512F__
+
+/* clang-format off */
+#define TILE_ZERO(n, at)   "vpxord %%zmm" #n ",%%zmm" #n ",%%zmm" #n "\n\t"
+#define TILE_LOAD(n, at)   "vmovups " at ",%%zmm" #n "\n\t"
+#define TILE_STORE(n, at)  "vmovups %%zmm" #n "," at "\n\t"
+/* every row's three (or two) sums with DO */
+#define TILE_SUMS3(DO)                                                                             \
+    DO(0, "(%[c])")             DO(1, "64(%[c])")            DO(2, "128(%[c])")                    \
+    DO(3, "(%[c],%[ldc])")      DO(4, "64(%[c],%[ldc])")     DO(5, "128(%[c],%[ldc])")             \
+    DO(6, "(%[c],%[ldc],2)")    DO(7, "64(%[c],%[ldc],2)")   DO(8, "128(%[c],%[ldc],2)")           \
+    DO(9, "(%[c],%[ldc3])")     DO(10, "64(%[c],%[ldc3])")   DO(11, "128(%[c],%[ldc3])")           \
+    DO(12, "(%[d])")            DO(13, "64(%[d])")           DO(14, "128(%[d])")                   \
+    DO(15, "(%[d],%[ldc])")     DO(16, "64(%[d],%[ldc])")    DO(17, "128(%[d],%[ldc])")            \
+    DO(18, "(%[d],%[ldc],2)")   DO(19, "64(%[d],%[ldc],2)")  DO(20, "128(%[d],%[ldc],2)")          \
+    DO(21, "(%[d],%[ldc3])")    DO(22, "64(%[d],%[ldc3])")   DO(23, "128(%[d],%[ldc3])")
+#define TILE_SUMS2(DO)                                                                             \
+    DO(0, "(%[c])")             DO(1, "64(%[c])")            DO(3, "(%[c],%[ldc])")                \
+    DO(4, "64(%[c],%[ldc])")    DO(6, "(%[c],%[ldc],2)")     DO(7, "64(%[c],%[ldc],2)")            \
+    DO(9, "(%[c],%[ldc3])")     DO(10, "64(%[c],%[ldc3])")   DO(12, "(%[d])")                      \
+    DO(13, "64(%[d])")          DO(15, "(%[d],%[ldc])")      DO(16, "64(%[d],%[ldc])")             \
+    DO(18, "(%[d],%[ldc],2)")   DO(19, "64(%[d],%[ldc],2)")  DO(21, "(%[d],%[ldc3])")              \
+    DO(22, "64(%[d],%[ldc3])")
+#define TILE_MUL3(mul, at, x, c0, c1, c2)                                                          \
+    "vpbroadcastd " at ",%%zmm" #x "\n\t"                                                          \
+    mul " %%zmm24,%%zmm" #x ",%%zmm" #c0 "\n\t"                                                    \
+    mul " %%zmm25,%%zmm" #x ",%%zmm" #c1 "\n\t"                                                    \
+    mul " %%zmm26,%%zmm" #x ",%%zmm" #c2 "\n\t"
+#define TILE_MUL2(mul, at, x, c0, c1, c2)                                                          \
+    "vpbroadcastd " at ",%%zmm" #x "\n\t"                                                          \
+    mul " %%zmm24,%%zmm" #x ",%%zmm" #c0 "\n\t"                                                    \
+    mul " %%zmm25,%%zmm" #x ",%%zmm" #c1 "\n\t"
+#define TILE_COLS3                                                                                 \
+    "vmovups (%[b]),%%zmm24\n\tvmovups (%[b],%[s]),%%zmm25\n\tvmovups (%[b],%[s],2),%%zmm26\n\t"
+#define TILE_COLS2                                                                                 \
+    "vmovups (%[b]),%%zmm24\n\tvmovups (%[b],%[s]),%%zmm25\n\t"
+
+/* a: rows apart by lda bytes, 4 bytes each step. b: panels apart by s bytes, 64 bytes each step.
+ * c: rows apart by ldc bytes. steps >= 1. */
+#define TILE(name, mul, cols, start)                                                               \
+    ISA_INLINE void name(const void *a, int64_t lda, const void *b, int64_t s, int64_t steps,      \
+                         void *c, int64_t ldc)                                                     \
+    {                                                                                              \
+        const char *e = (const char *)a + 4 * lda;                                                 \
+        char *d = (char *)c + 4 * ldc;                                                             \
+        __asm__ volatile(TILE_SUMS##cols(start)                                                    \
+            ".p2align 5\n1:\n\t" TILE_COLS##cols                                                   \
+            TILE_MUL##cols(mul, "(%[a])", 27, 0, 1, 2)                                             \
+            TILE_MUL##cols(mul, "(%[a],%[lda])", 28, 3, 4, 5)                                      \
+            TILE_MUL##cols(mul, "(%[a],%[lda],2)", 29, 6, 7, 8)                                    \
+            TILE_MUL##cols(mul, "(%[a],%[lda3])", 30, 9, 10, 11)                                   \
+            TILE_MUL##cols(mul, "(%[e])", 27, 12, 13, 14)                                          \
+            TILE_MUL##cols(mul, "(%[e],%[lda])", 28, 15, 16, 17)                                   \
+            TILE_MUL##cols(mul, "(%[e],%[lda],2)", 29, 18, 19, 20)                                 \
+            TILE_MUL##cols(mul, "(%[e],%[lda3])", 30, 21, 22, 23)                                  \
+            "add $64,%[b]\n\tadd $4,%[a]\n\tadd $4,%[e]\n\tdec %[n]\n\tjnz 1b\n\t"                 \
+            TILE_SUMS##cols(TILE_STORE)                                                            \
+            : [a] "+r"(a), [e] "+r"(e), [b] "+r"(b), [n] "+r"(steps)                               \
+            : [lda] "r"(lda), [lda3] "r"(3 * lda), [s] "r"(s), [c] "r"(c), [d] "r"(d),             \
+              [ldc] "r"(ldc), [ldc3] "r"(3 * ldc)                                                  \
+            : "memory", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7",      \
+              "zmm8", "zmm9", "zmm10", "zmm11", "zmm12", "zmm13", "zmm14", "zmm15", "zmm16",       \
+              "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25",     \
+              "zmm26", "zmm27", "zmm28", "zmm29", "zmm30");                                        \
+    }
+TILE(tile_i8_asm, "vpdpbusd", 3, TILE_ZERO)
+TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO)
+TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD)
+/* clang-format on */
+
+/* c [8][48] i32 = a times b. lda: elements between rows; panel: bytes between panels. */
+ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                        int64_t quads, int32_t *c)
+{
+    tile_i8_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+}
+
+/* c [8][48], rows apart by ldc, = a times b; lda, panel and ldc in floats. */
+ISA_INLINE void tile_f32(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
+                         float *c, int64_t ldc)
+{
+    tile_f32_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc);
+}
+
+/* c [8][32] += a times b of two panels. */
+ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
+                              float *c, int64_t ldc)
+{
+    tile_f32_onto_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc);
+}
+
+#else /* narrower registers: a few rows of one panel at a time */
+
+#define TILE_PART (W == 8 ? 4 : 2) /* rows whose sums fit in the registers */
+#define TILE_VECS (CPU_PANEL / W)
+
+ISA_INLINE void tile_f32_part(const float *a, int64_t lda, const float *b, int64_t k, float *c,
+                              int64_t ldc, bool onto)
+{
+    vf sum[TILE_PART][TILE_VECS];
+    for (int r = 0; r < TILE_PART; r++)
+        for (int v = 0; v < TILE_VECS; v++)
+            sum[r][v] = onto ? vf_load(c + r * ldc + v * W) : vf_all(0);
+    for (int64_t i = 0; i < k; i++, b += CPU_PANEL) {
+        vf col[TILE_VECS];
+        for (int v = 0; v < TILE_VECS; v++) col[v] = vf_load(b + v * W);
+        for (int r = 0; r < TILE_PART; r++) {
+            vf x = vf_all(a[r * lda + i]);
+            for (int v = 0; v < TILE_VECS; v++) sum[r][v] = x * col[v] + sum[r][v];
+        }
+    }
+    for (int r = 0; r < TILE_PART; r++)
+        for (int v = 0; v < TILE_VECS; v++) vf_store(c + r * ldc + v * W, sum[r][v]);
+}
+
+ISA_INLINE void tile_f32(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
+                         float *c, int64_t ldc)
+{
+    for (int p = 0; p < TILE_PANELS; p++)
+        for (int r = 0; r < TILE_ROWS; r += TILE_PART)
+            tile_f32_part(a + r * lda, lda, b + p * panel, k, c + r * ldc + p * CPU_PANEL, ldc,
+                          false);
+}
+
+ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
+                              float *c, int64_t ldc)
+{
+    for (int p = 0; p < 2; p++)
+        for (int r = 0; r < TILE_ROWS; r += TILE_PART)
+            tile_f32_part(a + r * lda, lda, b + p * panel, k, c + r * ldc + p * CPU_PANEL, ldc,
+                          true);
+}
+
+#endif
+
+/* c [rows][16] i32, rows apart by ldc, = a times one panel; rows <= 8 is a constant. Weights are
+ * read once, in the order they lie in memory, and fetched ahead: this is the product of decoding,
+ * bound by memory. */
+#if defined __AVX512F__
+ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
+                            int32_t *c, int64_t ldc)
+{
+    enum { ahead = 1536 };
+    const int chains = rows == 1 ? 8 : rows == 2 ? 4 : rows <= 4 ? 3 : 2; /* hide the latency */
+    __m512i sum[8][8];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int j = 0; j < chains; j++) sum[r][j] = _mm512_setzero_si512();
+    int64_t i = 0;
+    for (; i + chains <= quads; i += chains, b += 64 * chains) {
+#pragma GCC unroll 8
+        for (int j = 0; j < chains; j++) {
+            __m512i w = _mm512_loadu_si512(b + 64 * j);
+            vf_fetch(b + 64 * j + ahead);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                int32_t x;
+                memcpy(&x, a + r * lda + 4 * (i + j), 4);
+                sum[r][j] = _mm512_dpbusd_epi32(sum[r][j], _mm512_set1_epi32(x), w);
+            }
+        }
+    }
+    for (; i < quads; i++, b += 64) {
+        __m512i w = _mm512_loadu_si512(b);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            int32_t x;
+            memcpy(&x, a + r * lda + 4 * i, 4);
+            sum[r][0] = _mm512_dpbusd_epi32(sum[r][0], _mm512_set1_epi32(x), w);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+        for (int j = 1; j < chains; j++) sum[r][0] = _mm512_add_epi32(sum[r][0], sum[r][j]);
+        _mm512_storeu_si512(c + r * ldc, sum[r][0]);
+    }
+}
+#elif defined __AVX2__
+/* vpmaddwd adds two of a quad's four products; the other addition waits until the end. */
+ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
+                            int32_t *c, int64_t ldc)
+{
+    for (int from = 0; from < rows; from += 2) {
+        const int n = rows - from < 2 ? 1 : 2;
+        const int8_t *w = b;
+        __m256i sum[2][4];
+        for (int r = 0; r < n; r++)
+            for (int j = 0; j < 4; j++) sum[r][j] = _mm256_setzero_si256();
+        for (int64_t i = 0; i < quads; i++, w += 64) {
+            __m256i x[2];
+            for (int r = 0; r < n; r++) {
+                int64_t quad;
+                memcpy(&quad, a + (from + r) * lda + 4 * i, 8);
+                x[r] = _mm256_set1_epi64x(quad);
+            }
+            vf_fetch(w + 1536);
+            for (int j = 0; j < 4; j++) {
+                __m128i bytes = _mm_loadu_si128((const __m128i *)(w + 16 * j));
+                __m256i words = _mm256_cvtepi8_epi16(bytes);
+                for (int r = 0; r < n; r++)
+                    sum[r][j] = _mm256_add_epi32(sum[r][j], _mm256_madd_epi16(x[r], words));
+            }
+        }
+        for (int r = 0; r < n; r++) {
+            for (int j = 0; j < 4; j += 2) {
+                __m256i pair = _mm256_hadd_epi32(sum[r][j], sum[r][j + 1]);
+                _mm256_storeu_si256((__m256i *)(c + (from + r) * ldc + 4 * j),
+                                    _mm256_permute4x64_epi64(pair, 0xd8));
+            }
+        }
+    }
+}
+#else
+ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
+                            int32_t *c, int64_t ldc)
+{
+    for (int r = 0; r < rows; r++) {
+        const quant_t *x = a + r * lda;
+        int32_t sum[CPU_PANEL] = {0};
+        for (int64_t i = 0; i < quads; i++)
+            for (int j = 0; j < CPU_PANEL; j++)
+                for (int u = 0; u < 4; u++) sum[j] += x[4 * i + u] * b[64 * i + 4 * j + u];
+        memcpy(c + r * ldc, sum, sizeof sum);
+    }
+}
+#endif
+
+#if !defined __AVX512F__
+ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                        int64_t quads, int32_t *c)
+{
+    for (int p = 0; p < TILE_PANELS; p++)
+        tile_few_i8(TILE_ROWS, a, lda, b + p * panel, quads, c + p * CPU_PANEL, TILE_COLS);
+}
+#endif
+
+#endif

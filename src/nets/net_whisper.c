@@ -1,0 +1,558 @@
+/* Whisper written as a plan. Called by jobs; data in and out are the doors of struct net_whisper.
+ *
+ *   pcm -> logmel -> melnorm -> conv1 gelu -> conv2 gelu (stride 2) -> + positions -> N x [
+ * attention, ffn ] -> norm
+ *                                                                                                   |
+ *                        for every decoder layer: k and v of cross-attention -> state of window
+ * `slot` token, position -> embed -> N x [ self-attention (state), cross-attention (state), ffn ]
+ * -> norm -> gather -> logits -> pick
+ *
+ * Follows openai/whisper model.py; names of tensors are CTranslate2's
+ * (python/ctranslate2/specs/whisper_spec.py). */
+#include "nets/net_whisper.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct build { /* carries an error along, so that the network below reads as maths: after a failure
+                  every call returns -1 */
+    struct plan *p;
+    const struct net_whisper_source *src;
+    const struct net_whisper_config *c;
+    const struct net_whisper_shape *s;
+    struct net_whisper *net;
+    struct err *e;
+    bool failed;
+};
+
+static int fail(struct build *b)
+{
+    b->failed = true;
+    return -1;
+}
+
+/* The test model: see tensor_hash and tools/golden/whisper2.py, which follow the same rules by
+ * suffix. */
+static int hashed_tensor(struct build *b, const char *name, struct tensor *t)
+{
+    int64_t n = tensor_count(t->rank, t->dim), columns = n / t->dim[0];
+    float *out = ARENA_NEW(b->p->arena, float, (size_t)n, b->e);
+    if (!out) return fail(b);
+    bool gamma = str_ends(name, "/gamma"),
+         small = str_ends(name, "/beta") || str_ends(name, "/bias");
+    float gain = gamma || str_ends(name, "/encodings") ? 0.1f
+                 : small                               ? 0.05f
+                 : str_ends(name, "embeddings/weight") ? 0.5f
+                                                       : (float)(1.5 / sqrt((double)columns));
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (gamma ? 1.0f : 0.0f) + tensor_hash(name, (uint64_t)i, gain);
+    int d = b->c->width; /* keys have no bias in Whisper */
+    if (str_ends(name, "self_attention/linear_0/bias")) memset(out + d, 0, (size_t)d * 4);
+    if (str_ends(name, "/attention/linear_1/bias")) memset(out, 0, (size_t)d * 4);
+    t->type = DTYPE_F32;
+    t->data = out;
+    return 0;
+}
+
+/* A weight of this name and shape, checked, as a value of the plan. */
+static int weight(struct build *b, bool as_i8, const char *name, int rank, int64_t d0, int64_t d1,
+                  int64_t d2)
+{
+    if (b->failed) return -1;
+    int known = plan_find(b->p, name); /* tied embeddings are used twice */
+    if (known >= 0) return known;
+    struct tensor t = {.type = DTYPE_F16, .rank = rank, .dim = {d0, d1, d2}};
+    if (b->src->weights) {
+        const struct load_tensor *found = load_find(b->src->weights, name);
+        if (!found) {
+            err_set(b->e, E_MODEL, "the model has no tensor %s", name);
+            return fail(b);
+        }
+        if (found->t.rank != rank ||
+            memcmp(found->t.dim, t.dim, (size_t)rank * sizeof *t.dim) != 0) {
+            err_set(b->e, E_MODEL,
+                    "tensor %s is of rank %d, [%lld, %lld, ..]; expected rank %d, [%lld, %lld, ..]",
+                    name, found->t.rank, (long long)found->t.dim[0], (long long)found->t.dim[1],
+                    rank, (long long)d0, (long long)d1);
+            return fail(b);
+        }
+        t = found->t;
+    } else if (b->src->hashed && hashed_tensor(b, name, &t)) {
+        return -1;
+    }
+    int v = plan_weight(b->p, name, &t, 1, as_i8, b->e);
+    return v < 0 ? fail(b) : v;
+}
+
+static int temp(struct build *b, const char *step, int live, int rank, int64_t d0, int64_t d1,
+                int64_t d2)
+{
+    if (b->failed) return -1;
+    int64_t dim[] = {d0, d1, d2};
+    int v = b->s->keep ? plan_output(b->p, step, DTYPE_F32, rank, dim, live, b->e)
+                       : plan_temp(b->p, step, DTYPE_F32, rank, dim, live, b->e);
+    return v < 0 ? fail(b) : v;
+}
+
+static void add(struct build *b, enum op op, const char *name, int n_in, const int *in, int n_out,
+                const int *out, struct op_args args)
+{
+    if (b->failed) return;
+    if (plan_add(b->p, op, name, in, n_in, out, n_out, &args, b->e)) fail(b);
+}
+#define INTS(...)                                              \
+    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]) \
+    {                                                          \
+        __VA_ARGS__                                            \
+    }
+
+/* "enc.2" and "qkv" -> "enc.2.qkv". */
+struct label {
+    char text[64];
+};
+static struct label label(const char *scope, const char *what)
+{
+    struct label l;
+    snprintf(l.text, sizeof l.text, "%s%s%s", scope, *scope ? "." : "", what);
+    return l;
+}
+static struct label path(const char *format, ...)
+{
+    struct label l;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(l.text, sizeof l.text, format, args);
+    va_end(args);
+    return l;
+}
+
+/* Values that look like x but are n wide. */
+static int like(struct build *b, int x, const char *name, int64_t n)
+{
+    if (b->failed) return -1;
+    const struct plan_value *v = &b->p->value[x];
+    return v->rank == 2 ? temp(b, name, v->live, 2, v->dim[0], n, 0)
+                        : temp(b, name, v->live, 3, v->dim[0], v->dim[1], n);
+}
+
+static int norm(struct build *b, const char *scope, const char *what, const char *tensor, int x)
+{
+    int d = b->c->width;
+    struct label name = label(scope, what);
+    int gain = weight(b, false, path("%s/gamma", tensor).text, 1, d, 0, 0),
+        offset = weight(b, false, path("%s/beta", tensor).text, 1, d, 0, 0);
+    int y = like(b, x, name.text, d);
+    add(b, OP_layernorm, name.text, INTS(x, gain, offset), INTS(y),
+        (struct op_args){.eps = b->c->eps});
+    return y;
+}
+
+/* y = act(x w^T + bias) + residual; n outputs from k inputs. */
+static int linear(struct build *b, const char *scope, const char *what, const char *tensor, int x,
+                  int n, int k, enum op_act act, int residual)
+{
+    struct label name = label(scope, what);
+    int w = weight(b, b->s->i8, path("%s/weight", tensor).text, 2, n, k, 0),
+        bias = weight(b, false, path("%s/bias", tensor).text, 1, n, 0, 0);
+    int y = like(b, x, name.text, n);
+    add(b, OP_linear, name.text, INTS(x, w, bias, residual), INTS(y), (struct op_args){.act = act});
+    return y;
+}
+
+static int ffn(struct build *b, const char *scope, const char *tensor, int x)
+{
+    int d = b->c->width, h = norm(b, scope, "ffn.norm", path("%s/ffn/layer_norm", tensor).text, x);
+    h = linear(b, scope, "ffn.up", path("%s/ffn/linear_0", tensor).text, h, b->c->ffn, d,
+               OP_ACT_GELU, -1);
+    return linear(b, scope, "ffn.down", path("%s/ffn/linear_1", tensor).text, h, d, b->c->ffn,
+                  OP_ACT_NONE, x);
+}
+
+static int encoder_layer(struct build *b, int layer, int x)
+{
+    int d = b->c->width;
+    struct label scope = path("enc.%d", layer), tensor = path("encoder/layer_%d", layer);
+    int h = norm(b, scope.text, "norm", path("%s/self_attention/layer_norm", tensor.text).text, x);
+    int qkv = linear(b, scope.text, "qkv", path("%s/self_attention/linear_0", tensor.text).text, h,
+                     3 * d, d, OP_ACT_NONE, -1);
+    int mixed = like(b, x, label(scope.text, "attention").text, d);
+    add(b, OP_attention, label(scope.text, "attention").text, INTS(qkv), INTS(mixed),
+        (struct op_args){.heads = b->c->heads, .scale = 1.0f / sqrtf(WHISPER_HEAD)});
+    x = linear(b, scope.text, "out", path("%s/self_attention/linear_1", tensor.text).text, mixed, d,
+               d, OP_ACT_NONE, x);
+    return ffn(b, scope.text, tensor.text, x);
+}
+
+static int conv(struct build *b, const char *name, int x, int64_t t, int n, int c, int stride)
+{
+    int w = weight(b, false, path("encoder/%s/weight", name).text, 3, n, c, 3),
+        bias = weight(b, false, path("encoder/%s/bias", name).text, 1, n, 0, 0);
+    int y = temp(b, name, -1, 3, 1, t / stride, n);
+    add(b, OP_conv1d, name, INTS(x, w, bias), INTS(y),
+        (struct op_args){.act = OP_ACT_GELU, .stride = stride});
+    return y;
+}
+
+static int state(struct build *b, const char *name, int rank, int64_t d0, int64_t d1, int64_t d2,
+                 int64_t d3)
+{
+    if (b->failed) return -1;
+    int64_t dim[] = {d0, d1, d2, d3};
+    int v = plan_state(b->p, name, b->s->cache, rank, dim, b->e);
+    return v < 0 ? fail(b) : v;
+}
+
+/* The keys and values every decoder layer will read, computed once per window. */
+static void cross_caches(struct build *b, int encoded)
+{
+    int d = b->c->width;
+    for (int l = 0; l < b->c->decoder_layers; l++) {
+        struct label scope = path("dec.%d", l);
+        int kv =
+            linear(b, scope.text, "cross.kv", path("decoder/layer_%d/attention/linear_1", l).text,
+                   encoded, 2 * d, d, OP_ACT_NONE, -1);
+        int k = state(b, label(scope.text, "cross.k").text, 4, b->s->windows, b->c->heads,
+                      WHISPER_HEAD, b->c->audio_ctx);
+        int v = state(b, label(scope.text, "cross.v").text, 4, b->s->windows, b->c->heads,
+                      b->c->audio_ctx, WHISPER_HEAD);
+        add(b, OP_crosskv, label(scope.text, "cross.keep").text, INTS(kv, b->net->slot), INTS(k, v),
+            (struct op_args){.heads = b->c->heads});
+    }
+}
+
+static void encoder(struct build *b, int mel)
+{
+    const struct net_whisper_config *c = b->c;
+    int x = conv(b, "conv1", mel, b->net->frames, c->width, c->n_mels, 1);
+    x = conv(b, "conv2", x, b->net->frames, c->width, c->width, 2);
+    int positions =
+        weight(b, false, "encoder/position_encodings/encodings", 2, c->audio_ctx, c->width, 0);
+    int h = like(b, x, "enc.embed", c->width);
+    add(b, OP_addpos, "enc.embed", INTS(x, positions), INTS(h), (struct op_args){0});
+    for (int l = 0; l < c->encoder_layers; l++) h = encoder_layer(b, l, h);
+    b->net->encoded = norm(b, "", "enc.norm", "encoder/layer_norm", h);
+    cross_caches(b, b->net->encoded);
+}
+
+static int decoder_layer(struct build *b, int layer, int x)
+{
+    const struct net_whisper_config *c = b->c;
+    struct net_whisper *net = b->net;
+    int d = c->width;
+    struct op_args args = {.heads = c->heads, .scale = 1.0f / sqrtf(WHISPER_HEAD)};
+    struct label scope = path("dec.%d", layer), tensor = path("decoder/layer_%d", layer);
+
+    int h = norm(b, scope.text, "norm", path("%s/self_attention/layer_norm", tensor.text).text, x);
+    int qkv = linear(b, scope.text, "qkv", path("%s/self_attention/linear_0", tensor.text).text, h,
+                     3 * d, d, OP_ACT_NONE, -1);
+    int k = state(b, label(scope.text, "self.k").text, 3, b->s->sequences, c->text_ctx, d, 0);
+    int v = state(b, label(scope.text, "self.v").text, 3, b->s->sequences, c->text_ctx, d, 0);
+    int mixed = like(b, x, label(scope.text, "attention").text, d);
+    add(b, OP_attnself, label(scope.text, "attention").text,
+        INTS(qkv, net->position, net->sequence, net->history), INTS(mixed, k, v), args);
+    x = linear(b, scope.text, "out", path("%s/self_attention/linear_1", tensor.text).text, mixed, d,
+               d, OP_ACT_NONE, x);
+
+    h = norm(b, scope.text, "cross.norm", path("%s/attention/layer_norm", tensor.text).text, x);
+    int q = linear(b, scope.text, "cross.q", path("%s/attention/linear_0", tensor.text).text, h, d,
+                   d, OP_ACT_NONE, -1);
+    k = b->failed ? -1 : plan_find(b->p, label(scope.text, "cross.k").text);
+    v = b->failed ? -1 : plan_find(b->p, label(scope.text, "cross.v").text);
+    mixed = like(b, x, label(scope.text, "cross").text, d);
+    int weights = -1;
+    if (b->s->attention_output && !b->failed) {
+        weights = plan_output(b->p, label(scope.text, "weights").text, DTYPE_F32, 3,
+                              (int64_t[]){b->s->rows, c->heads, c->audio_ctx}, net->n_rows, b->e);
+        if (weights < 0) return fail(b);
+    }
+    add(b, OP_attncross, label(scope.text, "cross").text, INTS(q, net->window, k, v),
+        INTS(mixed, weights), args);
+    x = linear(b, scope.text, "cross.out", path("%s/attention/linear_2", tensor.text).text, mixed,
+               d, d, OP_ACT_NONE, x);
+    return ffn(b, scope.text, tensor.text, x);
+}
+
+static void decoder(struct build *b)
+{
+    const struct net_whisper_config *c = b->c;
+    struct net_whisper *net = b->net;
+    int table = weight(b, b->s->i8, "decoder/embeddings/weight", 2, c->vocab, c->width, 0);
+    int positions =
+        weight(b, false, "decoder/position_encodings/encodings", 2, c->text_ctx, c->width, 0);
+    int x = temp(b, "dec.embed", net->n_rows, 2, b->s->rows, c->width, 0);
+    add(b, OP_embed, "dec.embed", INTS(net->token, net->position, table, positions), INTS(x),
+        (struct op_args){0});
+    for (int l = 0; l < c->decoder_layers; l++) x = decoder_layer(b, l, x);
+
+    int chosen = temp(b, "dec.chosen", net->n_picks, 2, b->s->picks, c->width, 0);
+    add(b, OP_gather, "dec.chosen", INTS(x, net->pick), INTS(chosen), (struct op_args){0});
+    chosen = norm(b, "", "dec.norm", "decoder/layer_norm", chosen);
+    net->logits = temp(b, "logits", net->n_picks, 2, b->s->picks, c->vocab, 0);
+    add(b, OP_linear, "logits", INTS(chosen, table), INTS(net->logits), (struct op_args){0});
+    add(b, OP_pick, "pick", INTS(net->logits, net->ban, net->rule, net->chance),
+        INTS(net->top_token, net->top_logp, net->sampled, net->sampled_logp, net->watched),
+        (struct op_args){
+            .top = b->s->top, .watch = c->no_speech, .eot = c->eot, .time0 = c->time0});
+}
+
+static int input(struct build *b, const char *name, enum dtype type, int live, int rank, int64_t d0,
+                 int64_t d1, int64_t d2)
+{
+    if (b->failed) return -1;
+    int64_t dim[] = {d0, d1, d2};
+    int v = plan_input(b->p, name, type, rank, dim, live, b->e);
+    return v < 0 ? fail(b) : v;
+}
+
+static int output(struct build *b, const char *name, enum dtype type, int live, int rank,
+                  int64_t d0, int64_t d1)
+{
+    if (b->failed) return -1;
+    int64_t dim[] = {d0, d1};
+    int v = plan_output(b->p, name, type, rank, dim, live, b->e);
+    return v < 0 ? fail(b) : v;
+}
+
+static void doors(struct build *b)
+{
+    const struct net_whisper_shape *s = b->s;
+    struct net_whisper *n = b->net;
+    n->frames = 2 * b->c->audio_ctx;
+    n->samples = n->frames * WHISPER_HOP + 240;
+    n->slot = input(b, "slot", DTYPE_I32, -1, 1, 1, 0, 0);
+    if (s->mel_input) {
+        n->mel = input(b, "mel", DTYPE_F32, -1, 3, 1, n->frames, b->c->n_mels);
+    } else {
+        n->pcm = input(b, "pcm", DTYPE_F32, -1, 2, 1, n->samples, 0);
+        n->loudest_in = input(b, "loudest_in", DTYPE_F32, -1, 1, 1, 0, 0);
+        n->content = input(b, "content", DTYPE_I32, -1, 1, 1, 0, 0);
+        n->loudest = output(b, "loudest", DTYPE_F32, -1, 1, 1, 0);
+    }
+    n->n_rows = input(b, "n_rows", DTYPE_I32, -1, 0, 0, 0, 0);
+    n->n_picks = input(b, "n_picks", DTYPE_I32, -1, 0, 0, 0, 0);
+    n->token = input(b, "token", DTYPE_I32, n->n_rows, 1, s->rows, 0, 0);
+    n->position = input(b, "position", DTYPE_I32, n->n_rows, 1, s->rows, 0, 0);
+    n->sequence = input(b, "sequence", DTYPE_I32, n->n_rows, 1, s->rows, 0, 0);
+    n->window = input(b, "window", DTYPE_I32, n->n_rows, 1, s->rows, 0, 0);
+    n->history = input(b, "history", DTYPE_I32, -1, 2, s->sequences, b->c->text_ctx, 0);
+    n->pick = input(b, "pick", DTYPE_I32, n->n_picks, 1, s->picks, 0, 0);
+    n->ban = input(b, "ban", DTYPE_F32, -1, 1, b->c->vocab, 0, 0);
+    n->rule = input(b, "rule", DTYPE_I32, n->n_picks, 2, s->picks, OP_RULES, 0);
+    n->chance = input(b, "chance", DTYPE_F32, n->n_picks, 2, s->picks, 2, 0);
+    n->top_token = output(b, "top_token", DTYPE_I32, n->n_picks, 2, s->picks, s->top);
+    n->top_logp = output(b, "top_logp", DTYPE_F32, n->n_picks, 2, s->picks, s->top);
+    n->sampled = output(b, "sampled", DTYPE_I32, n->n_picks, 1, s->picks, 0);
+    n->sampled_logp = output(b, "sampled_logp", DTYPE_F32, n->n_picks, 1, s->picks, 0);
+    n->watched = output(b, "watched", DTYPE_F32, n->n_picks, 1, s->picks, 0);
+}
+
+/* Log mel of the samples given; the maximum goes to `loudest`. */
+static int log_mel(struct build *b, const char *name, int filters, int loudest)
+{
+    int y = temp(b, name, -1, 3, 1, b->c->n_mels, b->net->frames);
+    add(b, OP_logmel, name, INTS(b->net->pcm, filters), INTS(y, loudest), (struct op_args){0});
+    return y;
+}
+
+static int begin(struct build *b, const char *name)
+{
+    if (b->failed) return -1;
+    int t = plan_begin(b->p, name, b->e);
+    return t < 0 ? fail(b) : t;
+}
+
+static int mel_filters(struct build *b)
+{
+    if (b->failed) return -1;
+    struct tensor t = {.type = DTYPE_F32, .rank = 2, .dim = {b->c->n_mels, WHISPER_FFT / 2 + 1}};
+    float *filters =
+        ARENA_NEW(b->p->arena, float, (size_t)b->c->n_mels *(WHISPER_FFT / 2 + 1), b->e);
+    if (!filters) return fail(b);
+    net_whisper_filters(b->c->n_mels, filters);
+    t.data = filters;
+    int v = plan_weight(b->p, "mel_filters", &t, 1, false, b->e);
+    return v < 0 ? fail(b) : v;
+}
+
+int net_whisper_plan(struct arena *a, const struct net_whisper_source *src,
+                     const struct net_whisper_config *c, const struct net_whisper_shape *s,
+                     struct plan **plan, struct net_whisper *net, struct err *e)
+{
+    *net = (struct net_whisper){.config = *c, .shape = *s};
+    struct build b = {.src = src, .c = c, .s = s, .net = net, .e = e};
+    TRY(plan_open(a, &b.p, e));
+    doors(&b);
+    net->tape_loud = -1;
+    int mel = net->mel;
+    if (s->mel_input) {
+        net->tape_encode = begin(&b, "encode");
+    } else {
+        int filters = mel_filters(&b);
+        net->tape_loud = begin(&b, "loud");
+        log_mel(&b, "loud.mel", filters, net->loudest);
+        net->tape_encode = begin(&b, "encode");
+        int raw = log_mel(&b, "mel", filters, temp(&b, "mel.loudest", -1, 1, 1, 0, 0));
+        mel = temp(&b, "mel.norm", -1, 3, 1, net->frames, c->n_mels);
+        add(&b, OP_melnorm, "mel.norm", INTS(raw, net->loudest_in, net->content), INTS(mel),
+            (struct op_args){0});
+    }
+    encoder(&b, mel);
+    net->tape_step = begin(&b, "step");
+    decoder(&b);
+    if (b.failed) return -1;
+    TRY(plan_finish(b.p, e));
+    *plan = b.p;
+    return 0;
+}
+
+void net_whisper_filters(int n_mels, float *out)
+{
+    /* Slaney's scale: linear to 1 kHz (200/3 Hz per mel), logarithmic above (27 steps per
+     * factor 6.4); triangles of equal area. In double and stored as f32 this reproduces openai's
+     * mel_filters.npz. */
+    const int bins = WHISPER_FFT / 2 + 1;
+    const double linear_hz = 200.0 / 3, knee_mel = 1000 / linear_hz, log_step = log(6.4) / 27;
+    const double top_mel = knee_mel + log(8000.0 / 1000) / log_step;
+    double edge[256 + 2];
+    assert(n_mels <= 256);
+    for (int i = 0; i < n_mels + 2; i++) {
+        double mel = top_mel * i / (n_mels + 1);
+        edge[i] = mel < knee_mel ? mel * linear_hz : 1000 * exp(log_step * (mel - knee_mel));
+    }
+    for (int m = 0; m < n_mels; m++) {
+        double area = 2 / (edge[m + 2] - edge[m]);
+        for (int k = 0; k < bins; k++) {
+            double hz = (double)WHISPER_RATE_HZ * k / WHISPER_FFT;
+            double up = (hz - edge[m]) / (edge[m + 1] - edge[m]),
+                   down = (edge[m + 2] - hz) / (edge[m + 2] - edge[m + 1]);
+            out[m * bins + k] = (float)(MAX(0.0, MIN(up, down)) * area);
+        }
+    }
+}
+
+bool net_whisper_tokens(struct net_whisper_config *c)
+{
+    /* Special tokens follow the ordinary ones in a fixed order (openai/whisper tokenizer.py).
+     * English-only models keep the places of 99 languages. */
+    if (c->vocab < 51864 || c->vocab > 51866) return false;
+    c->multilingual = c->vocab >= 51865;
+    c->n_languages = c->multilingual ? c->vocab - 51766 : 99;
+    c->eot = c->multilingual ? 50257 : 50256;
+    c->sot = c->eot + 1;
+    c->language0 = c->sot + 1;
+    c->translate = c->language0 + c->n_languages;
+    c->transcribe = c->translate + 1;
+    c->sot_prev = c->translate + 3;
+    c->no_speech = c->translate + 4;
+    c->no_timestamps = c->translate + 5;
+    c->time0 = c->translate + 6;
+    c->blank = 220;
+    return true;
+}
+
+bool net_whisper_named(const char *name, struct net_whisper_config *c)
+{
+    static const struct {
+        char name[24];
+        int width, encoder_layers, decoder_layers, n_mels, vocab;
+    } known[] = {
+        {"tiny.en", 384, 4, 4, 80, 51864},
+        {"tiny", 384, 4, 4, 80, 51865},
+        {"base.en", 512, 6, 6, 80, 51864},
+        {"base", 512, 6, 6, 80, 51865},
+        {"small.en", 768, 12, 12, 80, 51864},
+        {"small", 768, 12, 12, 80, 51865},
+        {"medium.en", 1024, 24, 24, 80, 51864},
+        {"medium", 1024, 24, 24, 80, 51865},
+        {"large-v1", 1280, 32, 32, 80, 51865},
+        {"large-v2", 1280, 32, 32, 80, 51865},
+        {"large-v3", 1280, 32, 32, 128, 51866},
+        {"large", 1280, 32, 32, 128, 51866},
+        {"turbo", 1280, 32, 4, 128, 51866},
+        {"large-v3-turbo", 1280, 32, 4, 128, 51866},
+        {"distil-large-v2", 1280, 32, 2, 80, 51865},
+        {"distil-large-v3", 1280, 32, 2, 128, 51866},
+        {"distil-large-v3.5", 1280, 32, 2, 128, 51866},
+        {"distil-medium.en", 1024, 24, 2, 80, 51864},
+        {"distil-small.en", 768, 12, 4, 80, 51864},
+    };
+    for (size_t i = 0; i < COUNT(known); i++) {
+        if (strcmp(known[i].name, name) != 0) continue;
+        *c = (struct net_whisper_config){.n_mels = known[i].n_mels,
+                                         .audio_ctx = 1500,
+                                         .text_ctx = 448,
+                                         .width = known[i].width,
+                                         .heads = known[i].width / WHISPER_HEAD,
+                                         .encoder_layers = known[i].encoder_layers,
+                                         .decoder_layers = known[i].decoder_layers,
+                                         .ffn = 4 * known[i].width,
+                                         .vocab = known[i].vocab,
+                                         .eps = 1e-5f};
+        return net_whisper_tokens(c);
+    }
+    return false;
+}
+
+/* How many layers the file has: "encoder/layer_0", "encoder/layer_1", ... */
+static int count_layers(const struct load_weights *w, const char *side)
+{
+    int n = 0;
+    while (n < 256 && load_find(w, path("%s/layer_%d/ffn/linear_0/weight", side, n).text)) n++;
+    return n;
+}
+
+static int dimension(const struct load_weights *w, const char *name, int rank, int which, int most,
+                     int *out, struct err *e)
+{
+    const struct load_tensor *t = load_find(w, name);
+    if (!t) return err_set(e, E_MODEL, "this is not a Whisper model: it has no tensor %s", name);
+    if (t->t.rank != rank)
+        return err_set(e, E_MODEL, "tensor %s is of rank %d, expected %d", name, t->t.rank, rank);
+    if (t->t.dim[which] < 1 || t->t.dim[which] > most) {
+        return err_set(e, E_MODEL, "dimension %d of %s is %lld, expected 1 to %d", which, name,
+                       (long long)t->t.dim[which], most);
+    }
+    *out = (int)t->t.dim[which];
+    return 0;
+}
+
+/* suppress_ids of config.json: the tokens that are never speech. */
+static void read_suppress(const struct json *list, struct net_whisper_config *c)
+{
+    for (size_t i = 0; i < json_count(list) && c->n_suppress < WHISPER_MAX_LIST; i++) {
+        int64_t id = json_int(json_at(list, i), -1);
+        if (id >= 0 && id < c->vocab) c->suppress[c->n_suppress++] = (int)id;
+    }
+}
+
+int net_whisper_config(struct arena *a, const struct load_weights *w, struct net_whisper_config *c,
+                       struct err *e)
+{
+    *c = (struct net_whisper_config){.eps = 1e-5f};
+    TRY(dimension(w, "encoder/conv1/weight", 3, 0, 8192, &c->width, e));
+    TRY(dimension(w, "encoder/conv1/weight", 3, 1, 256, &c->n_mels, e));
+    TRY(dimension(w, "encoder/position_encodings/encodings", 2, 0, 3000, &c->audio_ctx, e));
+    TRY(dimension(w, "decoder/position_encodings/encodings", 2, 0, 4096, &c->text_ctx, e));
+    TRY(dimension(w, "decoder/embeddings/weight", 2, 0, 1 << 20, &c->vocab, e));
+    TRY(dimension(w, "encoder/layer_0/ffn/linear_0/weight", 2, 0, 1 << 16, &c->ffn, e));
+    c->encoder_layers = count_layers(w, "encoder");
+    c->decoder_layers = count_layers(w, "decoder");
+    if (c->width % WHISPER_HEAD || !c->encoder_layers || !c->decoder_layers) {
+        return err_set(e, E_MODEL,
+                       "%d channels, %d encoder and %d decoder layers do not make a Whisper",
+                       c->width, c->encoder_layers, c->decoder_layers);
+    }
+    c->heads = c->width / WHISPER_HEAD;
+    if (!net_whisper_tokens(c))
+        return err_set(e, E_MODEL,
+                       "a vocabulary of %d tokens is none of Whisper's (51864, 51865, 51866)",
+                       c->vocab);
+    if (w->config.n == 0) return 0;
+    struct json_doc *doc;
+    if (json_open(a, w->config.p, w->config.n, &doc, e)) return err_note(e, "config.json");
+    c->eps = (float)json_number(json_key(json_root(doc), "layer_norm_epsilon"), c->eps);
+    read_suppress(json_key(json_root(doc), "suppress_ids"), c);
+    json_close(&doc);
+    return 0;
+}
