@@ -5,22 +5,24 @@
 
 #include "base/opt.h"
 
+enum lode_unit { LODE_UNITS, LODE_SECONDS, LODE_BYTES }; /* of progress; seconds are of audio */
+
 struct lode_host { /* how a job reaches the world; every function may be NULL */
     void *ctx;
     int (*text)(void *ctx, const char *p, size_t n,
                 struct err *e);                /* results for standard output */
     void (*note)(void *ctx, const char *line); /* one line for a person */
-    void (*progress)(
-        void *ctx, const char *what, double done,
-        double total); /* any unit; total <= 0: unknown; done < 0: finished, clear the line */
+    void (*progress)(void *ctx, const char *what, enum lode_unit unit, double done,
+                     double total); /* total <= 0: unknown; done < 0: finished, clear the line */
     bool (*cancelled)(
         void *ctx); /* polled often; true: finish what is at hand and return E_CANCELLED */
 };
 
 struct lode_job {
     const char *name, *summary;
-    const char *synopsis;       /* "FILE... [options]" */
-    const char *details;        /* paragraphs for help and the man page, with examples */
+    const char *synopsis; /* "FILE... [options]" */
+    const char *details;  /* for help and the man page: paragraphs are wrapped, an empty line ends
+                             one, lines that begin with a blank are examples and stay as they are */
     const struct opt_row *rows; /* options */
     size_t n_rows, opts_bytes;
     int inputs_min, inputs_max; /* words that are not options; max < 0: any number */
@@ -28,7 +30,8 @@ struct lode_job {
                struct err *e);
 };
 
-const struct lode_job *lode_jobs(size_t *n);
+/* lode_jobs: the table, *n rows in the order help shows them. */
+const struct lode_job *const *lode_jobs(size_t *n);
 
 /* lode_version: "0.1.0 (abc1234)"; lode_build: what was built in, one "name: yes/no, version" per
  * line. */

@@ -5,6 +5,7 @@
 
 /* clang-format off */
 static const struct env_row rows[] = { /* alphabetical */
+    {"HF_ENDPOINT",    "where models are fetched from (default https://huggingface.co)"},
     {"HOME",           "your folder; the cache is .cache/lode below it unless the next say otherwise"},
     {"LODE_CACHE",     "the folder that holds fetched models"},
     {"LODE_FAIL",      "for tests: KIND:N[+] makes the N-th alloc, open, read, write, map or dlopen fail"},

@@ -35,7 +35,7 @@ static void tidy(char *text, size_t cap)
     }
 }
 
-int err_set(struct err *e, enum err_code code, const char *format, ...)
+int(err_set)(struct err *e, enum err_code code, const char *format, ...)
 {
     assert(e && code > E_OK && code < E_COUNT);
     va_list args;
@@ -47,7 +47,7 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
     return -1;
 }
 
-int err_note(struct err *e, const char *format, ...)
+int(err_note)(struct err *e, const char *format, ...)
 {
     assert(e);
     char where[sizeof e->text], all[sizeof e->text];
@@ -65,7 +65,7 @@ int err_note(struct err *e, const char *format, ...)
     return -1;
 }
 
-int err_errno(struct err *e, enum err_code code, const char *format, ...)
+int(err_errno)(struct err *e, enum err_code code, const char *format, ...)
 {
     int number = errno;
     char text[sizeof e->text];

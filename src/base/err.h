@@ -40,6 +40,15 @@ void err_clear(struct err *e);
 /* err_row: the table row of a code; never NULL. */
 const struct err_row *err_row(enum err_code code);
 
+/* So that the compiler sees the -1 too, and does not warn that a value may be unset after TRY. */
+static inline int err_failed(void)
+{
+    return -1;
+}
+#define err_set(...)   (err_set(__VA_ARGS__), err_failed())
+#define err_note(...)  (err_note(__VA_ARGS__), err_failed())
+#define err_errno(...) (err_errno(__VA_ARGS__), err_failed())
+
 #define TRY(call)                   \
     do {                            \
         if ((call) != 0) return -1; \

@@ -51,6 +51,10 @@ void json_out_array(struct json_out *j);
 void json_out_end(struct json_out *j, char closing); /* '}' or ']' */
 void json_out_key(struct json_out *j, const char *key);
 void json_out_text(struct json_out *j, const char *p, size_t n);
+/* The same in pieces, each of whole characters: open, any number of parts, close. */
+void json_out_text_open(struct json_out *j);
+void json_out_text_part(struct json_out *j, const char *p, size_t n);
+void json_out_text_close(struct json_out *j);
 void json_out_str(struct json_out *j, const char *nul_terminated); /* NULL writes null */
 void json_out_int(struct json_out *j, int64_t v);
 void json_out_number(struct json_out *j, double v, int decimals); /* trailing zeros cut */

@@ -29,11 +29,12 @@ bool log_wants(enum log_level level)
 }
 
 /* One write per line, so that lines of several threads do not mix. */
-static void say(const char *format, va_list args)
+BASE_PRINTF(1, 0) static void say(const char *format, va_list args)
 {
     char line[1200];
     struct strbuf b;
     strbuf_init(&b, line, sizeof line - 1);
+    if (isatty(STDERR_FILENO)) strbuf_text(&b, "\r\033[K"); /* wipes a progress bar on this line */
     strbuf_text(&b, "lode: ");
     strbuf_format_list(&b, format, args);
     line[b.n] = '\n';

@@ -42,6 +42,9 @@ int opt_parse(struct arena *a, const struct opt_row *rows, size_t n, int argc, c
 int opt_set(const struct opt_row *rows, size_t n, const char *name, const char *text, void *opts,
             struct err *e);
 
+/* opt_find: the row of that name, which must be there. */
+const struct opt_row *opt_find(const struct opt_row *rows, size_t n, const char *name);
+
 /* opt_choice: the text of a CHOICE field's present value, copied into buf. */
 const char *opt_choice(const struct opt_row *row, int index, char *buf, size_t cap);
 
@@ -50,7 +53,8 @@ const char *opt_choice(const struct opt_row *row, int index, char *buf, size_t c
 void opt_help(const struct opt_row *rows, size_t n, struct strbuf *out);
 void opt_man(const struct opt_row *rows, size_t n, struct strbuf *out);
 
-/* opt_json: the present values as members of the object j is inside of. */
+/* opt_json: the present values as members of the object j is inside of; "beam-size" is the member
+ * "beam_size". */
 void opt_json(const struct opt_row *rows, size_t n, const void *opts, struct json_out *j);
 
 #endif

@@ -9,7 +9,7 @@ static const struct backend *const backends[] = {&cpu_backend};
 struct engine {
     const struct backend *backend;
     struct backend_device *device;
-    char about[160], reason[300];
+    char about[160], reason[sizeof((struct err *)0)->text];
 };
 
 struct engine_plan {
@@ -88,6 +88,11 @@ const char *engine_reason(const struct engine *g)
     return g->reason;
 }
 
+int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out, struct err *e)
+{
+    return g->backend->measure(g->device, p, out, e);
+}
+
 int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
                    void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
                    struct err *e)
@@ -125,8 +130,14 @@ const double *engine_profile(const struct engine_plan *ep)
     return ep->engine->backend->profile(ep->prepared);
 }
 
+void engine_release(struct engine_plan **ep)
+{
+    if (*ep && (*ep)->engine->backend->release) (*ep)->engine->backend->release((*ep)->prepared);
+    *ep = NULL;
+}
+
 void engine_close(struct engine **g)
 {
-    if (*g) (*g)->backend->close((*g)->device);
+    if (*g && (*g)->backend->close) (*g)->backend->close((*g)->device);
     *g = NULL;
 }

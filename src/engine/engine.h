@@ -23,6 +23,8 @@ const char *engine_reason(
     const struct engine *g); /* why not another device; "" if it is the asked one */
 
 struct engine_plan;
+/* engine_measure: what engine_prepare would allocate, without allocating it or touching weights' data. */
+int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out, struct err *e);
 int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
                    void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
                    struct err *e);
@@ -31,6 +33,9 @@ int engine_run(struct engine_plan *ep, int tape, struct err *e);
 int engine_peek(struct engine_plan *ep, int value, void *out, size_t bytes, struct err *e);
 void engine_memory(const struct engine_plan *ep, struct backend_memory *out);
 const double *engine_profile(const struct engine_plan *ep);
+/* engine_release: before the arena given to prepare goes; NULL is allowed. engine_close: after
+ * every plan was released. */
+void engine_release(struct engine_plan **ep);
 void engine_close(struct engine **g);
 
 #endif

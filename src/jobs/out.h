@@ -27,6 +27,9 @@ struct out_sink {
     void *ctx;
 };
 
+/* After a begin that succeeded, end must be called once whatever happened between: it gives back
+ * what begin took. Once a put has failed it writes nothing more and returns -1, leaving *e as
+ * it was. */
 struct out_writer {
     const char *name, *suffix, *help; /* "srt", ".srt" */
     int (*begin)(const struct out_sink *s, const struct out_about *about, void *state,
@@ -36,7 +39,7 @@ struct out_writer {
     int (*end)(const struct out_sink *s, const struct out_about *about, void *state, struct err *e);
 };
 
-#define OUT_STATE_BYTES 512 /* of `state`, zeroed before begin */
+#define OUT_STATE_BYTES 512 /* of `state`, zeroed before begin, aligned for any type */
 
 const struct out_writer *out_writers(size_t *n);
 const struct out_writer *out_find(const char *name); /* NULL if unknown */

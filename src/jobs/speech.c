@@ -135,6 +135,7 @@ int speech_open(struct arena *a, const struct speech_options *o, struct speech *
 void speech_close(struct speech **s)
 {
     if (!*s) return;
+    engine_release(&(*s)->prepared);
     engine_close(&(*s)->engine);
     load_close(&(*s)->weights);
     *s = NULL;

@@ -7,6 +7,9 @@
 #include "nets/net_whisper.h"
 #include "text/bpe.h"
 
+/* The names users give. A name is a preference, see speech_compute_type. */
+#define SPEECH_COMPUTE_TYPES "auto|int8|int8_float32|int8_float16|float16|float32"
+
 struct speech_options {
     const char *folder; /* of the model, or a weight file */
     const char *name;   /* what the user called it */

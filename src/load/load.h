@@ -16,8 +16,12 @@ struct load_tensor {
 
 struct load_weights {
     const char *format;         /* "ctranslate2", "safetensors", "test" */
+    const char *spec;           /* what the container says it is ("WhisperSpec"), or "" */
+    uint32_t revision;          /* of that, 0 if it says nothing */
     struct file_map map;        /* the file; unmapped by load_close */
-    struct load_tensor *tensor; /* sorted by name (bytewise) */
+    struct load_tensor *tensor; /* sorted by name (bytewise); aliases are entries of their own that
+                                   share data and scale; the NAME_scale of an I8 tensor is not
+                                   listed, it has become that tensor's t.scale */
     size_t n;
     struct str config;     /* config.json, empty if the container's companion is missing */
     struct str vocabulary; /* vocabulary.txt or .json, raw; empty if missing */
@@ -33,12 +37,13 @@ struct load_format { /* a row of the table of formats */
 };
 
 /* load_open: path is a model folder (model.bin or model.safetensors inside, config.json and
- * vocabulary beside) or one weight file. Everything but the map lives in a. Errors: E_MODEL (what
- * is wrong, at which byte), E_IO, E_NOMEM. */
+ * vocabulary beside) or one weight file. A safetensors file written by `lode convert` carries its
+ * companions inside, and those win. Everything but the map lives in a. On failure nothing is left
+ * open. Errors: E_MODEL (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
 int load_open(struct arena *a, const char *path, struct load_weights *w, struct err *e);
 void load_close(struct load_weights *w);
 
-/* load_find: NULL if there is no such tensor. load_nearest: a name to suggest, or NULL. */
+/* load_find: NULL if there is no such tensor. */
 const struct load_tensor *load_find(const struct load_weights *w, const char *name);
 
 /* load_drop: the pages of a tensor are not needed any more. */

@@ -15,18 +15,21 @@ struct audio_info {
 /* audio_open: path may be "-" (standard input). rate_hz: what audio_read delivers, 16000 for
  * speech. All memory from a, in amounts that do not depend on the length of the audio. What cannot
  * be read twice is spooled to an unlinked temporary file as it is read. Mono is the mean of the
- * channels. Errors: E_INPUT (not audio, no audio stream, truncated header, zero samples), E_IO,
- * E_MISSING (FFmpeg module absent and not a WAV). */
+ * channels. Errors, each sentence beginning with the input's name: E_INPUT (not audio, no audio
+ * stream, truncated header, zero samples), E_IO (missing, unreadable, a folder, no room for the
+ * spool), E_MISSING (FFmpeg module absent and not a WAV at rate_hz), E_NOMEM. After an error the
+ * arena may hold what was allocated; nothing else is left open. */
 int audio_open(struct arena *a, const char *path, int rate_hz, struct audio **out, struct err *e);
 
-/* audio_read: up to n samples, -1..1, into dst. Returns how many (0: the end), or -1 with *e
- * filled. Damaged data in the middle is skipped as the decoder does, counted and reported by
- * audio_damage. */
+/* audio_read: n samples, -1..1, into dst, fewer only at the end. Returns how many (0: the end), or
+ * -1 with *e filled. Every sample is a multiple of 1/32768: swresample's rounding to s16, which is
+ * what faster-whisper feeds its model. Damaged data in the middle is skipped as the decoder does,
+ * counted and reported by audio_damage. */
 int64_t audio_read(struct audio *au, float *dst, int64_t n, struct err *e);
 /* audio_rewind: the next read starts at the first sample again. */
 int audio_rewind(struct audio *au, struct err *e);
 void audio_info(const struct audio *au, struct audio_info *out);
-int64_t audio_damage(const struct audio *au); /* packets that could not be decoded */
+int64_t audio_damage(const struct audio *au); /* packets lost or torn in this pass */
 void audio_close(struct audio **au);
 
 #endif

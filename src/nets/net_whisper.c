@@ -90,7 +90,8 @@ static int temp(struct build *b, const char *step, int live, int rank, int64_t d
 {
     if (b->failed) return -1;
     int64_t dim[] = {d0, d1, d2};
-    int v = plan_temp(b->p, step, DTYPE_F32, rank, dim, live, b->e);
+    int v = b->s->keep ? plan_output(b->p, step, DTYPE_F32, rank, dim, live, b->e)
+                       : plan_temp(b->p, step, DTYPE_F32, rank, dim, live, b->e);
     return v < 0 ? fail(b) : v;
 }
 

@@ -43,6 +43,7 @@ struct net_whisper_shape { /* how large the plan is made */
     bool i8;               /* weights of products as i8 */
     bool mel_input; /* tests: the encoder tape starts from a normalised mel input instead of samples
                      */
+    bool keep;      /* every step value stays readable after a run: tests, plan compare */
     bool attention_output; /* cross-attention weights of each layer are outputs "dec.L.weights" */
 };
 

@@ -1,0 +1,173 @@
+# lode: `make` builds ./lode, `make test` runs every test, `make help` lists the rest.
+#
+#   MODE=rel|dbg|asan|tsan   how to compile; everything lies in build/MODE
+#   CC=clang                 another compiler
+#   DNNL=1|0|auto ...        a library: 1 asks for it, 0 does without, auto (default) takes what is
+#                            there. Of DNNL AV CURL UTF8PROC lode can do without each.
+
+MODE ?= rel
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+O := build/$(MODE)
+H := \#
+
+all: $(O)/lode modules lode
+
+# ---- flags, by mode and by role of the file ----
+OPT_rel  := -O2
+OPT_dbg  := -Og
+OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan := -O1 -fsanitize=thread
+OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan or tsan, not $(MODE)))
+KERNEL_rel  := -O3
+KERNEL_asan := -O2
+KERNEL_tsan := -O2
+
+WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wwrite-strings -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wno-format-truncation $(if $(CI),-Werror)
+FLAGS := -std=c11 -D_GNU_SOURCE -Isrc -Iinclude -g -fopenmp $(WARN) $(OPT) $(CFLAGS)
+REF := -O2 -ffp-contract=off
+KERNEL := $(KERNEL_$(MODE)) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp-simd
+
+# One text, several objects: src/cpu/x_isa.c becomes x_base.o, x_avx2.o, x_avx512.o.
+X86 := $(filter x86_64% amd64%,$(shell $(CC) -dumpmachine))
+ISAS := base $(if $(X86),avx2 avx512)
+ISA_avx2 := -march=x86-64-v3
+ISA_avx512 := -march=x86-64-v4 -mavx512vnni
+
+# ---- libraries: probed by compiling, for not all of them have a pkg-config file ----
+# have: headers (with <>), libraries. $(H), for GNU make 4.3 keeps the backslash of one escaped here.
+have = $(shell { printf '$(H)include %s\n' $(1); echo 'int main(void) { return 0; }'; } | \
+	$(CC) -x c - $(2) -o /dev/null 2>/dev/null && echo 1)
+# pick: NAME, 1 if found, Debian package
+pick = $(if $(filter 0,$($(1))),,$(or $(2),$(if $(filter 1,$($(1))),$(error $(1)=1 is asked for, but \
+	its library is missing: apt install $(3)))))
+# need: 1 if found, what, Debian package
+need = $(if $(1),,$(error $(2) is missing and lode cannot be without: apt install $(3)))
+
+ifeq ($(filter clean format help,$(MAKECMDGOALS)),)
+$(call need,$(shell command -v $(CC)),$(CC),gcc)
+$(call need,$(call have,'<omp.h>',-fopenmp),OpenMP,$(if $(findstring clang,$(CC)),libomp-dev,gcc))
+$(call need,$(call have,'<jansson.h>',-ljansson),jansson,libjansson-dev)
+$(call need,$(call have,'<zlib.h>',-lz),zlib,zlib1g-dev)
+DNNL_ON := $(call pick,DNNL,$(call have,'<dnnl.h>',-ldnnl),libdnnl-dev)
+UTF8PROC_ON := $(call pick,UTF8PROC,$(call have,'<utf8proc.h>',-lutf8proc),libutf8proc-dev)
+AV_LIBS := -lavformat -lavcodec -lswresample -lavutil
+AV_ON := $(call pick,AV,$(call have,'<libavformat/avformat.h>' '<libswresample/swresample.h>',$(AV_LIBS)),\
+	libavformat-dev libavcodec-dev libswresample-dev)
+CURL_LIBS := -lcurl -lcrypto
+CURL_ON := $(call pick,CURL,$(call have,'<curl/curl.h>' '<openssl/evp.h>',$(CURL_LIBS)),\
+	libcurl4-openssl-dev libssl-dev)
+endif
+WITH := $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
+LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null)
+VERSION := $(shell cat VERSION)$(if $(VERSION), ($(VERSION)))
+
+# Whatever is compiled depends on this file, which changes when the flags or the libraries do.
+SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK)
+ifeq ($(filter clean format help,$(MAKECMDGOALS)),)
+ifneq ($(SETTINGS),$(shell cat $(O)/settings 2>/dev/null))
+$(shell mkdir -p $(O) && echo '$(SETTINGS)' >$(O)/settings)
+yes = $(if $($(1)_ON),yes,no)
+$(info lode $(MODE), $(CC): oneDNN $(call yes,DNNL), FFmpeg $(call yes,AV), \
+	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC))
+endif
+endif
+
+# ---- what is built from what ----
+MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c))
+SRC := $(filter-out src/media/av.c src/load/pull.c $(if $(DNNL_ON),,src/cpu/cpu_dnnl.c),$(wildcard src/*/*.c))
+ISA_SRC := $(filter %_isa.c,$(SRC))
+ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
+OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
+PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
+SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES)))
+TESTS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/t_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildcard tests/fuzz/fz_*.c)))
+
+COMPILE = @mkdir -p $(@D) && echo "  cc $@" && $(CC) $(FLAGS) $(WITH) -MMD -MP
+
+$(O)/src/%.o: src/%.c $(O)/settings
+	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
+
+define isa_rule
+$(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
+	$$(COMPILE) $(KERNEL) $(ISA_$(1)) -DISA=$(1) -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+$(O)/src/jobs/lode.o: $(wildcard .git/HEAD .git/logs/HEAD) VERSION
+
+$(O)/lode: $(OBJ)
+	@echo "  ld $@" && $(CC) $(FLAGS) $(OBJ) $(LINK) $(LIBS) -o $@
+
+$(O)/lode-av.so: $(O)/src/media/av.o
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $< $(LDFLAGS) $(AV_LIBS) -o $@
+
+$(O)/lode-pull.so: $(O)/src/load/pull.o
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $< $(LDFLAGS) $(CURL_LIBS) -o $@
+
+$(O)/src/media/av.o $(O)/src/load/pull.o: private FLAGS += -fvisibility=hidden
+
+$(O)/tests/t_%: tests/t_%.c $(PARTS)
+	$(COMPILE) -Itests $< $(PARTS) $(LINK) $(LIBS) -lcmocka -o $@
+
+$(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
+	$(COMPILE) $< tests/fuzz/fz_main.c $(PARTS) $(LINK) $(LIBS) -o $@
+
+lode: $(O)/lode
+	@if [ $(MODE) = rel ]; then ln -sfn $< $@; fi
+
+# ---- what can be asked for ----
+modules: $(SO)
+tests: $(TESTS) $(FUZZ) $(SO) $(O)/lode
+
+# The command line tests and the check scripts look at the release build, the rest at asan.
+test:
+	@$(MAKE) --no-print-directory MODE=rel all
+	@$(MAKE) --no-print-directory MODE=asan tests
+	@tools/run-tests build/asan
+
+check: all
+	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || bad=1; done; [ -z "$$bad" ]
+
+# The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
+fuzz: $(ISA_OBJ)
+	@mkdir -p build/fuzz/$(T)
+	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
+		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
+		$(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
+	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
+
+tidy:
+	clang-tidy --quiet $(filter-out $(ISA_SRC),$(SRC)) -- $(filter-out -fopenmp,$(FLAGS)) $(WITH)
+
+format:
+	clang-format -i $(wildcard src/*/*.[ch] include/*.h tests/*.[ch] tests/fuzz/*.c)
+
+man: $(O)/lode
+	$(O)/lode man >$(O)/lode.1
+
+# ./demo and ./test on bare Debian machines made by debootstrap; needs root
+check-fresh:
+	tools/check-fresh $(SUITES)
+
+PREFIX ?= /usr/local
+install: all man
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lode $(DESTDIR)$(PREFIX)/share/man/man1
+	install $(O)/lode $(DESTDIR)$(PREFIX)/bin/lode
+	$(if $(SO),install -m 644 $(SO) $(DESTDIR)$(PREFIX)/lib/lode/)
+	install -m 644 $(O)/lode.1 $(DESTDIR)$(PREFIX)/share/man/man1/lode.1
+
+clean:
+	rm -rf build lode
+
+help:
+	@sed -n '1,/^$$/p' Makefile
+	@echo "goals: all test check check-fresh fuzz tidy format man install clean"
+
+.PHONY: all modules tests test check check-fresh fuzz tidy format man install clean help
+.DELETE_ON_ERROR:
+-include $(OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

@@ -1,0 +1,101 @@
+/* lode models: what is in the cache, and what could be fetched. */
+#include "base/file.h"
+#include "jobs/host.h"
+#include "jobs/jobs.h"
+#include "load/store.h"
+#include <string.h>
+
+struct options {
+    bool json;
+};
+
+/* clang-format off */
+static const struct opt_row rows[] = {
+    {.name = "json", .type = OPT_BOOL, .offset = offsetof(struct options, json),
+     .help = "Print JSON."},
+};
+/* clang-format on */
+
+static int put_text(void *ctx, const char *p, size_t n, struct err *e)
+{
+    return host_text(ctx, p, n, e);
+}
+
+static int print_json(const char *cache, const struct store_model *m, size_t n,
+                      const struct lode_host *host, struct err *e)
+{
+    struct lode_host copy = *host; /* put_text takes a context that is not const */
+    struct json_out j;
+    json_out_init(&j, 2, put_text, &copy, e);
+    json_out_object(&j);
+    json_out_key(&j, "cache");
+    json_out_str(&j, cache);
+    json_out_key(&j, "models");
+    json_out_array(&j);
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(&j);
+        json_out_key(&j, "name");
+        json_out_str(&j, m[i].name);
+        json_out_key(&j, "cached");
+        json_out_bool(&j, m[i].cached);
+        json_out_key(&j, "bytes");
+        json_out_int(&j, (int64_t)m[i].bytes);
+        json_out_key(&j, "format");
+        json_out_str(&j, m[i].cached ? m[i].format : NULL);
+        json_out_key(&j, "path");
+        json_out_str(&j, m[i].path);
+        json_out_end(&j, '}');
+    }
+    json_out_end(&j, ']');
+    json_out_end(&j, '}');
+    return json_out_done(&j);
+}
+
+static int print_line(struct arena *a, const struct store_model *m, const struct lode_host *host,
+                      struct err *e)
+{
+    char *line = m->cached
+                     ? arena_format(a, e, "%-18s %8.1f MB  %-12s %s\n", m->name, m->bytes / 1e6,
+                                    m->format, m->path)
+                     : arena_format(a, e, "%-18s %8.1f MB  not fetched\n", m->name, m->bytes / 1e6);
+    return line ? host_text(host, line, strlen(line), e) : -1;
+}
+
+static int list(struct arena *a, const struct options *o, const struct lode_host *host,
+                struct err *e)
+{
+    struct store_model *m;
+    size_t n;
+    char *cache = file_cache(a, "models", e);
+    if (!cache) return -1;
+    TRY(store_list(a, &m, &n, e));
+    if (o->json) return print_json(cache, m, n, host, e);
+    for (size_t i = 0; i < n; i++) TRY(print_line(a, &m[i], host, e));
+    return 0;
+}
+
+static int run(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
+               struct err *e)
+{
+    (void)inputs;
+    struct arena *a;
+    TRY(arena_open("models", 0, &a, e));
+    int result = list(a, opts, host, e);
+    arena_close(&a);
+    return result;
+}
+
+const struct lode_job job_models_row = {
+    .name = "models",
+    .summary = "list cached and known models",
+    .synopsis = "[options]",
+    .details = "One line per model: name, size, format and folder of those in the cache, then the "
+               "names that `lode pull` knows.\n\n"
+               "    lode models --json",
+    .rows = rows,
+    .n_rows = COUNT(rows),
+    .opts_bytes = sizeof(struct options),
+    .inputs_min = 0,
+    .inputs_max = 0,
+    .run = run,
+};

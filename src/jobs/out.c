@@ -1,0 +1,374 @@
+/* Writers of transcripts, a row each: txt, srt, vtt, json. Segments are written as they come; what
+ * a transcript needs whole at its end (the text in JSON) waits in an unlinked temporary file, so
+ * memory does not grow with its length.
+ *
+ * Follows: openai/whisper utils.py (ResultWriter and its kinds), faster-whisper for what a segment
+ * has. Unlike there, a text that is blank makes no line and no cue, line ends and other control
+ * characters inside a text become spaces (they would end the line or the cue), and no number of
+ * hyphens before ">" leaves an arrow. */
+#include "jobs/out.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* -------------------------------------------------------------------------------- text -- */
+
+struct pen { /* gathers small pieces for a sink */
+    const struct out_sink *sink;
+    struct err *e;
+    bool failed;
+    size_t n;
+    char held[512];
+};
+
+static void pen_flush(struct pen *pen)
+{
+    if (pen->n > 0 && !pen->failed) {
+        pen->failed = pen->sink->put(pen->sink->ctx, pen->held, pen->n, pen->e) != 0;
+    }
+    pen->n = 0;
+}
+
+static void pen_put(struct pen *pen, const char *p, size_t n)
+{
+    while (n > 0) {
+        if (pen->n == sizeof(pen->held)) pen_flush(pen);
+        size_t part = MIN(n, sizeof(pen->held) - pen->n);
+        memcpy(pen->held + pen->n, p, part);
+        pen->n += part;
+        p += part;
+        n -= part;
+    }
+}
+
+static int pen_done(struct pen *pen)
+{
+    pen_flush(pen);
+    return pen->failed ? -1 : 0;
+}
+
+/* is_blank: what Python's str.strip() takes away, and the control characters. */
+static bool is_blank(uint32_t cp)
+{
+    return cp <= 0x20 || (cp >= 0x7F && cp <= 0xA0) || cp == 0x1680 ||
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F ||
+           cp == 0x205F || cp == 0x3000;
+}
+
+static struct str trim(struct str s)
+{
+    uint32_t cp;
+    for (int len; (len = str_utf8(s.p, s.n, &cp)) > 0 && is_blank(cp);) {
+        s.p += len;
+        s.n -= (size_t)len;
+    }
+    while (s.n > 0) {
+        size_t at = s.n - 1;
+        while (at > 0 && s.n - at < 4 && ((uint8_t)s.p[at] & 0xC0) == 0x80) at--;
+        if (str_utf8(s.p + at, s.n - at, &cp) != (int)(s.n - at) || !is_blank(cp)) break;
+        s.n = at;
+    }
+    return s;
+}
+
+enum care { CARE_UTF8, CARE_LINE, CARE_CUE }; /* each includes those before it */
+
+/* put_text: s as UTF-8 that is always valid; with CARE_LINE on one line; with CARE_CUE without an
+ * arrow "-->", by which readers of srt and vtt know the times. */
+static void put_text(struct pen *pen, struct str s, enum care care)
+{
+    size_t hyphens = 0; /* read, but not yet written */
+    for (size_t i = 0; i < s.n;) {
+        uint32_t cp;
+        int len = str_utf8(s.p + i, s.n - i, &cp);
+        if (care == CARE_CUE && cp == '-' && len == 1) {
+            hyphens++;
+            i++;
+            continue;
+        }
+        if (cp == '>' && len == 1 && hyphens > 1) hyphens = 1;
+        for (; hyphens > 0; hyphens--) pen_put(pen, "-", 1);
+        if (len == 0) {
+            pen_put(pen, "\xEF\xBF\xBD", 3);
+        } else if (care != CARE_UTF8 && (cp < 0x20 || (cp >= 0x7F && cp < 0xA0))) {
+            pen_put(pen, " ", 1);
+        } else {
+            pen_put(pen, s.p + i, (size_t)len);
+        }
+        i += len == 0 ? 1 : (size_t)len;
+    }
+    for (; hyphens > 0; hyphens--) pen_put(pen, "-", 1);
+}
+
+/* put_time: [hours:]minutes:seconds.milliseconds, rounded as Python's round does. */
+static void put_time(struct pen *pen, double t_s, bool always_hours, char point)
+{
+    assert(t_s >= 0 && t_s < 1e12);
+    long long ms = llrint(t_s * 1000), hours = ms / 3600000;
+    char text[48];
+    int n = 0;
+    if (always_hours || hours > 0) n = snprintf(text, sizeof(text), "%02lld:", hours);
+    n += snprintf(text + n, sizeof(text) - (size_t)n, "%02d:%02d%c%03d", (int)(ms / 60000 % 60),
+                  (int)(ms / 1000 % 60), point, (int)(ms % 1000));
+    pen_put(pen, text, (size_t)n);
+}
+
+/* ----------------------------------------------------------------------- txt, srt, vtt -- */
+
+static int begin_plain(const struct out_sink *s, const struct out_about *about, void *state,
+                       struct err *e)
+{
+    (void)s, (void)about, (void)state, (void)e;
+    return 0;
+}
+
+static int begin_vtt(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    (void)about, (void)state;
+    return s->put(s->ctx, "WEBVTT\n\n", 8, e);
+}
+
+static int segment_txt(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    (void)state;
+    struct str text = trim(seg->text);
+    if (text.n == 0) return 0;
+    struct pen pen = {.sink = s, .e = e};
+    put_text(&pen, text, CARE_LINE);
+    pen_put(&pen, "\n", 1);
+    return pen_done(&pen);
+}
+
+static void put_cue(struct pen *pen, const struct out_segment *seg, struct str text, bool hours,
+                    char point)
+{
+    put_time(pen, seg->t0_s, hours, point);
+    pen_put(pen, " --> ", 5);
+    put_time(pen, seg->t1_s, hours, point);
+    pen_put(pen, "\n", 1);
+    put_text(pen, text, CARE_CUE);
+    pen_put(pen, "\n\n", 2);
+}
+
+static int segment_srt(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    int64_t *cues = state; /* written so far: they are numbered without a gap */
+    struct str text = trim(seg->text);
+    if (text.n == 0) return 0;
+    struct pen pen = {.sink = s, .e = e};
+    char number[24];
+    int n = snprintf(number, sizeof(number), "%lld\n", (long long)++*cues);
+    pen_put(&pen, number, (size_t)n);
+    put_cue(&pen, seg, text, true, ',');
+    return pen_done(&pen);
+}
+
+static int segment_vtt(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    (void)state;
+    struct str text = trim(seg->text);
+    if (text.n == 0) return 0;
+    struct pen pen = {.sink = s, .e = e};
+    put_cue(&pen, seg, text, false, '.');
+    return pen_done(&pen);
+}
+
+static int end_plain(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    (void)s, (void)about, (void)state, (void)e;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- json -- */
+
+struct json_state {
+    struct json_out j;
+    int spool; /* the text of all segments so far, in one piece; valid UTF-8 */
+};
+_Static_assert(sizeof(struct json_state) <= OUT_STATE_BYTES, "the state fits");
+
+static int json_put(void *ctx, const char *p, size_t n, struct err *e)
+{
+    (void)e; /* the pen has the same */
+    struct pen *pen = ctx;
+    pen_put(pen, p, n);
+    return pen->failed ? -1 : 0;
+}
+
+/* resume: the JSON goes on through this pen. pause_here: what the pen holds is handed on. */
+static struct json_out *resume(struct json_state *st, struct pen *pen)
+{
+    st->j.put = json_put;
+    st->j.ctx = pen;
+    st->j.e = pen->e;
+    return &st->j;
+}
+
+static int pause_here(struct json_state *st)
+{
+    if (pen_done(st->j.ctx) != 0) st->j.failed = true;
+    return st->j.failed ? -1 : 0;
+}
+
+static int begin_json(const struct out_sink *s, const struct out_about *about, void *state,
+                      struct err *e)
+{
+    (void)about;
+    struct json_state *st = state;
+    TRY(file_spool(&st->spool, e));
+    struct pen pen = {.sink = s, .e = e};
+    json_out_init(&st->j, 0, json_put, &pen, e);
+    json_out_object(&st->j);
+    json_out_key(&st->j, "segments");
+    json_out_array(&st->j);
+    if (pause_here(st) == 0) return 0;
+    close(st->spool);
+    return -1;
+}
+
+static int spool_put(void *ctx, const char *p, size_t n, struct err *e)
+{
+    return file_write_all(*(int *)ctx, p, n, e);
+}
+
+static int segment_json(const struct out_sink *s, const struct out_segment *seg, void *state,
+                        struct err *e)
+{
+    struct json_state *st = state;
+    struct out_sink spool = {spool_put, &st->spool};
+    struct pen spooled = {.sink = &spool, .e = e}, pen = {.sink = s, .e = e};
+    put_text(&spooled, seg->text, CARE_UTF8);
+    TRY(pen_done(&spooled));
+
+    struct json_out *j = resume(st, &pen);
+    json_out_object(j);
+    json_out_key(j, "id");
+    json_out_int(j, seg->id);
+    json_out_key(j, "seek");
+    json_out_int(j, seg->seek);
+    json_out_key(j, "start");
+    json_out_number(j, seg->t0_s, 3);
+    json_out_key(j, "end");
+    json_out_number(j, seg->t1_s, 3);
+    json_out_key(j, "text");
+    json_out_text(j, seg->text.p, seg->text.n);
+    json_out_key(j, "tokens");
+    json_out_array(j);
+    for (size_t i = 0; i < seg->n_tokens; i++) json_out_int(j, seg->token[i]);
+    json_out_end(j, ']');
+    json_out_key(j, "temperature");
+    json_out_number(j, seg->temperature, 3);
+    json_out_key(j, "avg_logprob");
+    json_out_number(j, seg->avg_logprob, 9);
+    json_out_key(j, "compression_ratio");
+    json_out_number(j, seg->compression_ratio, 9);
+    json_out_key(j, "no_speech_prob");
+    json_out_number(j, seg->no_speech_prob, 15);
+    json_out_end(j, '}');
+    return pause_here(st);
+}
+
+/* put_spool: the spooled text as one JSON text, a buffer of whole characters at a time. */
+static int put_spool(struct json_out *j, int spool, struct err *e)
+{
+    char buf[4096];
+    json_out_text_open(j);
+    for (uint64_t offset = 0;;) {
+        int64_t n = file_read_at(spool, buf, sizeof(buf), offset, e);
+        if (n < 0) return -1;
+        if (n == (int64_t)sizeof(buf)) { /* the last character may be half there */
+            for (n--; ((uint8_t)buf[n] & 0xC0) == 0x80;) n--;
+        }
+        if (n == 0) break;
+        json_out_text_part(j, buf, (size_t)n);
+        offset += (uint64_t)n;
+    }
+    json_out_text_close(j);
+    return 0;
+}
+
+static void put_about(struct json_out *j, const struct out_about *about)
+{
+    const struct {
+        const char *key, *text;
+    } texts[] = {
+        {"language", about->language},
+        {"input", about->input},
+        {"model", about->model},
+        {"device", about->device},
+        {"device_name", about->device_name},
+        {"device_reason", about->device_reason},
+        {"compute_type", about->compute_type},
+        {"version", about->version},
+    };
+    const struct {
+        const char *key;
+        double seconds;
+    } times[] = {
+        {"duration", about->audio_s}, /* OpenAI's name for audio_seconds */
+        {"audio_seconds", about->audio_s},
+        {"load_seconds", about->load_s},
+        {"wall_seconds", about->wall_s},
+    };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        json_out_key(j, texts[i].key);
+        json_out_str(j, texts[i].text);
+    }
+    for (size_t i = 0; i < COUNT(times); i++) {
+        json_out_key(j, times[i].key);
+        json_out_number(j, times[i].seconds, 3);
+    }
+    json_out_key(j, "cancelled");
+    json_out_bool(j, about->cancelled);
+}
+
+static int end_json(const struct out_sink *s, const struct out_about *about, void *state,
+                    struct err *e)
+{
+    struct json_state *st = state;
+    struct pen pen = {.sink = s, .e = e};
+    struct json_out *j = resume(st, &pen);
+    json_out_end(j, ']');
+    json_out_key(j, "text");
+    int rc = put_spool(j, st->spool, e);
+    close(st->spool);
+    if (rc != 0) return -1;
+    put_about(j, about);
+    json_out_end(j, '}');
+    json_out_done(j);
+    return pause_here(st);
+}
+
+/* ------------------------------------------------------------------------------- table -- */
+
+/* In the order in which help names them; the first is the default. */
+static const struct out_writer WRITERS[] = {
+    {"txt", ".txt", "plain text, a line per segment", begin_plain, segment_txt, end_plain},
+    {"srt", ".srt", "SubRip subtitles", begin_plain, segment_srt, end_plain},
+    {"vtt", ".vtt", "WebVTT subtitles", begin_vtt, segment_vtt, end_plain},
+    {"json", ".json", "one object: text, segments with times, tokens and probabilities, device",
+     begin_json, segment_json, end_json},
+};
+
+const struct out_writer *out_writers(size_t *n)
+{
+    *n = COUNT(WRITERS);
+    return WRITERS;
+}
+
+const struct out_writer *out_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT(WRITERS); i++) {
+        if (strcmp(WRITERS[i].name, name) == 0) return &WRITERS[i];
+    }
+    return NULL;
+}

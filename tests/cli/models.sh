@@ -1,0 +1,44 @@
+#!/bin/sh
+# `lode pull`, `models`, `rm`, `plan`, `convert`: the cache, and figures that are known beforehand.
+. tests/tap.sh
+
+run "$lode" plan tiny.en --json
+is "plan: status" "$status" 0
+ok "plan: the sum is the sum" python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))
+parts = [p["weights_bytes"], p["state_bytes"], p["step_bytes"]]
+assert all(x > 0 for x in parts) and p["total_bytes"] == sum(parts), p
+assert p["beam_size"] == 5, p' "$work/out"
+run "$lode" plan tiny.e
+says "plan: unknown model" 4 'tiny.en'
+run "$lode" pull tiny.e --offline
+is "pull: unknown model" "$status" 4
+LODE_CACHE=$work/cache run "$lode" models --json
+ok "models: an empty cache is an empty list" python3 -c '
+import json, sys
+said = json.load(open(sys.argv[1]))
+assert not (said["models"] if isinstance(said, dict) else said), said' "$work/out"
+LODE_CACHE=$work/cache run "$lode" rm tiny.en
+says "rm: what is not there" 4 'tiny.en'
+mkdir "$work/folder"
+echo no >"$work/folder/model.bin"
+LODE_CACHE=$work/cache run "$lode" pull "$work/folder"
+says "pull: a folder without a model in it" 4 'model.bin'
+run "$lode" convert "$work/folder" -o "$work/out.safetensors"
+says "convert: not a model" 4 'model.bin'
+ok "convert: nothing written" test ! -e "$work/out.safetensors"
+
+need_model "models: with the real one" || tap_end
+run "$lode" models
+ok "models: names it" grep -q 'tiny\.en' "$work/out"
+run "$lode" pull tiny.en
+is "pull again: status" "$status" 0
+run "$lode" convert tiny.en --compute-type int8 -o "$work/small.safetensors"
+is "convert: status" "$status" 0
+ok "convert: smaller" test "$(stat -c %s "$work/small.safetensors")" -lt 50000000
+run "$lode" transcribe --model "$work/small.safetensors" --beam-size 1 samples/jfk.wav
+ok "convert: transcribes" grep -q 'fellow Americans' "$work/out"
+run "$lode" plan "$work/small.safetensors" --json
+is "convert: plans" "$status" 0
+tap_end

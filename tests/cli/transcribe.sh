@@ -1,0 +1,163 @@
+#!/bin/sh
+# `lode transcribe` as a user meets it, with the real tiny.en: the lines of the README, outputs, bad
+# inputs, a full disk, interrupts.
+. tests/tap.sh
+need_model "transcribe: the text of jfk" "transcribe: outputs" "transcribe: bad inputs" \
+    "transcribe: interrupts" || tap_end
+jfk=$PWD/samples/jfk.wav
+fast="--model tiny.en --language en --beam-size 1 --temperature 0 --compute-type int8 --threads 2"
+
+# words FILE: lower case, without punctuation, on one line
+words() {
+    tr -c "[:alpha:]'\n" ' ' <"$1" | tr '[:upper:]\n' '[:lower:] ' | tr -s ' ' | sed 's/^ //; s/ $//'
+}
+said="and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+
+# ---- the text
+run "$lode" transcribe --model tiny.en --language en --beam-size 5 --compute-type int8 --threads 2 "$jfk"
+is "jfk: exit status" "$status" 0
+is "jfk: the words" "$(words "$work/out")" "$said"
+cp "$work/out" "$work/beam5"
+ok "jfk: said what ran where" grep -q 'cpu' "$work/err"
+run "$lode" transcribe --model tiny.en --language en --beam-size 5 --compute-type int8 --threads 1 "$jfk"
+ok "jfk: one thread, same text" cmp "$work/out" "$work/beam5"
+run "$lode" transcribe --model tiny.en --compute-type float32 --threads 2 "$jfk"
+is "jfk: float32" "$(words "$work/out")" "$said"
+run "$lode" transcribe --device cuda --model tiny.en "$jfk"
+says "a GPU that is asked for and cannot be used" 7 'cuda'
+status=0
+"$lode" transcribe $fast - <"$jfk" >"$work/out" 2>"$work/err" || status=$?
+is "standard input: the words" "$(words "$work/out")" "$said"
+tail -c +1 "$jfk" | "$lode" transcribe $fast - >"$work/out" 2>"$work/err"
+is "standard input, a pipe: the words" "$(words "$work/out")" "$said"
+
+# ---- outputs
+mkdir "$work/in" "$work/o"
+cp "$jfk" "$work/in/one.wav"
+cp "$jfk" "$work/in/two words.wav"
+for f in txt srt vtt json; do
+    run "$lode" transcribe $fast "$jfk" -o "$work/o/t.$f"
+    is "-o t.$f: status" "$status" 0
+    is "-o t.$f: nothing on standard output" "$(cat "$work/out")" ""
+    run "$lode" transcribe $fast "$jfk" --format $f
+    if [ $f != json ]; then ok "--format $f equals the file" cmp "$work/out" "$work/o/t.$f"; fi
+done
+ok "srt: first cue" sh -c 'head -2 "$0" | tail -1 | grep -q "^00:00:00,000 --> 00:00:"' "$work/o/t.srt"
+is "vtt: first line" "$(head -1 "$work/o/t.vtt")" WEBVTT
+ok "json: names the device" python3 -c '
+import json, sys
+said = json.load(open(sys.argv[1]))
+assert said["device"] == "cpu" and said["compute_type"].startswith("int8"), said["device"]
+assert abs(said["audio_seconds"] - 11) < 0.01 and said["wall_seconds"] > 0, said
+assert said["segments"][0]["start"] == 0 and said["text"], said' "$work/o/t.json"
+run "$lode" transcribe $fast "$work/in" -o "$work/folder" --format srt
+is "folder in, folder out" "$(ls "$work/folder")" "$(printf 'one.srt\ntwo words.srt')"
+ls -a "$work/o" "$work/folder" >"$work/ls"
+is "no temporary files stay" "$(grep -c tmp "$work/ls")" 0
+
+# ---- bad inputs: one sentence, the right status, nothing half-written
+: >"$work/empty.wav"
+head -c 20000 /dev/urandom >"$work/noise.mp3"
+head -c 30 "$jfk" >"$work/cut.wav"
+head -c 78 "$jfk" >"$work/none.wav" # the header alone
+for f in empty.wav noise.mp3 cut.wav none.wav; do
+    run "$lode" transcribe $fast "$work/$f" -o "$work/bad.txt"
+    says "$f" 3 "$f"
+    ok "$f: no output" test ! -e "$work/bad.txt"
+done
+run "$lode" transcribe $fast "$work/absent.wav"
+says "absent" 5 'absent.wav'
+is "said once" "$(grep -c absent "$work/err")" 1
+cp "$work/noise.mp3" "$work/in/bad.mp3"
+run "$lode" transcribe $fast "$work/in" -o "$work/mixed"
+says "one bad file among good ones" 9 'bad.mp3'
+is "the good ones are finished" "$(ls "$work/mixed")" "$(printf 'one.txt\ntwo words.txt')"
+run "$lode" transcribe $fast --model tiny.em --offline "$jfk"
+says "unknown model" 4 'tiny.en'
+run "$lode" transcribe $fast --language hi "$jfk"
+says "a language the model does not speak" 2 'English only'
+run "$lode" transcribe $fast "$jfk" "$jfk" -o "$work/o/t.txt"
+says "two inputs into one file" 2 'needs\{0,1\} a folder'
+run "$lode" transcribe $fast "$jfk" -o "$work/no/such/folder.txt"
+says "no folder for the output" 5 'folder.txt'
+{ head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
+run "$lode" transcribe $fast "$work/silent.wav"
+is "silence: status" "$status" 0
+
+# ---- a full disk
+if [ "$(id -u)" -eq 0 ] && mkdir "$work/small" && mount -t tmpfs -o size=4k none "$work/small" 2>/dev/null; then
+    head -c 4096 /dev/zero >"$work/small/fill"
+    run "$lode" transcribe $fast "$jfk" -o "$work/small/t.txt"
+    says "disk full" 5 'No space left'
+    is "disk full: nothing half-written" "$(ls "$work/small")" fill
+    umount "$work/small"
+else
+    skip "disk full" "needs root and mount"
+    skip "disk full: nothing half-written" "needs root and mount"
+fi
+status=0
+"$lode" transcribe $fast "$jfk" >/dev/full 2>"$work/err" || status=$?
+is "full standard output" "$status" 5
+
+# ---- interrupts; a job of several minutes, so that it is still at work when they come
+python3 - "$jfk" "$work/long.wav" <<'END'
+import sys, wave
+one = wave.open(sys.argv[1])
+many = wave.open(sys.argv[2], "wb")
+many.setparams(one.getparams())
+sound = one.readframes(one.getnframes())
+for _ in range(120):
+    many.writeframes(sound)
+many.close()
+END
+
+# until_true SECONDS COMMAND...: waits until the command succeeds
+until_true() {
+    left=$(($1 * 10))
+    shift
+    while ! "$@" 2>/dev/null; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+written() { # a temporary output that has text in it
+    for f in "$work"/kept.srt.tmp-*; do [ -s "$f" ] && return 0; done
+    return 1
+}
+# a shell starts background jobs with SIGINT ignored, and lode leaves an ignored signal ignored
+env --default-signal=INT "$lode" transcribe $fast "$work/long.wav" -o "$work/kept.srt" 2>"$work/err" &
+job=$!
+ok "interrupt: segments come while it works" until_true 60 written
+kill -INT $job
+status=0
+wait $job || status=$?
+is "interrupt: status" "$status" 130
+ok "interrupt: says so" grep -q 'what was finished has been kept' "$work/err"
+ok "interrupt: what was finished is kept" grep -q 'fellow Americans' "$work/kept.srt"
+is "interrupt: the last cue is whole" "$(tail -c 1 "$work/kept.srt" | od -An -c | tr -d ' ')" '\n'
+ok "interrupt: not all of it" test "$(grep -c 'fellow' "$work/kept.srt")" -lt 100
+
+"$lode" transcribe $fast "$work/long.wav" >"$work/kept.txt" 2>"$work/err" &
+job=$!
+until_true 60 test -s "$work/kept.txt"
+kill -TERM $job
+status=0
+wait $job || status=$?
+is "terminate: status" "$status" 130
+ok "terminate: whole lines" test -s "$work/kept.txt"
+
+env --default-signal=INT "$lode" transcribe --kernels ref --model tiny.en "$jfk" >/dev/null 2>&1 &
+job=$!
+sleep 1
+start=$(date +%s)
+kill -INT $job
+sleep 0.3
+kill -INT $job 2>/dev/null
+wait $job
+ok "a second interrupt ends it at once" test $(($(date +%s) - start)) -le 3
+
+{ "$lode" transcribe $fast "$work/long.wav" 2>"$work/err"; echo $? >"$work/status"; } | head -1 >"$work/out"
+is "a reader that leaves: SIGPIPE" "$(cat "$work/status")" 141
+is "a reader that leaves: silence" "$(cat "$work/err")" ""
+tap_end

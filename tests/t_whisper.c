@@ -1,0 +1,276 @@
+/* The Whisper plan against transformers: a two-layer model of hashed weights
+ * (tools/golden/whisper2.py), and the log-mel of a real clip against two references
+ * (tools/golden/mel.py). Every level of kernels this processor has must agree. */
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "jobs/listen.h"
+#include "load/load.h"
+#include "media/audio.h"
+#include "nets/net_whisper.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct net_whisper_config two_layers = {
+    .n_mels = 80,
+    .audio_ctx = 100,
+    .text_ctx = 64,
+    .width = 128,
+    .heads = 2,
+    .encoder_layers = 2,
+    .decoder_layers = 2,
+    .ffn = 512,
+    .vocab = 600,
+    .eps = 1e-5f,
+    .eot = 590,
+    .time0 = 595,
+    .no_speech = 592,
+};
+
+struct fixture {
+    struct arena *a;
+    struct load_weights golden;
+    struct err e;
+};
+
+static void must(struct fixture *f, int rc)
+{
+    if (rc) fail_msg("%s", f->e.text);
+}
+
+static const float *golden(struct fixture *f, const char *name, int64_t n)
+{
+    const struct load_tensor *t = load_find(&f->golden, name);
+    if (!t) fail_msg("the golden has no %s", name);
+    assert_int_equal(tensor_count(t->t.rank, t->t.dim), n);
+    float *out = ARENA_NEW(f->a, float, (size_t)n, &f->e);
+    int64_t columns = n / t->t.dim[0];
+    for (int64_t r = 0; r < t->t.dim[0]; r++) tensor_row(&t->t, r, out + r * columns);
+    return out;
+}
+
+static void near(const char *what, const float *got, const float *want, int64_t n, double tolerance)
+{
+    int64_t worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(fabs((double)got[i] - (double)want[i]) <=
+              fabs((double)got[worst] - (double)want[worst])))
+            worst = i;
+    }
+    double off = fabs((double)got[worst] - (double)want[worst]);
+    if (!(off <= tolerance))
+        fail_msg("%s: element %lld is %g, reference %g, off by %g (allowed %g)", what,
+                 (long long)worst, (double)got[worst], (double)want[worst], off, tolerance);
+}
+
+static void setup(struct fixture *f, const char *path)
+{
+    memset(f, 0, sizeof *f);
+    must(f, arena_open("test", 0, &f->a, &f->e));
+    must(f, load_open(f->a, path, &f->golden, &f->e));
+}
+
+static void teardown(struct fixture *f)
+{
+    load_close(&f->golden);
+    arena_close(&f->a);
+}
+
+struct machine { /* a prepared two-layer model */
+    struct engine *engine;
+    struct engine_plan *ep;
+    const struct plan *plan;
+    struct net_whisper net;
+};
+
+static void prepare(struct fixture *f, struct machine *m, const char *kernels, int threads,
+                    struct net_whisper_shape shape, const struct net_whisper_config *c)
+{
+    struct engine_options o = {.device = "cpu", .kernels = kernels, .threads = threads};
+    struct net_whisper_source source = {.hashed = true};
+    struct plan *plan;
+    must(f, engine_open(f->a, &o, &m->engine, &f->e));
+    must(f, net_whisper_plan(f->a, &source, c, &shape, &plan, &m->net, &f->e));
+    m->plan = plan;
+    must(f, engine_prepare(m->engine, f->a, plan, NULL, NULL, &m->ep, &f->e));
+}
+
+static void release(struct machine *m)
+{
+    engine_release(&m->ep);
+    engine_close(&m->engine);
+}
+
+/* Encoder output, then six tokens: as one run of six rows or as six steps of one. */
+static void compare_with_transformers(struct fixture *f, const char *kernels, int threads,
+                                      bool steps, bool i8, enum dtype cache, double tolerance)
+{
+    struct machine m;
+    struct net_whisper_shape shape = {.windows = 1,
+                                      .sequences = 1,
+                                      .rows = 8,
+                                      .picks = 8,
+                                      .top = 2,
+                                      .cache = cache,
+                                      .i8 = i8,
+                                      .mel_input = true,
+                                      .attention_output = true};
+    prepare(f, &m, kernels, threads, shape, &two_layers);
+    float *mel = engine_host(m.ep, m.net.mel);
+    for (int t = 0; t < 200; t++) {
+        for (int b = 0; b < 80; b++)
+            mel[t * 80 + b] = tensor_hash("mel", (uint64_t)(b * 200 + t), 1);
+    }
+    must(f, engine_run(m.ep, m.net.tape_encode, &f->e));
+    static float encoded[100 * 128], logits[8 * 600];
+    must(f, engine_peek(m.ep, m.net.encoded, encoded, sizeof encoded, &f->e));
+    near("encoder", encoded, golden(f, "encoder", 100 * 128), 100 * 128, tolerance);
+
+    const float *tokens = golden(f, "tokens", 6), *want_logits = golden(f, "logits", 6 * 600),
+                *want_cross = golden(f, "cross", 2 * 6 * 2 * 100);
+    int32_t *token = engine_host(m.ep, m.net.token), *position = engine_host(m.ep, m.net.position),
+            *pick = engine_host(m.ep, m.net.pick);
+    int per_run = steps ? 1 : 6;
+    for (int at = 0; at < 6; at += per_run) {
+        for (int i = 0; i < per_run; i++) {
+            token[i] = (int32_t)tokens[at + i];
+            position[i] = at + i;
+            pick[i] = i;
+        }
+        *(int32_t *)engine_host(m.ep, m.net.n_rows) = *(int32_t *)engine_host(m.ep, m.net.n_picks) =
+            per_run;
+        must(f, engine_run(m.ep, m.net.tape_step, &f->e));
+        must(f, engine_peek(m.ep, m.net.logits, logits, sizeof logits, &f->e));
+        near("logits", logits, want_logits + at * 600, per_run * 600, tolerance);
+        for (int l = 0; l < 2; l++) {
+            char name[32];
+            snprintf(name, sizeof name, "dec.%d.weights", l);
+            const float *weights = engine_host(m.ep, plan_find(m.plan, name));
+            near(name, weights, want_cross + (l * 6 + at) * 200, per_run * 200, tolerance);
+        }
+    }
+    release(&m);
+}
+
+static void test_hash(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, "tests/golden/whisper2.safetensors");
+    const float *want = golden(&f, "hash_check", 4);
+    for (uint64_t i = 0; i < 4; i++) assert_true(tensor_hash("mel", i, 1) == want[i]);
+    teardown(&f);
+}
+
+static const char *const levels[] = {"ref", "base", "avx2", "avx512"};
+
+/* The levels this processor has; the others are refused, which is tested elsewhere. */
+static bool has_level(const char *level)
+{
+    struct arena *a;
+    struct engine *g;
+    struct err e;
+    struct engine_options o = {.device = "cpu", .kernels = level, .threads = 1};
+    assert_int_equal(arena_open("probe", 0, &a, &e), 0);
+    bool has = engine_open(a, &o, &g, &e) == 0;
+    if (has) engine_close(&g);
+    arena_close(&a);
+    return has;
+}
+
+static void test_two_layers(void **state)
+{
+    (void)state;
+    for (size_t l = 0; l < COUNT(levels); l++) {
+        if (!has_level(levels[l])) continue;
+        for (int threads = 1; threads <= 2; threads++) {
+            struct fixture f;
+            setup(&f, "tests/golden/whisper2.safetensors");
+            compare_with_transformers(&f, levels[l], threads, threads == 2, false, DTYPE_F32, 2e-4);
+            compare_with_transformers(&f, levels[l], threads, threads == 1, false, DTYPE_F16, 2e-2);
+            compare_with_transformers(&f, levels[l], threads, threads == 2, true, DTYPE_F32,
+                                      0.6); /* logits spread over 20 */
+            teardown(&f);
+        }
+    }
+}
+
+static void test_filters(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static float got[128 * 201];
+    setup(&f, "tests/golden/mel.safetensors");
+    net_whisper_filters(80, got);
+    near("80 filters", got, golden(&f, "filters80", 80 * 201), 80 * 201, 1e-7);
+    net_whisper_filters(128, got);
+    const float *every_8th = golden(&f, "filters128", 16 * 201);
+    for (int i = 0; i < 16; i++)
+        near("128 filters", got + i * 8 * 201, every_8th + i * 201, 201, 1e-7);
+    teardown(&f);
+}
+
+/* Frames from..to of the normalised mel of jfk, as the model sees them. */
+static void test_mel(void **state)
+{
+    (void)state;
+    static float mel[3000 * 80];
+    for (size_t l = 0; l < COUNT(levels); l++) {
+        if (!has_level(levels[l])) continue;
+        struct fixture f;
+        struct machine m;
+        struct audio *audio;
+        struct listen listen;
+        setup(&f, "tests/golden/mel.safetensors");
+        struct net_whisper_config c = two_layers;
+        c.audio_ctx = 1500;
+        prepare(&f, &m, levels[l], 2,
+                (struct net_whisper_shape){
+                    .windows = 1, .sequences = 1, .rows = 1, .picks = 1, .top = 1, .keep = true},
+                &c);
+        must(&f, audio_open(f.a, "samples/jfk.wav", WHISPER_RATE_HZ, &audio, &f.e));
+        must(&f,
+             listen_begin(&listen, audio, engine_host(m.ep, m.net.pcm), m.net.samples, 200, &f.e));
+        assert_int_equal(listen.n_read, 176000);
+        must(&f, engine_run(m.ep, m.net.tape_loud, &f.e));
+        float loudest = *(float *)engine_host(m.ep, m.net.loudest);
+        near("loudest", &loudest, golden(&f, "fw_max", 1), 1, 1e-4);
+
+        *(float *)engine_host(m.ep, m.net.loudest_in) = loudest;
+        *(int32_t *)engine_host(m.ep, m.net.content) = 1100;
+        must(&f, engine_run(m.ep, m.net.tape_encode, &f.e));
+        must(&f, engine_peek(m.ep, plan_find(m.plan, "mel.norm"), mel, sizeof mel, &f.e));
+        const struct {
+            const char *name;
+            int from, n;
+        } parts[] = {{"fw_head", 0, 40}, {"fw_mid", 500, 20}};
+        for (size_t p = 0; p < COUNT(parts); p++) {
+            const float *want = golden(&f, parts[p].name, parts[p].n * 80); /* mel major */
+            for (int t = 0; t < parts[p].n; t++) {
+                for (int b = 0; b < 80; b++)
+                    near(parts[p].name, &mel[(parts[p].from + t) * 80 + b],
+                         &want[b * parts[p].n + t], 1, 2e-4);
+            }
+        }
+        for (int i = 1100 * 80; i < 3000 * 80; i++) assert_true(mel[i] == 0);
+        audio_close(&audio);
+        release(&m);
+        teardown(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_two_layers),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_mel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
