@@ -131,7 +131,7 @@ test:
 	@tools/run-tests build/asan
 
 check: all
-	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || bad=1; done; [ -z "$$bad" ]
+	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
 fuzz: $(ISA_OBJ)
