@@ -48,39 +48,16 @@ struct gpu_step {
     uint64_t scratch; /* of gpu_launch_scratch bytes; contents do not survive the group */
 };
 
-#define GPU_LAUNCHES 16 /* most of one group */
-#define GPU_ARGS     24
+#define GPU_LAUNCHES  16  /* most of one group */
+#define GPU_ARG_BYTES 512 /* most of one kernel's struct */
 
 struct gpu_launch {
     const char *kernel; /* extern "C" name in the image, a literal */
     unsigned grid[3], block[3];
-    unsigned shared; /* dynamic shared memory, bytes */
-    int n_args;
-    uint64_t arg[GPU_ARGS]; /* each argument's bytes, from the lowest address on: the driver is
-                               given &arg[i] */
+    unsigned shared;  /* dynamic shared memory, bytes */
+    size_t arg_bytes; /* of the one struct the kernel takes by value, see dev.h */
+    _Alignas(16) unsigned char arg[GPU_ARG_BYTES];
 };
-
-/* gpu_launch_u64, _i32, _f32: append an argument. Both machines are little endian. */
-static inline void gpu_launch_u64(struct gpu_launch *l, uint64_t x)
-{
-    assert(l->n_args < GPU_ARGS);
-    l->arg[l->n_args++] = x;
-}
-
-static inline void gpu_launch_i32(struct gpu_launch *l, int64_t x)
-{
-    assert(x >= INT32_MIN && x <= INT32_MAX);
-    gpu_launch_u64(l, (uint32_t)(int32_t)x);
-}
-
-static inline void gpu_launch_f32(struct gpu_launch *l, float x)
-{
-    union {
-        float f;
-        uint32_t u;
-    } bits = {x};
-    gpu_launch_u64(l, bits.u);
-}
 
 /* gpu_launch_group: how many steps from `step` on (all of one tape, so never past `to`) are
  * launched together: at least 1. */
