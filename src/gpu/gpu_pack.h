@@ -32,7 +32,8 @@ size_t gpu_pack_bytes(const struct plan_value *v, enum gpu_form form);
 /* gpu_pack_scales: where the scales of a GPU_I8 start within the pack. */
 size_t gpu_pack_scales(const struct plan_value *v);
 /* gpu_pack_row: row n (n < Np) of a matrix in its form: Kp elements to out, and its scale (0 for
- * padding) to *scale, which is used by GPU_I8 alone. row: room for K floats. */
+ * padding) to *scale, which is used by GPU_I8 alone. GPU_VECTOR: K elements of row n. row: room for
+ * 2 K floats. */
 void gpu_pack_row(const struct plan_value *v, enum gpu_form form, int64_t n, float *row, void *out,
                   float *scale);
 
