@@ -9,14 +9,15 @@
 #include <cmocka.h>
 
 /* The small vocabulary: ids 0..255 are the bytes of that value, then these. */
-static const char *const MORE[] = {"ab", "abc",           "cd",      "aa", "aaaa", "Ġa",
-                                   "",   "<|endoftext|>", "<|0.00|>"};
-enum { AB = 256, ABC, CD, AA, AAAA, SPACE_A, EMPTY, END, TIME, N_SMALL };
+static const char *const MORE[] = {"ab",       "abc", "cd", "aa", "aaaa", "Ġa", "", "<|endoftext|>",
+                                   "<|0.00|>", "sa",  "©a", "ła", "²a"};
+enum { AB = 256, ABC, CD, AA, AAAA, SPACE_A, EMPTY, END, TIME, SA, A9_A, A0_A, B2_A, N_SMALL };
 
-static const char MERGES[] =
-    "{\"model\":{\"merges\":[\"a b\",[\"ab\",\"c\"],\"c d\",\"a a\",\"aa aa\",\"Ġ a\"]},"
-    "\"added_tokens\":[{\"id\":263,\"content\":\"<|endoftext|>\"},"
-    "{\"id\":999,\"content\":\"<|unknown|>\"}]}";
+static const char MERGES[] = "{\"model\":{\"merges\":[\"a b\",[\"ab\",\"c\"],\"c d\",\"a a\",\"aa "
+                             "aa\",\"Ġ a\",\"s a\",\"© a\","
+                             "\"ł a\",\"² a\"]},"
+                             "\"added_tokens\":[{\"id\":263,\"content\":\"<|endoftext|>\"},"
+                             "{\"id\":999,\"content\":\"<|unknown|>\"}]}";
 
 /* spell: GPT-2's character of a byte, by its definition: printable ones are themselves, the others
  * are counted from 256. */
@@ -320,6 +321,41 @@ static void merges_go_by_rank_then_from_the_left(void **state)
     ENCODES(f, "<|0.00|>", '<', '|', '0', '.', '0', '0', '|', '>');
 }
 
+/* Tokens that can only come about where two characters are in one word. */
+static void words_are_cut_by_unicode_class(void **state)
+{
+    struct fixture *f = *state;
+    ENCODES(f, "sa", SA);
+    ENCODES(f, "'sa", '\'', 's', 'a');  /* 's is a word */
+    ENCODES(f, "''sa", '\'', '\'', SA); /* but not here */
+    ENCODES(f, "'Sa", '\'', 'S', 'a');
+    ENCODES(f, "éa", 0xC3, A9_A);
+    ENCODES(f,
+            "\xC2\xA9"
+            "a",
+            0xC2, 0xA9, 'a'); /* a sign, a letter */
+    ENCODES(f,
+            "\xC2\xA0"
+            "a",
+            0xC2, 0xA0, 'a'); /* a space that is not the space */
+    ENCODES(f,
+            "\xC3\xA0"
+            "a",
+            0xC3, A0_A);
+    ENCODES(f,
+            "\xC2\xB2"
+            "a",
+            0xC2, 0xB2, 'a'); /* a digit, a letter */
+    ENCODES(f,
+            "\xC4\xB2"
+            "a",
+            0xC4, B2_A);
+    ENCODES(f,
+            "\xB2"
+            "a",
+            0xB2, 'a'); /* no character, a letter */
+}
+
 static void of_two_equal_merges_the_last_counts(void **state)
 {
     struct fixture *f = *state;
@@ -498,6 +534,7 @@ int main(void)
         TEST(characters_cross_tokens_and_special_ones_are_left_out),
         TEST(a_full_buffer_never_cuts_a_character),
         TEST(merges_go_by_rank_then_from_the_left),
+        TEST(words_are_cut_by_unicode_class),
         TEST(of_two_equal_merges_the_last_counts),
         TEST(too_many_tokens_are_an_error),
         TEST(a_word_of_a_megabyte),

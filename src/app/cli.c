@@ -171,8 +171,8 @@ static int cli_run_job(const struct cli *c, const struct lode_job *job, int argc
     return job->run(opts, &inputs, c->host, e);
 }
 
-int cli_run(struct arena *a, const struct lode_job *const *jobs, size_t n, int argc, char *const *argv,
-            const struct lode_host *host, struct err *e)
+int cli_run(struct arena *a, const struct lode_job *const *jobs, size_t n, int argc,
+            char *const *argv, const struct lode_host *host, struct err *e)
 {
     struct cli c = {a, jobs, n, host};
     if (argc < 2) return err_set(e, E_USAGE, "no job is named: lode JOB [options] INPUT...");

@@ -8,7 +8,7 @@
 /* cli_run: argv as main got it. jobs [n]: the table, an argument so that tests can bring their own.
  * Pages and results go to host->text. 0, or -1 with *e filled; E_USAGE for everything that is wrong
  * with the words themselves, naming the nearest word that would have been right. */
-int cli_run(struct arena *a, const struct lode_job *const *jobs, size_t n, int argc, char *const *argv,
-            const struct lode_host *host, struct err *e);
+int cli_run(struct arena *a, const struct lode_job *const *jobs, size_t n, int argc,
+            char *const *argv, const struct lode_host *host, struct err *e);
 
 #endif

@@ -294,16 +294,11 @@ static int link_steps(struct backend_plan *bp, struct arena *a, struct err *e)
 static int place_slabs(struct backend_plan *bp, struct arena *a, struct err *e)
 {
     const struct plan *p = bp->plan;
-    size_t scratch = 0;
-    for (int i = 0; i < p->n_steps; i++) {
-        const struct cpu_kernel *k = bp->kernel[i];
-        if (k->scratch) scratch = MAX(scratch, k->scratch(p, &p->step[i], bp->device->threads));
-    }
     char *state = arena_alloc(a, p->state_bytes, BASE_LINE, e);
     if (!state) return -1;
     char *step = arena_alloc(a, p->step_bytes, BASE_LINE, e);
     if (!step) return -1;
-    char *shared = arena_alloc(a, scratch, BASE_LINE, e);
+    char *shared = arena_alloc(a, bp->memory.scratch, BASE_LINE, e);
     if (!shared) return -1;
     for (int i = 0; i < p->n_values; i++) {
         const struct plan_value *v = &p->value[i];
@@ -315,9 +310,23 @@ static int place_slabs(struct backend_plan *bp, struct arena *a, struct err *e)
             bp->value[i].data = step + v->offset;
     }
     for (int i = 0; i < p->n_steps; i++) bp->step[i].scratch = shared;
-    bp->memory =
-        (struct backend_memory){.state = p->state_bytes, .step = p->step_bytes, .scratch = scratch};
     return 0;
+}
+
+static void count_bytes(const struct backend_plan *bp, const unsigned *forms,
+                        struct backend_memory *out)
+{
+    const struct plan *p = bp->plan;
+    *out = (struct backend_memory){.state = p->state_bytes, .step = p->step_bytes};
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct cpu_kernel *k = bp->kernel[i];
+        if (k->scratch)
+            out->scratch = MAX(out->scratch, k->scratch(p, &p->step[i], bp->device->threads));
+    }
+    for (int i = 0; i < p->n_values; i++) {
+        if (p->value[i].life != PLAN_WEIGHT || !is_used(p, i)) continue;
+        out->weights += cpu_pack_bytes(&p->value[i], (enum cpu_form)__builtin_ctz(forms[i]));
+    }
 }
 
 static int make_ready(struct backend_plan *bp, struct arena *a, void (*used)(void *ctx, int value),
@@ -328,12 +337,26 @@ static int make_ready(struct backend_plan *bp, struct arena *a, void (*used)(voi
     if (!forms) return -1;
     TRY(restrict_forms(bp, forms, e));
     TRY(choose_kernels(bp, forms, e));
+    count_bytes(bp, forms, &bp->memory);
     TRY(place_slabs(bp, a, e));
     TRY(link_steps(bp, a, e));
-    size_t before = arena_used(a);
     TRY(pack_weights(bp, a, forms, used, ctx, e));
-    TRY(prepare_steps(bp, a, used, ctx, e));
-    bp->memory.weights = arena_used(a) - before;
+    return prepare_steps(bp, a, used, ctx, e);
+}
+
+static int cpu_measure(struct backend_device *d, const struct plan *p, struct backend_memory *out,
+                       struct err *e)
+{
+    struct backend_plan bp = {.device = d, .plan = p};
+    struct arena_mark mark = arena_here(p->arena);
+    unsigned *forms = ARENA_NEW(p->arena, unsigned, (size_t)p->n_values, e);
+    if (!forms) return -1;
+    bp.kernel = ARENA_NEW(p->arena, const struct cpu_kernel *, (size_t)p->n_steps, e);
+    if (!bp.kernel) return -1;
+    TRY(restrict_forms(&bp, forms, e));
+    TRY(choose_kernels(&bp, forms, e));
+    count_bytes(&bp, forms, out);
+    arena_rewind(p->arena, mark);
     return 0;
 }
 
@@ -519,6 +542,7 @@ const struct backend cpu_backend = {
     .name = "cpu",
     .open = cpu_open,
     .describe = cpu_describe,
+    .measure = cpu_measure,
     .prepare = cpu_prepare,
     .memory = cpu_memory,
     .host = cpu_host,

@@ -100,6 +100,8 @@ unsigned cpu_pack_forms(const struct plan_value *v);
 /* cpu_pack_weight: packs v into out in a plain form. Errors: E_NOMEM. */
 int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form form,
                     struct cpu_value *out, struct err *e);
+/* cpu_pack_bytes: what that takes (CPU_OWN: as f32, the most any layout of ours holds). */
+size_t cpu_pack_bytes(const struct plan_value *v, enum cpu_form form);
 /* cpu_pack_row: row n of the stacked parts as f32 [K], in the order of k given above. */
 void cpu_pack_row(const struct plan_value *v, int64_t n, float *out);
 /* cpu_pack_to_i8: the one rule of quantising, for weights and activations: q = rint(row * (127 /

@@ -164,6 +164,16 @@ int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form f
     return form == CPU_F16 ? pack_f16(a, v, out, e) : pack_f32(a, v, out, e);
 }
 
+size_t cpu_pack_bytes(const struct plan_value *v, enum cpu_form form)
+{
+    size_t n = (size_t)v->dim[0], k = (size_t)cpu_value_k(v), panels = ALIGN_UP(n, CPU_PANEL);
+    switch (form) {
+    case CPU_I8: return panels * ALIGN_UP(k, 4) + panels * (sizeof(float) + sizeof(int32_t));
+    case CPU_F16: return n * k * 2;
+    default: return n * k * sizeof(float);
+    }
+}
+
 void cpu_pack_read_i8(const struct cpu_value *w, int64_t n, int8_t *out)
 {
     const int8_t *data = w->data;

@@ -265,7 +265,10 @@ static int transcribe(struct transcript *t, const char *input, const char *path,
     if (rc == 0) rc = scribe_run(r->scribe, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
-    if (rc && e->code != E_CANCELLED) return -1;
+    if (rc && e->code != E_CANCELLED) {
+        r->writer->drop(t->state);
+        return -1;
+    }
     if (rc) stop = *e;
 
     t->about.cancelled = rc != 0;

@@ -188,11 +188,17 @@ static int end_plain(const struct out_sink *s, const struct out_about *about, vo
     return 0;
 }
 
+static void drop_plain(void *state)
+{
+    (void)state;
+}
+
 /* -------------------------------------------------------------------------------- json -- */
 
 struct json_state {
     struct json_out j;
     int spool; /* the text of all segments so far, in one piece; valid UTF-8 */
+    bool open; /* the spool is */
 };
 _Static_assert(sizeof(struct json_state) <= OUT_STATE_BYTES, "the state fits");
 
@@ -219,20 +225,28 @@ static int pause_here(struct json_state *st)
     return st->j.failed ? -1 : 0;
 }
 
+static void drop_json(void *state)
+{
+    struct json_state *st = state;
+    if (st->open) close(st->spool);
+    st->open = false;
+}
+
 static int begin_json(const struct out_sink *s, const struct out_about *about, void *state,
                       struct err *e)
 {
     (void)about;
     struct json_state *st = state;
     TRY(file_spool(&st->spool, e));
+    st->open = true;
     struct pen pen = {.sink = s, .e = e};
     json_out_init(&st->j, 0, json_put, &pen, e);
     json_out_object(&st->j);
     json_out_key(&st->j, "segments");
     json_out_array(&st->j);
-    if (pause_here(st) == 0) return 0;
-    close(st->spool);
-    return -1;
+    int rc = pause_here(st);
+    if (rc != 0) drop_json(st);
+    return rc;
 }
 
 static int spool_put(void *ctx, const char *p, size_t n, struct err *e)
@@ -340,7 +354,7 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
     json_out_end(j, ']');
     json_out_key(j, "text");
     int rc = put_spool(j, st->spool, e);
-    close(st->spool);
+    drop_json(st);
     if (rc != 0) return -1;
     put_about(j, about);
     json_out_end(j, '}');
@@ -351,13 +365,15 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
 /* ------------------------------------------------------------------------------- table -- */
 
 /* In the order in which help names them; the first is the default. */
+/* clang-format off */
 static const struct out_writer WRITERS[] = {
-    {"txt", ".txt", "plain text, a line per segment", begin_plain, segment_txt, end_plain},
-    {"srt", ".srt", "SubRip subtitles", begin_plain, segment_srt, end_plain},
-    {"vtt", ".vtt", "WebVTT subtitles", begin_vtt, segment_vtt, end_plain},
+    {"txt",  ".txt",  "plain text, a line per segment", begin_plain, segment_txt,  end_plain, drop_plain},
+    {"srt",  ".srt",  "SubRip subtitles",               begin_plain, segment_srt,  end_plain, drop_plain},
+    {"vtt",  ".vtt",  "WebVTT subtitles",               begin_vtt,   segment_vtt,  end_plain, drop_plain},
     {"json", ".json", "one object: text, segments with times, tokens and probabilities, device",
-     begin_json, segment_json, end_json},
+                                                        begin_json,  segment_json, end_json,  drop_json},
 };
+/* clang-format on */
 
 const struct out_writer *out_writers(size_t *n)
 {

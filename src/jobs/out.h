@@ -27,9 +27,10 @@ struct out_sink {
     void *ctx;
 };
 
-/* After a begin that succeeded, end must be called once whatever happened between: it gives back
- * what begin took. Once a put has failed it writes nothing more and returns -1, leaving *e as
- * it was. */
+/* begin, any number of segment, then end; or drop instead of end, when the transcript is given up.
+ * A call that fails leaves *e filled, and only drop may follow it. drop gives back what begin took;
+ * end does that itself, and so does a begin that fails. It is harmless at any time once state is
+ * zeroed. */
 struct out_writer {
     const char *name, *suffix, *help; /* "srt", ".srt" */
     int (*begin)(const struct out_sink *s, const struct out_about *about, void *state,
@@ -37,6 +38,7 @@ struct out_writer {
     int (*segment)(const struct out_sink *s, const struct out_segment *seg, void *state,
                    struct err *e);
     int (*end)(const struct out_sink *s, const struct out_about *about, void *state, struct err *e);
+    void (*drop)(void *state);
 };
 
 #define OUT_STATE_BYTES 512 /* of `state`, zeroed before begin, aligned for any type */

@@ -1,12 +1,6 @@
 /* zlib, with its memory in our arena: deflate allocates when it is opened, and never after. */
 #include "jobs/ratio.h"
 
-#ifndef WITH_ZLIB
-#define WITH_ZLIB 1
-#endif
-
-#if WITH_ZLIB
-
 #define ZLIB_CONST
 #include <zlib.h>
 
@@ -60,19 +54,3 @@ double ratio_text(struct ratio *r, const char *p, size_t n)
     assert(rc == Z_STREAM_END);
     return (double)n / (double)r->z.total_out;
 }
-
-#else
-
-int ratio_init(struct arena *a, struct ratio **out, struct err *e)
-{
-    (void)a, (void)out;
-    return err_set(e, E_MISSING, "lode was built without zlib, which transcribing needs");
-}
-
-double ratio_text(struct ratio *r, const char *p, size_t n)
-{
-    (void)r, (void)p, (void)n;
-    return 0;
-}
-
-#endif

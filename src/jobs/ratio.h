@@ -7,7 +7,7 @@
 struct ratio;
 
 /* ratio_init: takes all memory that ratio_text needs from a (about 270 KB), and lives there.
- * Errors: E_NOMEM; E_MISSING if lode was built without zlib. */
+ * Errors: E_NOMEM. */
 int ratio_init(struct arena *a, struct ratio **out, struct err *e);
 
 /* ratio_text: n over the bytes of zlib.compress (level 6) of the n bytes at p, n below 2^31; 0 for

@@ -43,11 +43,14 @@ static int find_reader(size_t row, const struct err *before, const struct reader
     struct err why = {0};
     *out = audio_readers[row].reader;
     if (*out) return 0;
-    if (module_open(audio_readers[row].module, audio_readers[row].symbol, &table, &why) != 0)
+    if (module_open(audio_readers[row].module, audio_readers[row].symbol, &table, &why) != 0) {
+        *e = why;
+        if (why.code != E_MISSING) return -1;
         return err_set(e, E_MISSING,
-                       "%s, which needs FFmpeg (packages libavformat-dev, libavcodec-dev, "
+                       "%s; FFmpeg is needed to read it (packages libavformat-dev, libavcodec-dev, "
                        "libswresample-dev): %s",
                        before->text, why.text);
+    }
     *out = table;
     return 0;
 }

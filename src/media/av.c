@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/avstring.h>
 #include <libavutil/log.h>
 #include <libavutil/opt.h>
 #include <libswresample/swresample.h>
@@ -37,6 +38,7 @@ struct av {
     bool waiting;                   /* frame holds samples for an swr not yet made */
     int misses;
     int64_t damage;
+    double seconds;      /* decoded in this pass */
     struct err io_error; /* what our source said while FFmpeg was reading */
     char said[160];      /* FFmpeg's own last complaint about this file */
 };
@@ -139,6 +141,9 @@ static int open_container(struct av *av, struct err *e)
     int code = av_opt_set(av->format, "protocol_whitelist", "none", 0);
     if (code == 0) code = av_probe_input_buffer2(av->io, &kind, "", av->format, 0, 0);
     if (code < 0) return fail(av, code, "tell what kind of file this is", e);
+    if (av_match_name(kind->name, "concat,dash,hls,imf,rtsp,sdp"))
+        return err_set(e, E_INPUT, "is a playlist (%s); the files it names are not followed",
+                       kind->name);
     /* On failure this frees the context and clears the pointer. */
     code = avformat_open_input(&av->format, "", kind, NULL);
     if (code < 0 && av->src->pipe && av->io_error.code == E_OK) return READER_MUST_SEEK;
@@ -177,6 +182,7 @@ static int start(struct av *av, struct err *e)
     av->demuxed = av->decoded = av->flushed = av->waiting = false;
     av->misses = 0;
     av->damage = 0;
+    av->seconds = 0;
     av->said[0] = '\0';
     err_clear(&av->io_error);
     int answer = open_container(av, e);
@@ -242,15 +248,28 @@ static int feed(struct av *av, struct err *e)
     return code == AVERROR(ENOMEM) ? fail(av, code, "decode", e) : 0;
 }
 
+/* Is the end more than a second before the one the header announced? */
+static bool ends_early(const struct av *av)
+{
+    const AVStream *s = av->format->streams[av->stream];
+    if (s->duration == AV_NOPTS_VALUE ||
+        av->format->duration_estimation_method != AVFMT_DURATION_FROM_STREAM)
+        return false;
+    return (double)s->duration * av_q2d(s->time_base) > av->seconds + 1.0;
+}
+
 /* The next frame into av->frame, or av->decoded. */
 static int decode(struct av *av, struct err *e)
 {
     while (!av->decoded) {
         int code = avcodec_receive_frame(av->codec, av->frame);
         if (code == 0) {
+            if (av->frame->sample_rate > 0)
+                av->seconds += (double)av->frame->nb_samples / av->frame->sample_rate;
             if (av->frame->nb_samples > 0) return 0;
         } else if (code == AVERROR_EOF || (code == AVERROR(EAGAIN) && av->demuxed)) {
             av->decoded = true;
+            av->damage += ends_early(av);
         } else if (code == AVERROR(EAGAIN)) {
             TRY(feed(av, e));
         } else if (code == AVERROR(ENOMEM)) {

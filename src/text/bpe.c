@@ -18,9 +18,6 @@
 #include "base/json.h"
 #include <string.h>
 
-#ifndef WITH_UTF8PROC
-#define WITH_UTF8PROC 1
-#endif
 #if WITH_UTF8PROC
 #include <utf8proc.h>
 #endif

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pages whose every letter is meant. tests/cli/exact.sh --set writes them anew; look at the
+# Pages whose every letter is meant. LODE=./lode tests/cli/exact.sh --set writes them anew; look at the
 # difference before you commit it.
 . tests/tap.sh
 
