@@ -23,7 +23,8 @@ KERNEL_asan := -O2
 KERNEL_tsan := -O2
 
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wwrite-strings -Wstrict-prototypes \
-	-Wmissing-prototypes -Wformat=2 -Wno-format-truncation $(if $(CI),-Werror)
+	-Wmissing-prototypes -Wformat=2 $(if $(findstring clang,$(CC)),,-Wno-format-truncation) \
+	$(if $(CI),-Werror)
 FLAGS := -std=c11 -D_GNU_SOURCE -Isrc -Iinclude -g -fopenmp $(WARN) $(OPT) $(CFLAGS)
 REF := -O2 -ffp-contract=off
 KERNEL := $(KERNEL_$(MODE)) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp-simd
