@@ -226,7 +226,7 @@ static void ffmpeg_faults_and_memory(void **state)
 {
     (void)state;
     char args[800];
-    const char *wav = save_wav("a.wav", plain, 2 * RATE);
+    const char *wav = save_wav("a.wav", plain, RATE);
     snprintf(args, sizeof args, "-i %s %s", wav, at("f.mp3"));
     ffmpeg("ffmpeg_faults_and_memory", args);
     struct arena *kept = arena;
