@@ -222,7 +222,7 @@ static int pack_weights(struct backend_plan *bp, struct arena *a, const unsigned
         enum cpu_form form = (enum cpu_form)__builtin_ctz(forms[i]); /* the smallest */
         bp->value[i].form = form;
         if (form == CPU_OWN) continue;
-        if (cpu_pack_weight(a, &p->value[i], form, &bp->value[i], e))
+        if (cpu_pack_weight(a, &p->value[i], form, bp->device->threads, &bp->value[i], e))
             return err_note(e, "weight %s", p->value[i].name);
         if (used) used(ctx, i);
     }
