@@ -1,5 +1,5 @@
 /* The fast kernels: which there are, and how much scratch each takes. Their texts are the *_isa.c
- * files, compiled once per level; CPU_FAST_LEVELS(DO) names the levels. */
+ * files, compiled once per level; the table of kernels (cpu_table.c) names them all. */
 #ifndef CPU_CPU_FAST_H
 #define CPU_CPU_FAST_H
 
@@ -30,5 +30,131 @@ static inline struct fast_matrix fast_matrix_layout(int64_t k)
     m.bytes = ALIGN_UP(m.rows + 8 * up * sizeof(float), 4096);
     return m;
 }
+
+/* Attention of the encoder: queries taken at a time, and how scratch is cut. The keys and values of
+ * one head, turned into panels, are shared by the team; there are two such places, so that a head
+ * can be made ready while others still read the one before. */
+#define FAST_QUERIES 64
+
+struct fast_attention {
+    int64_t t_up, d_up;          /* positions in whole tiles of 48; channels in pairs of panels */
+    int64_t line;                /* floats between rows of scores */
+    size_t keys, values, shared; /* floats of one head's keys and values; of both places */
+    size_t query, out, part;     /* floats from a member's part: scores come first; whole part */
+};
+
+static inline struct fast_attention fast_attention_layout(int64_t t_count, int64_t d_count)
+{
+    struct fast_attention m;
+    m.t_up = ALIGN_UP(t_count, 48);
+    m.d_up = ALIGN_UP(d_count, 32);
+    m.line = m.t_up + 16;
+    m.keys = (size_t)(m.t_up * d_count);
+    m.values = (size_t)(t_count * m.d_up);
+    m.shared = ALIGN_UP(2 * (m.keys + m.values), 1024);
+    m.query = (size_t)(FAST_QUERIES * m.line);
+    m.out = m.query + (size_t)(FAST_QUERIES * ALIGN_UP(d_count, 16));
+    m.part = ALIGN_UP(m.out + (size_t)(FAST_QUERIES * m.d_up), 1024);
+    return m;
+}
+
+/* Attention of the decoder: rows of one window that share each read of its keys. Floats of scores
+ * that a member needs, to the audio and to what was said; rows of scores lie `line` apart. */
+#define FAST_ROWS 6
+
+static inline int64_t fast_cross_line(int64_t t_count)
+{
+    return ALIGN_UP(t_count, 16) + 16;
+}
+
+static inline size_t fast_cross_floats(int64_t t_count)
+{
+    return ALIGN_UP((size_t)(FAST_ROWS * fast_cross_line(t_count)), 1024);
+}
+
+static inline size_t fast_self_floats(int64_t p_count)
+{
+    return ALIGN_UP((size_t)p_count, 1024);
+}
+
+/* What a member found in its columns of one row of logits, on either side of the first timestamp:
+ * [0] what lies before it, [1] the timestamps. The best of each side follow it, see fast_pick. */
+struct fast_part {
+    float most[2], sum[2];   /* largest; sum of exp(x - most) */
+    float raw_most, raw_sum; /* the same of all, before any rule */
+};
+
+struct fast_best {
+    float value;
+    int32_t token;
+};
+
+struct fast_pick {
+    size_t part;   /* bytes of a part with its 2 * top best */
+    size_t shared; /* bytes of all parts, [threads][G] */
+    size_t bytes;  /* with a row of logits after the rules, each member its columns of it */
+};
+
+static inline struct fast_pick fast_pick_layout(int64_t g_count, int64_t v_count, int64_t top,
+                                                int threads)
+{
+    struct fast_pick m;
+    m.part =
+        ALIGN_UP(sizeof(struct fast_part) + 2 * (size_t)top * sizeof(struct fast_best), BASE_LINE);
+    m.shared = ALIGN_UP((size_t)g_count * (size_t)threads * m.part, 4096);
+    m.bytes = m.shared + ALIGN_UP((size_t)v_count * sizeof(float), 4096);
+    return m;
+}
+
+/* logmel: frames of 400 samples every 160, 201 bins. A real transform of 400 is a complex one of
+ * 200 and one more step. Tables made by prepare, see cpu_fast.c. */
+#define FAST_FRAME 400
+#define FAST_HOP   160
+#define FAST_HALF  200
+#define FAST_BINS  201
+
+struct fast_mel {
+    float window[FAST_FRAME];                     /* periodic Hann */
+    float turn_re[FAST_HALF], turn_im[FAST_HALF]; /* exp(-2 pi i k / 200) */
+    float last_re[FAST_HALF], last_im[FAST_HALF]; /* exp(-2 pi i k / 400) */
+};
+
+/* Floats of scratch: each member's place for the transform, 4 x 200 vectors of at most 16 lanes and
+ * 201 powers; then a maximum for each member and window; then first and last bin of each band. */
+static inline size_t fast_mel_floats(void)
+{
+    return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
+}
+
+/* cpu_fast_NAME: bytes of scratch for the kernels of that op (see cpu_kernel.scratch). matrix: of
+ * linear and conv1d. */
+size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_logmel(const struct plan *p, const struct plan_step *s, int threads);
+
+/* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
+int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+
+/* The kernels. Each is called as cpu.h says; what it computes is said in op.def. */
+#define CPU_FAST_KERNEL(name)                                                    \
+    int name##_base(const struct cpu_step *s, struct thread_team *team, int id); \
+    int name##_avx2(const struct cpu_step *s, struct thread_team *team, int id); \
+    int name##_avx512(const struct cpu_step *s, struct thread_team *team, int id)
+CPU_FAST_KERNEL(cpu_mel_logmel);
+CPU_FAST_KERNEL(cpu_vec_melnorm);
+CPU_FAST_KERNEL(cpu_matrix_conv1d);
+CPU_FAST_KERNEL(cpu_vec_addpos);
+CPU_FAST_KERNEL(cpu_vec_layernorm);
+CPU_FAST_KERNEL(cpu_matrix_linear);
+CPU_FAST_KERNEL(cpu_attn_attention);
+CPU_FAST_KERNEL(cpu_vec_crosskv);
+CPU_FAST_KERNEL(cpu_vec_embed);
+CPU_FAST_KERNEL(cpu_attn_attnself);
+CPU_FAST_KERNEL(cpu_attn_attncross);
+CPU_FAST_KERNEL(cpu_vec_gather);
+CPU_FAST_KERNEL(cpu_pick_pick);
 
 #endif

@@ -122,6 +122,18 @@ ISA_INLINE vf vf_abs(vf a)
     return (vf)((vi)a & 0x7fffffff);
 }
 
+/* Whether any lane of a mask is set. */
+ISA_INLINE bool vi_any(vi m)
+{
+#if defined __AVX512F__
+    return _mm512_movepi32_mask((__m512i)m) != 0;
+#elif defined __AVX2__
+    return _mm256_movemask_ps((__m256)m) != 0;
+#else
+    return (m[0] | m[1] | m[2] | m[3]) != 0;
+#endif
+}
+
 /* Sum and maximum over the lanes, as a tree. */
 ISA_INLINE float vf_sum(vf v)
 {
@@ -178,21 +190,31 @@ ISA_INLINE void vf_store_f16(uint16_t *p, vf v)
 #endif
 }
 
-/* 2^x for any finite x or -infinity, relative error under 2e-7; exactly 0 below 2^-125. */
+/* 2^x for x up to 127 or -infinity, relative error under 2e-7; exactly 0 far below. */
 ISA_INLINE vf vf_exp2(vf x)
 {
+    /* what would be denormal becomes 0: sums lose nothing, and the processor is slow with those */
+#if defined __AVX512F__
+    __mmask16 normal = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-126.0f), _CMP_GE_OQ);
+    x = vf_max(x, vf_all(-126.0f));
+    vf n = (vf)_mm512_roundscale_ps((__m512)x, 0);
+#else
     const float shift = 0x1.8p23f; /* added and taken off, it rounds to a whole number */
-    vf t = vf_min(vf_max(x, vf_all(-126.0f)), vf_all(127.0f)) + shift;
-    vf n = t - shift, f = vf_min(x, vf_all(127.0f)) - n;
+    vf t = vf_max(x, vf_all(-126.0f)) + shift, n = t - shift;
+#endif
     /* minimax on [-1/2, 1/2] of the relative error, which is 7.5e-8 */
-    vf p = vf_all(1.327647187e-3f);
+    vf f = x - n, p = vf_all(1.327647187e-3f);
     p = p * f + 9.675541328e-3f;
     p = p * f + 5.550713274e-2f;
     p = p * f + 2.402211972e-1f;
     p = p * f + 6.931469671e-1f;
     p = p * f + 1.0f;
+#if defined __AVX512F__
+    return (vf)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);
+#else
     vi y = (vi)p + ((vi)t << 23); /* the low bits of t are n */
     return (vf)(y & (vi)(x >= -125.0f));
+#endif
 }
 
 ISA_INLINE vf vf_exp(vf x)
@@ -292,6 +314,15 @@ ISA_INLINE void vf_transpose(vf r[W])
     ISA_ROUND(r, 2)
 #pragma GCC unroll 16
     ISA_ROUND(r, 1)
+}
+
+/* The sums over the lanes of W vectors, in one; r is lost. */
+ISA_INLINE vf vf_sums(vf r[W])
+{
+    vf_transpose(r);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++) r[i] += r[i + n];
+    return r[0];
 }
 
 /* A line of memory into the nearest cache, before it is needed. */

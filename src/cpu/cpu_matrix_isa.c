@@ -12,9 +12,6 @@
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_tile.h"
 
-int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *team, int id);
-int ISA_NAME(cpu_matrix_conv1d)(const struct cpu_step *s, struct thread_team *team, int id);
-
 struct product {
     const float *x, *bias, *residual;
     float *y;

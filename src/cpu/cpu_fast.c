@@ -1,0 +1,55 @@
+/* What the fast kernels of all levels have in common: how much scratch they take, and tables. */
+#include "cpu/cpu_fast.h"
+#include <math.h>
+
+size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return (size_t)threads * fast_matrix_layout(cpu_value_k(&p->value[s->in[1]])).bytes;
+}
+
+size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *qkv = &p->value[s->in[0]];
+    struct fast_attention m = fast_attention_layout(qkv->dim[1], qkv->dim[2] / 3 / s->args.heads);
+    return (m.shared + (size_t)threads * m.part) * sizeof(float);
+}
+
+size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return (size_t)threads * fast_self_floats(p->value[s->in[3]].dim[1]) * sizeof(float);
+}
+
+size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return (size_t)threads * fast_cross_floats(p->value[s->in[2]].dim[3]) * sizeof(float);
+}
+
+size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *logits = &p->value[s->in[0]];
+    return fast_pick_layout(logits->dim[0], logits->dim[1], s->args.top, threads).bytes;
+}
+
+size_t cpu_fast_logmel(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *mel = &p->value[s->out[0]];
+    size_t each = fast_mel_floats() + (size_t)(mel->dim[0] + 2 * mel->dim[1]);
+    return (size_t)threads * each * sizeof(float);
+}
+
+int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e)
+{
+    const double turn = 2 * 3.14159265358979323846;
+    struct fast_mel *m = ARENA_NEW(a, struct fast_mel, 1, e);
+    if (!m) return -1;
+    for (int i = 0; i < FAST_FRAME; i++)
+        m->window[i] = (float)(0.5 - 0.5 * cos(turn * i / FAST_FRAME));
+    for (int k = 0; k < FAST_HALF; k++) {
+        m->turn_re[k] = (float)cos(turn * k / FAST_HALF);
+        m->turn_im[k] = (float)-sin(turn * k / FAST_HALF);
+        m->last_re[k] = (float)cos(turn * k / FAST_FRAME);
+        m->last_im[k] = (float)-sin(turn * k / FAST_FRAME);
+    }
+    s->own = m;
+    return 0;
+}
