@@ -1,7 +1,8 @@
 #include "gpu/gpu_stage.h"
 
-#define HALF ((size_t)4 << 20) /* enough to keep a PCIe link busy while the other half is filled \
-                                */
+#define HALF                                                                            \
+    ((size_t)4 << 20) /* enough to keep a PCIe link busy while the other half is filled \
+                       */
 
 struct stage {
     struct backend_device *d;
