@@ -197,7 +197,7 @@ static const void *cubin(unsigned char abi, unsigned flags)
 {
     static unsigned char image[256];
     Elf64_Ehdr h = {
-        .e_machine = 190, .e_flags = flags, .e_shentsize = 64, .e_shnum = 2, .e_shoff = 64};
+        .e_machine = 190, .e_flags = flags, .e_shentsize = 64, .e_shnum = 3, .e_shoff = 64};
     memcpy(h.e_ident, ELFMAG, SELFMAG);
     h.e_ident[EI_CLASS] = ELFCLASS64;
     h.e_ident[EI_OSABI] = abi;
