@@ -8,7 +8,7 @@
 
 extern const struct backend gpu_backend;
 
-/* gpu_build: what images are in this program, for --version. */
+/* gpu_build: what GPUs this program was built for, for --version. */
 void gpu_build(struct strbuf *out);
 
 #endif

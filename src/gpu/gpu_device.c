@@ -4,8 +4,8 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "gpu/gpu_canary.h"
 #include "gpu/gpu_image.h"
+#include "gpu/k_canary.h"
 #include <string.h>
 
 /* What `lode plan --gpu` knows. Memory is what the driver reports as usable in MiB (less than what
@@ -171,7 +171,10 @@ static int load_kernels(struct backend_device *d, struct err *e)
         return gpu_device_check(d, code, e, "the emulator's image");
     }
     if (file.n == 0)
-        return err_set(e, E_MISSING, "this lode was built without kernels for GPUs (make GPU=1)");
+        return err_set(e, E_DEVICE,
+                       "%s is there, but this lode was built without kernels for GPUs (make "
+                       "gpu-wheels, then make)",
+                       d->name);
     return load_image(d, file, e);
 }
 

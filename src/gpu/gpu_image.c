@@ -2,13 +2,15 @@
 #include <string.h>
 
 /* GPU_IMAGES is the path of the file, from the Makefile. */
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
 __asm__(".pushsection .rodata\n"
         ".balign 64\n"
         "gpu_image_begin:\n"
-        ".incbin \"" GPU_IMAGES "\"\n"
-        "gpu_image_end:\n"
-        ".byte 0\n"
-        ".popsection\n");
+        ".incbin \"" TEXT(GPU_IMAGES) "\"\n"
+                                      "gpu_image_end:\n"
+                                      ".byte 0\n"
+                                      ".popsection\n");
 extern const char gpu_image_begin[], gpu_image_end[];
 
 enum { HEAD = 16, ROW = 24, MOST = 64 };
@@ -86,12 +88,12 @@ void gpu_image_list(struct strbuf *out)
     struct str file = gpu_image_file();
     int n;
     if (gpu_image_count(file, &n, &ignored) || n == 0) {
-        strbuf_text(out, "none");
+        strbuf_text(out, "no (built without NVRTC: make gpu-wheels, then make)");
         return;
     }
+    strbuf_text(out, "NVIDIA, images for");
     for (int i = 0; i < n; i++) {
         struct gpu_image image = gpu_image_at(file, i);
-        strbuf_format(out, "%s%s%d%s", i ? " " : "", before[image.kind], image.sm,
-                      after[image.kind]);
+        strbuf_format(out, " %s%d%s", before[image.kind], image.sm, after[image.kind]);
     }
 }

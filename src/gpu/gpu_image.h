@@ -39,7 +39,7 @@ struct gpu_image gpu_image_at(struct str file, int i);
  * minor of the same major (the highest), then PTX (the highest). */
 int gpu_image_rank(const struct gpu_image *image, int sm);
 
-/* gpu_image_list: "sm_75 sm_80 .. ptx_75 ptx_80", or "none". */
+/* gpu_image_list: "NVIDIA, images for sm_75 .. ptx_80", or "no (why)". */
 void gpu_image_list(struct strbuf *out);
 
 #endif

@@ -1,8 +1,8 @@
-/* The canary of gpu_canary.h: shared memory, a barrier, a shuffle, f16 and integer arithmetic, so
+/* The canary of k_canary.h: shared memory, a barrier, a shuffle, f16 and integer arithmetic, so
  * that a GPU on which one of these is broken is found before it is believed. gpu_device.c computes
  * the same in plain C. */
 #include "gpu/dev.h"
-#include "gpu/gpu_canary.h"
+#include "gpu/k_canary.h"
 
 DEV_KERNEL(canary, struct gpu_canary, a, GPU_CANARY_THREADS)
 {

@@ -1,7 +1,7 @@
 /* The canary: a kernel whose answer is known. It runs before a GPU is called usable. Plain structs,
  * read by the host, by NVRTC and by the emulator. */
-#ifndef GPU_GPU_CANARY_H
-#define GPU_GPU_CANARY_H
+#ifndef GPU_K_CANARY_H
+#define GPU_K_CANARY_H
 
 #define GPU_CANARY_BLOCKS  4
 #define GPU_CANARY_THREADS 64
