@@ -4,6 +4,8 @@
 #   CC=clang                 another compiler
 #   DNNL=1|0|auto ...        a library: 1 asks for it, 0 does without, auto (default) takes what is
 #                            there. Of DNNL AV CURL UTF8PROC lode can do without each.
+#   GPU=1|0|auto             kernels for NVIDIA GPUs: need NVRTC, which `make gpu-wheels` fetches
+#   GPU_ARCH=90a             only for GPUs of that architecture (see tools/build-images)
 
 MODE ?= rel
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
@@ -47,7 +49,7 @@ pick = $(if $(filter 0,$($(1))),,$(or $(2),$(if $(filter 1,$($(1))),$(error $(1)
 # need: 1 if found, what, Debian package
 need = $(if $(1),,$(error $(2) is missing and lode cannot be without: apt install $(3)))
 
-ifeq ($(filter clean format help,$(MAKECMDGOALS)),)
+ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 $(call need,$(shell command -v $(CC)),$(CC),gcc)
 $(call need,$(call have,'<omp.h>',-fopenmp),OpenMP,$(if $(findstring clang,$(CC)),libomp-dev,gcc))
 $(call need,$(call have,'<jansson.h>',-ljansson),jansson,libjansson-dev)
@@ -61,7 +63,14 @@ CURL_LIBS := -lcurl -lcrypto
 CURL_ON := $(call pick,CURL,$(call have,'<curl/curl.h>' '<openssl/evp.h>',$(CURL_LIBS)),\
 	libcurl4-openssl-dev libssl-dev)
 endif
-WITH := $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+# ---- kernels for GPUs: one file of images, taken into gpu_image.o; empty without NVRTC ----
+GPU ?= auto
+ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
+GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null && echo 1))
+$(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
+endif
+IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
+WITH := -DGPU_IMAGES=$(IMAGES) $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
 
@@ -71,12 +80,12 @@ VERSION := $(shell cat VERSION)$(if $(COMMIT), ($(COMMIT)))
 # Whatever is compiled depends on `settings`, which changes when the flags or the libraries do, and
 # src/jobs/lode.c on `version`.
 SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK)
-ifeq ($(filter clean format help,$(MAKECMDGOALS)),)
+ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 ifneq ($(SETTINGS),$(shell cat $(O)/settings 2>/dev/null))
 $(shell mkdir -p $(O) && echo '$(SETTINGS)' >$(O)/settings)
 yes = $(if $($(1)_ON),yes,no)
 $(info lode $(MODE), $(CC): oneDNN $(call yes,DNNL), FFmpeg $(call yes,AV), \
-	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC))
+	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC), GPU kernels $(call yes,GPU))
 endif
 ifneq ($(VERSION),$(shell cat $(O)/version 2>/dev/null))
 $(shell echo '$(VERSION)' >$(O)/version)
@@ -104,6 +113,14 @@ $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
 	$$(COMPILE) $(KERNEL) $(ISA_$(1)) -DISA=$(1) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tools/build-images
+	@echo "  nvrtc $@" && tools/build-images build $@ $(GPU_ARCH)
+
+build/gpu/none.bin:
+	@mkdir -p $(@D) && : >$@
+
+$(O)/src/gpu/gpu_image.o: $(IMAGES)
 
 $(O)/src/jobs/lode.o: $(O)/version
 
@@ -141,7 +158,7 @@ check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
-fuzz: $(ISA_OBJ)
+fuzz: $(ISA_OBJ) $(IMAGES)
 	@mkdir -p build/fuzz/$(T)
 	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
 		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
@@ -161,6 +178,14 @@ man: $(O)/lode
 check-fresh:
 	tools/check-fresh $(SUITES)
 
+# NVRTC, NVIDIA's compiler for kernels: 113 MB into the cache
+gpu-wheels:
+	tools/build-images fetch
+
+# Registers, spills and shared memory of every kernel, as rows for docs/speed.md
+gpu-kernels: build/gpu/images$(GPU_ARCH:%=-%).bin
+	@awk -F'\t' 'NR == 1 || /^sm_(75|86|90)\t/ { gsub(/\t/, " | "); print "| " $$0 " |" } NR == 1 { print "|---|---|---|---|---|---|" }' $<.kernels
+
 PREFIX ?= /usr/local
 install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lode $(DESTDIR)$(PREFIX)/share/man/man1
@@ -173,8 +198,8 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man install clean"
+	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

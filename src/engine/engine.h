@@ -9,6 +9,8 @@ struct engine_options {
     const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
     const char *kernels; /* see backend_options */
     int threads;
+    const char *gpu; /* NULL; or "t4", "16GiB": a GPU that is not here, to be measured for alone */
+    bool profile;    /* take the time of every step */
 };
 
 struct engine;
@@ -21,6 +23,15 @@ const char *engine_device(const struct engine *g);   /* "cpu" */
 const char *engine_describe(const struct engine *g); /* for people */
 const char *engine_reason(
     const struct engine *g); /* why not another device; "" if it is the asked one */
+
+/* engine_retreat: after the chosen device could not be made ready and every plan on it was
+ * released: if the choice was automatic, closes it and takes the next one, whose compute types may
+ * be others. why becomes engine_reason. -1 with *e = *why if the device was asked for or none is
+ * left. */
+int engine_retreat(struct engine *g, struct arena *a, const struct err *why, struct err *e);
+
+/* engine_room: bytes plans may take on the device, SIZE_MAX if it is not known. */
+int engine_room(struct engine *g, size_t *bytes, struct err *e);
 
 struct engine_plan;
 /* engine_measure: what engine_prepare would allocate, without allocating it or touching weights'
