@@ -94,7 +94,8 @@ endif
 
 # ---- what is built from what ----
 MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c))
-SRC := $(filter-out src/media/av.c src/load/pull.c $(if $(DNNL_ON),,src/cpu/cpu_dnnl.c),$(wildcard src/*/*.c))
+SRC := $(filter-out src/media/av.c src/load/pull.c src/gpu/emu% src/gpu/fake_% \
+	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)

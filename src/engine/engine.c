@@ -28,15 +28,27 @@ static int split_device(const char *text, char name[16], int *index, struct err 
     const char *colon = strchr(text, ':');
     size_t n = colon ? (size_t)(colon - text) : strlen(text);
     uint64_t number = 0;
-    if (n >= 16 || (colon && !str_uint(str_of(colon + 1), 255, &number))) {
+    bool known = n == 4 && strncmp(text, "auto", n) == 0;
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        const char *row = backends[i]->name;
+        known |= strlen(row) == n && strncmp(row, text, n) == 0;
+    }
+    if (!known || (colon && strncmp(text, "cuda", n) != 0) ||
+        (colon && !str_uint(str_of(colon + 1), 255, &number)))
         return err_set(e, E_USAGE,
                        "\"%s\" is not a device; devices are auto, cpu, cuda, cuda:0, cuda:1 ..",
                        text);
-    }
     memcpy(name, text, n);
     name[n] = 0;
     *index = (int)number;
     return 0;
+}
+
+int engine_check(const char *device, struct err *e)
+{
+    char name[16];
+    int index;
+    return split_device(device, name, &index, e);
 }
 
 /* Takes the first row from `row` on that can be used; keeps why those before it were not. */
@@ -61,8 +73,7 @@ static int choose(struct engine *g, struct arena *a, const char *name, size_t ro
         else
             log_warn("using the %s: %s", backends[i + 1]->name, g->reason);
     }
-    return err_set(e, E_USAGE,
-                   "\"%s\" is not a device; devices are auto, cpu, cuda, cuda:0, cuda:1 ..", name);
+    return err_set(e, E_INTERNAL, "no row for the device %s", name);
 }
 
 int engine_open(struct arena *a, const struct engine_options *o, struct engine **out, struct err *e)

@@ -15,6 +15,10 @@ struct engine_options {
 
 struct engine;
 
+/* engine_check: whether a text names a device, as a user types it: auto, cpu, cuda, cuda:1.
+ * E_USAGE. */
+int engine_check(const char *device, struct err *e);
+
 /* engine_open: lives in a. Errors: E_DEVICE if a device was named and cannot be used. With "auto"
  * the CPU is always there; why the GPU is not used is told by engine_reason. */
 int engine_open(struct arena *a, const struct engine_options *o, struct engine **out,

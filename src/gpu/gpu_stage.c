@@ -1,8 +1,7 @@
 #include "gpu/gpu_stage.h"
 
-#define HALF                                                                            \
-    ((size_t)4 << 20) /* enough to keep a PCIe link busy while the other half is filled \
-                       */
+/* enough to keep a PCIe link busy while the other half is filled */
+#define HALF ((size_t)4 << 20)
 
 struct stage {
     struct backend_device *d;
