@@ -228,7 +228,6 @@ static int try_canary(struct backend_device *d, struct err *e)
     TRY(gpu_device_check(d, d->dl.call.cuMemAlloc_v2(&at, sizeof answer), e,
                          "memory for a test kernel"));
     int rc = fly(d, at, answer, e);
-    if (d->dead.code != E_OK) return -1;
     struct err later;
     if (gpu_device_check(d, d->dl.call.cuMemFree_v2(at), &later, "cuMemFree") && rc == 0) {
         *e = later;
@@ -274,8 +273,8 @@ void gpu_device_close(struct backend_device *d)
 {
     const struct cuda_api *cu = &d->dl.call;
     if (!d->context) return;
-    /* A dead context answers every call with its error; giving it back is all that is left. */
-    if (d->dead.code == E_OK && cu->cuCtxSetCurrent(d->context) == CUDA_OK) {
+    /* A dead context answers each of these with its error at once; then they go with it. */
+    if (cu->cuCtxSetCurrent(d->context) == CUDA_OK) {
         if (d->module) (void)cu->cuModuleUnload(d->module);
         if (d->stream) (void)cu->cuStreamDestroy_v2(d->stream);
         (void)cu->cuCtxSetCurrent(NULL);
