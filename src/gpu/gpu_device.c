@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "gpu/gpu_image.h"
 #include "gpu/k_canary.h"
+#include <stdio.h>
 #include <string.h>
 
 /* What `lode plan --gpu` knows. Memory is what the driver reports as usable in MiB (less than what
@@ -80,14 +81,13 @@ static int open_paper(struct backend_device *d, const char *gpu, struct err *e)
         if (strcmp(papers[i].name, gpu) != 0) continue;
         d->chip = papers[i].chip;
         d->total = (size_t)papers[i].mib << 20;
-        strcpy(d->name, papers[i].text);
+        snprintf(d->name, sizeof d->name, "%s", papers[i].text);
         return 0;
     }
     if (str_ends(gpu, "GiB") && str_uint((struct str){gpu, text.n - 3}, 4096, &gib) && gib > 0) {
         d->chip = papers[0].chip;
         d->total = (size_t)gib << 30;
-        strcpy(d->name, "a GPU of ");
-        strcat(d->name, gpu);
+        snprintf(d->name, sizeof d->name, "a GPU of %s", gpu);
         return 0;
     }
     char memory[300];
@@ -240,7 +240,7 @@ static int start(struct backend_device *d, int index, struct err *e)
 {
     const struct cuda_api *cu = &d->dl.call;
     TRY(cuda_dl_open(&d->dl, e));
-    strcpy(d->name, "GPU");
+    snprintf(d->name, sizeof d->name, "GPU");
     TRY(pick_device(d, index, e));
     int code = cu->cuDevicePrimaryCtxRetain(&d->context, d->handle);
     if (code) d->context = NULL;
