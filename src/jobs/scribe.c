@@ -75,25 +75,23 @@ static int find_loudest(struct scribe *s, struct listen *l, const struct scribe_
     }
 }
 
-/* Prompt: [sot_prev, text so far], sot, language and task if the model has them, no_timestamps if
- * asked. Returns its length. */
-static int make_prompt(const struct scribe *s, int *prompt, int *sot_at)
+/* [sot_prev, text so far], sot, language and task if the model has them, no_timestamps if asked. */
+static void make_prompt(const struct scribe *s, struct decode_prompt *p)
 {
     const struct net_whisper_config *c = &s->speech->net.config;
-    int n = 0;
+    p->n = 0;
     if (s->n_previous) {
-        prompt[n++] = c->sot_prev;
-        memcpy(prompt + n, s->previous, (size_t)s->n_previous * sizeof *prompt);
-        n += s->n_previous;
+        p->token[p->n++] = c->sot_prev;
+        memcpy(p->token + p->n, s->previous, (size_t)s->n_previous * sizeof *p->token);
+        p->n += s->n_previous;
     }
-    *sot_at = n;
-    prompt[n++] = c->sot;
+    p->sot_at = p->n;
+    p->token[p->n++] = c->sot;
     if (c->multilingual) {
-        prompt[n++] = c->language0 + s->o.language;
-        prompt[n++] = s->o.translate ? c->translate : c->transcribe;
+        p->token[p->n++] = c->language0 + s->o.language;
+        p->token[p->n++] = s->o.translate ? c->translate : c->transcribe;
     }
-    if (!s->o.timestamps) prompt[n++] = c->no_timestamps;
-    return n;
+    if (!s->o.timestamps) p->token[p->n++] = c->no_timestamps;
 }
 
 /* Is this text to be tried again at the next temperature? Comparisons with NAN are false, so a
@@ -106,14 +104,16 @@ static bool untrusted(const struct scribe_options *o, const struct decode_result
     return compression_ratio > o->compression_ratio || unlikely;
 }
 
-static int climb_ladder(struct scribe *s, struct outcome *out, struct err *e)
+static int climb_ladder(struct scribe *s, int64_t seek, struct outcome *out, struct err *e)
 {
-    int prompt[2 * DECODE_MOST], sot_at, n = make_prompt(s, prompt, &sot_at);
+    struct decode_prompt prompt;
+    make_prompt(s, &prompt);
     double best_ratio = 0, best_short_ratio = 0;
     bool any = false, any_short = false;
     for (int i = 0; i < s->o.n_temperatures; i++) {
         struct decode_result *r = &s->tried;
-        TRY(decode_window(s->decode, prompt, n, sot_at, s->o.temperature[i], r, e));
+        TRY(decode_window(s->decode, &prompt, s->o.temperature[i],
+                          (uint64_t)seek << 8 | (uint64_t)i, r, e));
         struct str text = str_trim(text_of(s, r->token, r->n));
         double ratio = ratio_text(s->ratio, text.p, text.n);
         *out = (struct outcome){r, s->o.temperature[i], ratio, i > 0};
@@ -213,7 +213,7 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
     *speech->content = (int32_t)size;
     *speech->slot = 0;
     TRY(engine_run(speech->prepared, speech->net.tape_encode, e));
-    TRY(climb_ladder(s, &o, e));
+    TRY(climb_ladder(s, seek, &o, e));
     totals->windows++;
     totals->windows_again += o.again;
 
