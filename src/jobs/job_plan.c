@@ -94,8 +94,7 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         size_t bytes;
     } kinds[] = {{"weights_bytes", f->bytes.weights},
                  {"state_bytes", f->bytes.state},
-                 {"step_bytes", f->bytes.step},
-                 {"scratch_bytes", f->bytes.scratch},
+                 {"step_bytes", f->bytes.step + f->bytes.scratch},
                  {"total_bytes", total(&f->bytes)}};
     for (size_t i = 0; i < COUNT(kinds); i++) {
         json_out_key(&j, kinds[i].key);
@@ -116,8 +115,8 @@ static int print_text(struct arena *a, const char *model, const struct plan_opts
                      "%9.1f MiB\n  total    %9.1f MiB\n",
                      model, f->device, f->device_name, f->compute_type, (long long)o->beam,
                      (long long)o->best_of, (long long)o->batch, (double)f->bytes.weights / mib,
-                     (double)f->bytes.state / mib, (double)f->bytes.step / mib,
-                     (double)f->bytes.scratch / mib, (double)total(&f->bytes) / mib);
+                     (double)f->bytes.state / mib, (double)(f->bytes.step + f->bytes.scratch) / mib,
+                     (double)total(&f->bytes) / mib);
     return line ? host_text(host, line, strlen(line), e) : -1;
 }
 
