@@ -70,7 +70,7 @@ GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null &
 $(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
 endif
 IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
-WITH := -DGPU_IMAGES=$(IMAGES) $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+WITH := $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
 
@@ -78,7 +78,7 @@ COMMIT := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 VERSION := $(shell cat VERSION)$(if $(COMMIT), ($(COMMIT)))
 
 # Whatever is compiled depends on `settings`, which changes when the flags or the libraries do, and
-# src/jobs/lode.c on `version`.
+# src/jobs/lode.c on `version`, the images of kernels on `images`.
 SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK)
 ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 ifneq ($(SETTINGS),$(shell cat $(O)/settings 2>/dev/null))
@@ -86,6 +86,9 @@ $(shell mkdir -p $(O) && echo '$(SETTINGS)' >$(O)/settings)
 yes = $(if $($(1)_ON),yes,no)
 $(info lode $(MODE), $(CC): oneDNN $(call yes,DNNL), FFmpeg $(call yes,AV), \
 	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC), GPU kernels $(call yes,GPU))
+endif
+ifneq ($(IMAGES),$(shell cat $(O)/images 2>/dev/null))
+$(shell echo '$(IMAGES)' >$(O)/images)
 endif
 ifneq ($(VERSION),$(shell cat $(O)/version 2>/dev/null))
 $(shell echo '$(VERSION)' >$(O)/version)
@@ -100,7 +103,7 @@ ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
-SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES)))
+SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
 TESTS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/t_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildcard tests/fuzz/fz_*.c)))
 
@@ -121,7 +124,8 @@ build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tool
 build/gpu/none.bin:
 	@mkdir -p $(@D) && : >$@
 
-$(O)/src/gpu/gpu_image.o: $(IMAGES)
+$(O)/src/gpu/gpu_image.o: $(IMAGES) $(O)/images
+$(O)/src/gpu/gpu_image.o: private FLAGS += -DGPU_IMAGES=$(IMAGES)
 
 $(O)/src/jobs/lode.o: $(O)/version
 
@@ -136,8 +140,51 @@ $(O)/lode-pull.so: $(O)/src/load/pull.o
 
 $(O)/src/media/av.o $(O)/src/load/pull.o: private FLAGS += -fvisibility=hidden
 
+# ---- the GPU with no GPU: the kernels as C, once per way of writing them (gpu/dev.h), on fibers,
+# behind a fake driver ----
+EMU_ARCHS := 70 75 80 90
+EMU_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffp-contract=off \
+	-Werror=implicit-function-declaration
+EMU := $(O)/src/gpu/emu.o $(O)/src/gpu/emu_warp.o
+FAKE := $(EMU) $(O)/src/gpu/fake_config.o $(O)/src/gpu/fake_driver.o $(O)/src/gpu/fake_cuda.o
+KERNEL_OBJ := $(foreach a,$(EMU_ARCHS),$(patsubst src/gpu/%.cu,$(O)/emu/%_$(a).o,$(wildcard src/gpu/k_*.cu)))
+LAB_OBJ := $(foreach a,$(EMU_ARCHS),$(O)/emu/k_lab_$(a).o)
+
+define emu_rule
+$(O)/emu/%_$(1).o: src/gpu/%.cu $(O)/settings
+	$$(COMPILE) $$(EMU_FLAGS) -DDEV_EMULATE=$(1) -x c -c $$< -o $$@
+$(O)/emu/%_$(1).o: tests/emu/%.cu $(O)/settings
+	$$(COMPILE) $$(EMU_FLAGS) -DDEV_EMULATE=$(1) -x c -c $$< -o $$@
+endef
+$(foreach a,$(EMU_ARCHS),$(eval $(call emu_rule,$(a))))
+$(FAKE) $(O)/src/gpu/fake_nvml.o: private FLAGS += $(EMU_FLAGS)
+
+# which kernels there are: KERNEL(name, architecture)
+kernel_list = @mkdir -p $(@D) && echo "  nm $@" && $(if $^,nm -g $^,:) | \
+	sed -n 's/^[0-9a-f]* [A-Z] k_\(.*\)_\([0-9]*\)$$/KERNEL(\1, \2)/p' | sort >$@
+$(O)/emu/own/gpu/kernels.def: $(KERNEL_OBJ)
+	$(kernel_list)
+$(O)/emu/lab/gpu/kernels.def: $(LAB_OBJ)
+	$(kernel_list)
+$(O)/emu/%/fake_image.o: src/gpu/fake_image.c $(O)/emu/%/gpu/kernels.def $(O)/settings
+	$(COMPILE) $(EMU_FLAGS) -I$(O)/emu/$* -c $< -o $@
+.SECONDARY:
+
+$(O)/lode-fakecuda.so: $(FAKE) $(O)/emu/own/fake_image.o $(KERNEL_OBJ)
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $^ $(LDFLAGS) -lm -o $@
+
+$(O)/lode-fakenvml.so: $(O)/src/gpu/fake_nvml.o $(O)/src/gpu/fake_config.o
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $^ $(LDFLAGS) -ldl -o $@
+
+# the fake driver with the kernels of tests/emu instead of lode's
+$(O)/tests/fakelab.so: $(FAKE) $(O)/emu/lab/fake_image.o $(LAB_OBJ)
+	@mkdir -p $(@D) && echo "  ld $@" && $(CC) $(FLAGS) -shared $^ $(LDFLAGS) -lm -o $@
+
+$(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
+$(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
+
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
-	$(COMPILE) -Itests $< $(PARTS) $(LINK) $(LIBS) -lcmocka -o $@
+	$(COMPILE) -Itests $< $(filter %.o,$^) $(LINK) $(LIBS) -lcmocka -o $@
 
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
 	$(COMPILE) $< tests/fuzz/fz_main.c $(PARTS) $(LINK) $(LIBS) -o $@
@@ -161,7 +208,7 @@ check: all
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
 fuzz: $(ISA_OBJ) $(IMAGES)
 	@mkdir -p build/fuzz/$(T)
-	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
+	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
 		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
 		$(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
 	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
@@ -203,4 +250,5 @@ help:
 
 .PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean help
 .DELETE_ON_ERROR:
--include $(OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))
+-include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
+	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

@@ -31,10 +31,11 @@
 #define __asan_unpoison_memory_region(at, bytes) ((void)(at), (void)(bytes))
 #endif
 
-#define PAGE      ((size_t)4096)
-#define RUBBISH   0xA5
-#define FILL_MOST ((size_t)64 << 20) /* of an allocation, at either end: the rest stays unmapped \
-                                      */
+#define PAGE    ((size_t)4096)
+#define RUBBISH 0xA5
+#define FILL_MOST                                                                  \
+    ((size_t)64 << 20) /* of an allocation, at either end: the rest stays unmapped \
+                        */
 
 static struct {
     pthread_mutex_t lock;

@@ -44,6 +44,7 @@ static int load_elf(const Elf64_Ehdr *h, int cuda, int sm, struct fake_image *ou
     if (h->e_shentsize != sizeof(Elf64_Shdr) || h->e_shnum == 0 || h->e_shoff > IMAGE_MOST)
         return 200;
     out->bytes = h->e_shoff + (size_t)h->e_shnum * sizeof(Elf64_Shdr);
+    if (h->e_phnum && h->e_phoff < IMAGE_MOST && h->e_phoff > out->bytes) out->bytes = h->e_phoff;
     return 0;
 }
 

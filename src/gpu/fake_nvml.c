@@ -35,7 +35,7 @@ static int injected(const char *name)
     return 0;
 }
 
-#define ENTER(name)                                         \
+#define ENTER(name)                                            \
     if (fake_nvml_state.users == 0) return NVML_UNINITIALIZED; \
     if (injected(#name)) return injected(#name)
 
@@ -71,13 +71,6 @@ static int nvmlSystemGetDriverVersion(char *text, unsigned room)
     return give(text, room, fake_nvml_state.config.driver);
 }
 
-static int nvmlDeviceGetCount_v2(unsigned *n)
-{
-    ENTER(nvmlDeviceGetCount_v2);
-    *n = (unsigned)fake_nvml_state.config.n;
-    return NVML_OK;
-}
-
 static const struct fake_device *device_of(const void *handle)
 {
     const struct fake_config *c = &fake_nvml_state.config;
@@ -103,16 +96,6 @@ static int nvmlDeviceGetHandleByPciBusId_v2(const char *pci, void **device)
             return NVML_OK;
         }
     return NVML_NOT_FOUND;
-}
-
-static int nvmlDeviceGetUUID(void *device, char *text, unsigned room)
-{
-    ENTER(nvmlDeviceGetUUID);
-    const struct fake_device *d = device_of(device);
-    char uuid[48];
-    if (!d) return NVML_INVALID_ARGUMENT;
-    fake_uuid(d, uuid);
-    return give(text, room, uuid);
 }
 
 /* What lode-fakecuda.so holds at the moment, if this process has it open beside this module. */

@@ -39,6 +39,7 @@ DEV_KERNEL(lab_math, struct lab_args, a, 256)
     c[11] = dev_as_f32(dev_as_u32(x) ^ 0x80000000u);
 }
 
+#if DEV_ARCH >= 75
 /* C f32 [16][8] = A f16 [16][16] . B f16 [8][16]^T, registers filled by hand. */
 DEV_KERNEL(lab_mma_f16, struct lab_args, a, 32)
 {
@@ -167,6 +168,8 @@ DEV_KERNEL(lab_gemm, struct lab_args, a, 128)
         for (int i = 0; i < 4; i++) to[(g + i / 2 * 8) * a.n + 8 * j + 2 * t + i % 2] = c[j][i];
 }
 
+#endif
+
 /* Sum of a f32 [n] added to c f32 [1]. k: 1 leaves out the barrier after the partial sums, 2 the one
  * before the second use of the array. */
 DEV_KERNEL(lab_sum, struct lab_args, a, 256)
@@ -215,8 +218,10 @@ DEV_KERNEL(lab_wrong, struct lab_args, a, 256)
         break;
     case 3: c[i] = x[i]; break;                              /* nobody wrote it */
     case 4: r[0] = dev_ld16((const char *)a.a + 4 * i).x; break; /* not aligned */
+#if DEV_ARCH >= 75
     case 5: dev_ldmatrix_x4(r, (const char *)a.a + 16 * i); break; /* not in shared memory */
     case 6: dev_ldmatrix_x4(r, x + i % 4); break;                /* not aligned */
+#endif
     case 7: c[i] = dynamic[a.n]; break;                      /* behind the end */
     case 8: /* not waited for */
         dev_copy16(dynamic + 4 * i, (const float *)a.a + 4 * i, 1);
