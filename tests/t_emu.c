@@ -297,7 +297,7 @@ static void faults_are_named(void **state)
     for (int order = 0; order < EMU_ORDERS; order++) {
         bad(0, 0, order, 719, "they must meet at one barrier");
         bad(1, 0, order, 719, "k_lab.cu");
-        bad(2, 0, order, 719, "dev.h");
+        bad(2, 0, order, 719, "k_lab.cu");
         bad(4, 0, order, 716, "not a multiple of 16");
         bad(5, 0, order, 717, "not in the block's shared memory");
         bad(6, 0, order, 716, "not a multiple of 16");
@@ -380,7 +380,7 @@ static void atomics(void **state)
         good(&k_lab_atomics_75, 5, 64, 0, order, (struct lab_args){.a = x, .c = c, .n = N});
         assert_int_equal(c[0], sum);
         assert_int_equal(c[1], x[5]);
-        assert_true(c[2] >= 1 && c[2] <= 64);
+        assert_true(c[2] >= 1 && c[2] <= N); /* whoever came first */
         assert_memory_equal(c + 3, bins, sizeof bins);
     }
 }

@@ -452,6 +452,7 @@ static void launches_refused(void **state)
     upload(&d);
     assert_int_equal(cu.cuMemAlloc_v2(&c, sizeof(float) * 64 * 64), 0);
     memcpy(&args.c, &c, 8);
+    args.a = args.b = args.c;
     void *f = d.function, *gemm = kernel(d.module, "lab_gemm"), *function;
     assert_int_equal(cu.cuLaunchKernel(f, 0, 1, 1, 64, 1, 1, 0, NULL, argument, NULL), 1);
     assert_int_equal(cu.cuLaunchKernel(f, 1, 65536, 1, 64, 1, 1, 0, NULL, argument, NULL), 1);
