@@ -145,38 +145,68 @@ static void cache_store(void *cache, int64_t at, const float *x, int64_t n, bool
     memcpy(to + i, part, (size_t)(n - i) * sizeof *to);
 }
 
-struct past { /* what one row of the decoder attends to */
+struct past { /* what one head of one row of the decoder attends to */
     const void *k, *v;
     const int32_t *line; /* sequence that holds position t */
     int64_t p_count, c_count, t_count;
+    int64_t c, d_count; /* first channel of the head, and how many it has */
 };
 
-/* One head from channel c on; score: room for t_count up to a multiple of W. */
-ISA_INLINE void attend_self(const struct past *p, const float *q, int64_t c, int64_t d_count,
-                            float scale, float *score, float *out, bool f16)
+/* Element of the caches where position t of this head begins. */
+ISA_INLINE int64_t past_at(const struct past *p, int64_t t)
 {
+    return (p->line[t] * p->p_count + t) * p->c_count + p->c;
+}
+
+/* score [T] = q k * scale. vecs, a constant: vectors of a head, or 0 for any number of channels. */
+ISA_INLINE void past_scores(const struct past *p, int vecs, const float *q, float scale,
+                            float *score, bool f16)
+{
+    int64_t d_count = vecs ? vecs * W : p->d_count;
     for (int64_t t = 0; t < p->t_count; t += W) {
         vf r[W];
         for (int64_t i = 0; i < W; i++) {
-            int64_t u = MIN(t + i, p->t_count - 1);
-            int64_t at = (p->line[u] * p->p_count + u) * p->c_count + c;
+            int64_t at = past_at(p, MIN(t + i, p->t_count - 1));
             r[i] = vf_all(0);
             for (int64_t d = 0; d < d_count; d += W)
-                r[i] += vf_load_n(q + d, d_count - d) * cache_load(p->k, at + d, d_count - d, f16);
+                r[i] = vf_load_n(q + d, d_count - d) * cache_load(p->k, at + d, d_count - d, f16) +
+                       r[i];
         }
-        vf_store(score + t, vf_sums(r) * (scale * LOG2E));
+        vf_store(score + t, vf_sums(r) * scale);
     }
+}
+
+/* out [..] = score v * by for vecs * W channels from d on, of which `left` count. */
+ISA_INLINE void past_values(const struct past *p, int vecs, int64_t d, int64_t left,
+                            const float *score, float by, float *out, bool f16)
+{
+    vf sum[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < vecs; i++) sum[i] = vf_all(0);
+    for (int64_t t = 0; t < p->t_count; t++) {
+        int64_t at = past_at(p, t) + d;
+#pragma GCC unroll 8
+        for (int i = 0; i < vecs; i++)
+            sum[i] = cache_load(p->v, at + i * W, left - i * W, f16) * score[t] + sum[i];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < vecs; i++) vf_store_n(out + d + i * W, sum[i] * by, left - i * W);
+}
+
+/* score: room for t_count up to a multiple of W. */
+ISA_INLINE void attend_self(const struct past *p, const float *q, float scale, float *score,
+                            float *out, bool f16)
+{
+    enum { usual = W >= 8 ? 64 / W : 4 }; /* Whisper's heads have 64 channels */
+    bool is_usual = p->d_count == usual * W;
+    if (is_usual)
+        past_scores(p, usual, q, scale, score, f16);
+    else
+        past_scores(p, 0, q, scale, score, f16);
     float by = 1.0f / softmax2(score, p->t_count);
-    for (int64_t d = 0; d < d_count; d += 4 * W) {
-        vf sum[4] = {vf_all(0), vf_all(0), vf_all(0), vf_all(0)};
-        for (int64_t t = 0; t < p->t_count; t++) {
-            int64_t at = (p->line[t] * p->p_count + t) * p->c_count + c + d;
-            for (int64_t i = 0; i < 4 && d + i * W < d_count; i++)
-                sum[i] += cache_load(p->v, at + i * W, d_count - d - i * W, f16) * score[t];
-        }
-        for (int64_t i = 0; i < 4 && d + i * W < d_count; i++)
-            vf_store_n(out + d + i * W, sum[i] * by, d_count - d - i * W);
-    }
+    if (is_usual) past_values(p, usual, 0, usual * W, score, by, out, f16);
+    for (int64_t d = 0; d < p->d_count && !is_usual; d += W)
+        past_values(p, 1, d, MIN(W, p->d_count - d), score, by, out, f16);
 }
 
 OP_KERNEL(attnself)
@@ -187,8 +217,8 @@ OP_KERNEL(attnself)
     int64_t p_count = s->in[3]->plan->dim[1], c_count = qkv->plan->dim[1] / 3;
     int64_t heads = s->step->args.heads, d_count = c_count / heads, from, to;
     bool f16 = keys->plan->type == DTYPE_F16;
-    float *score = (float *)s->scratch + (size_t)id * fast_self_floats(p_count),
-          scale = s->step->args.scale;
+    float *score = (float *)s->scratch + (size_t)id * fast_self_floats(p_count);
+    float scale = s->step->args.scale * LOG2E;
     thread_share(team, id, qkv->rows, 1, &from, &to);
     for (int64_t r = from; r < to; r++) {
         const float *k = (const float *)qkv->data + r * 3 * c_count + c_count;
@@ -204,11 +234,12 @@ OP_KERNEL(attnself)
         const float *q = (const float *)qkv->data + r * 3 * c_count + c;
         float *out = (float *)s->out[0]->data + r * c_count + c;
         struct past p = {keys->data, values->data, history + sequence[r] * p_count,
-                         p_count,    c_count,      position[r] + 1};
+                         p_count,    c_count,      position[r] + 1,
+                         c,          d_count};
         if (f16)
-            attend_self(&p, q, c, d_count, scale, score, out, true);
+            attend_self(&p, q, scale, score, out, true);
         else
-            attend_self(&p, q, c, d_count, scale, score, out, false);
+            attend_self(&p, q, scale, score, out, false);
     }
     return 0;
 }
@@ -216,80 +247,133 @@ OP_KERNEL(attnself)
 struct cross {         /* one head of one window */
     const void *k, *v; /* [D][T] and [T][D] from element `at` on */
     int64_t at, t_count, d_count;
-    int64_t line;    /* floats between rows of scores */
-    int64_t c_count; /* floats between rows of q and out */
+    float scale;          /* of scores, so that they are powers of two */
+    int64_t line;         /* floats between rows of scores */
+    int64_t c_count;      /* floats between rows of q and out */
+    int64_t weights_line; /* and of weights */
 };
 
-/* score [rows][T] = q [rows][D] k [D][T]: some channels at a time, so that keys are read in the
- * order they lie and scores stay in the cache. */
+/* W positions from t on, of which `left` count: score += q k over `group` channels from d on. rows
+ * and group are constants, and so is left for all but the last positions. */
+ISA_INLINE void scores_at(const struct cross *x, int rows, int group, int64_t d, int64_t t,
+                          int64_t left, const vf by[FAST_ROWS][8], float *score, bool f16)
+{
+    vf sum[FAST_ROWS];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) sum[r] = d ? vf_load(score + r * x->line + t) : vf_all(0);
+#pragma GCC unroll 8
+    for (int i = 0; i < group; i++) {
+        vf k = cache_load(x->k, x->at + (d + i) * x->t_count + t, left, f16);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) sum[r] = k * by[r][i] + sum[r];
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) vf_store(score + r * x->line + t, sum[r]);
+}
+
+/* score [rows][T] += q [rows][D] k [D][T] over `group` channels from d on, so that keys are read in
+ * the order they lie and scores stay in the cache. */
+ISA_INLINE void scores_of(const struct cross *x, int rows, int group, int64_t d, const float *q,
+                          float *score, bool f16)
+{
+    vf by[FAST_ROWS][8];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < group; i++) by[r][i] = vf_all(q[r * x->c_count + d + i] * x->scale);
+    int64_t t = 0;
+    for (; t + W <= x->t_count; t += W) scores_at(x, rows, group, d, t, W, by, score, f16);
+    if (t < x->t_count) scores_at(x, rows, group, d, t, x->t_count - t, by, score, f16);
+}
+
 ISA_INLINE void cross_scores(const struct cross *x, int rows, const float *q, float *score,
                              bool f16)
 {
     const int group = rows <= 2 ? 8 : 4;
-    for (int64_t d = 0; d < x->d_count; d += group) {
-        float by[FAST_ROWS][8];
-        int64_t n = MIN(group, x->d_count - d);
-        for (int r = 0; r < rows; r++)
-            for (int64_t i = 0; i < group; i++) by[r][i] = i < n ? q[r * x->c_count + d + i] : 0;
-        for (int64_t t = 0; t < x->t_count; t += W) {
-            vf sum[FAST_ROWS];
-#pragma GCC unroll 6
-            for (int r = 0; r < rows; r++)
-                sum[r] = d ? vf_load(score + r * x->line + t) : vf_all(0);
-#pragma GCC unroll 8
-            for (int i = 0; i < group; i++) {
-                int64_t at = x->at + (d + MIN(i, n - 1)) * x->t_count + t;
-                vf k = cache_load(x->k, at, x->t_count - t, f16);
-#pragma GCC unroll 6
-                for (int r = 0; r < rows; r++) sum[r] += k * by[r][i];
-            }
-#pragma GCC unroll 6
-            for (int r = 0; r < rows; r++) vf_store(score + r * x->line + t, sum[r]);
-        }
-    }
+    int64_t d = 0;
+    for (; d + group <= x->d_count; d += group) scores_of(x, rows, group, d, q, score, f16);
+    for (; d < x->d_count; d++) scores_of(x, rows, 1, d, q, score, f16);
 }
 
-/* out [rows][D] = score [rows][T] v [T][D] * by. */
+/* out [rows][..] = score [rows][T] v [T][..] * by, for vecs * W channels from d on, of which `left`
+ * count. rows and vecs are constants, and so is left if it is all of them. */
+ISA_INLINE void values_of(const struct cross *x, int rows, int vecs, int64_t d, int64_t left,
+                          const float *score, const float *by, float *out, bool f16)
+{
+    vf sum[FAST_ROWS][4];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < vecs; i++) sum[r][i] = vf_all(0);
+    for (int64_t t = 0; t < x->t_count; t++) {
+        vf v[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < vecs; i++)
+            v[i] = cache_load(x->v, x->at + t * x->d_count + d + i * W, left - i * W, f16);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            vf weight = vf_all(score[r * x->line + t]);
+#pragma GCC unroll 4
+            for (int i = 0; i < vecs; i++) sum[r][i] = v[i] * weight + sum[r][i];
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < vecs; i++)
+            vf_store_n(out + r * x->c_count + d + i * W, sum[r][i] * by[r], left - i * W);
+}
+
 ISA_INLINE void cross_values(const struct cross *x, int rows, const float *score, const float *by,
                              float *out, bool f16)
 {
-    enum { vecs = W == 16 ? 4 : 2 }; /* rows * vecs sums stay in registers */
-    for (int64_t d = 0; d < x->d_count; d += vecs * W) {
-        vf sum[FAST_ROWS][vecs];
-#pragma GCC unroll 6
-        for (int r = 0; r < rows; r++)
-            for (int i = 0; i < vecs; i++) sum[r][i] = vf_all(0);
-        for (int64_t t = 0; t < x->t_count; t++) {
-            for (int i = 0; i < vecs; i++) {
-                int64_t left = x->d_count - d - i * W, at = x->at + t * x->d_count + d + i * W;
-                if (left <= 0) break;
-                vf v = cache_load(x->v, at, left, f16);
-#pragma GCC unroll 6
-                for (int r = 0; r < rows; r++) sum[r][i] += v * score[r * x->line + t];
-            }
-        }
-        for (int r = 0; r < rows; r++)
-            for (int i = 0; i < vecs && d + i * W < x->d_count; i++)
-                vf_store_n(out + r * x->c_count + d + i * W, sum[r][i] * by[r],
-                           x->d_count - d - i * W);
-    }
+    const int vecs = W == 16 ? 4 : 2; /* rows * vecs sums stay in registers */
+    int64_t d = 0;
+    for (; d + vecs * W <= x->d_count; d += vecs * W)
+        values_of(x, rows, vecs, d, vecs * W, score, by, out, f16);
+    for (; d < x->d_count; d += W)
+        values_of(x, rows, 1, d, MIN(W, x->d_count - d), score, by, out, f16);
 }
 
-ISA_INLINE void attend_cross(const struct cross *x, int rows, const float *q, float scale,
-                             float *score, float *out, float *weights, int64_t weights_line,
-                             bool f16)
+ISA_INLINE void attend_cross(const struct cross *x, int rows, const float *q, float *score,
+                             float *out, float *weights, bool f16)
 {
     float by[FAST_ROWS];
     cross_scores(x, rows, q, score, f16);
     for (int r = 0; r < rows; r++) {
         float *line = score + r * x->line;
-        for (int64_t t = 0; t < x->t_count; t += W)
-            vf_store(line + t, vf_load(line + t) * (scale * LOG2E));
         by[r] = 1.0f / softmax2(line, x->t_count);
         for (int64_t t = 0; weights && t < x->t_count; t++)
-            weights[r * weights_line + t] = line[t] * by[r];
+            weights[r * x->weights_line + t] = line[t] * by[r];
     }
     cross_values(x, rows, score, by, out, f16);
+}
+
+ISA_INLINE void attend_rows(const struct cross *x, int64_t rows, const float *q, float *score,
+                            float *out, float *weights, bool f16)
+{
+    switch (rows) {
+    case 1:
+        attend_cross(x, 1, q, score, out, weights, f16);
+        return;
+    case 2:
+        attend_cross(x, 2, q, score, out, weights, f16);
+        return;
+    case 3:
+        attend_cross(x, 3, q, score, out, weights, f16);
+        return;
+    case 4:
+        attend_cross(x, 4, q, score, out, weights, f16);
+        return;
+    case 5:
+        attend_cross(x, 5, q, score, out, weights, f16);
+        return;
+    case FAST_ROWS:
+        attend_cross(x, FAST_ROWS, q, score, out, weights, f16);
+        return;
+    default:
+        assert(!"1 to FAST_ROWS rows");
+    }
 }
 
 /* The rows from r on that share a window, at most FAST_ROWS. */
@@ -305,11 +389,16 @@ OP_KERNEL(attncross)
     const struct cpu_value *q = s->in[0], *k = s->in[2];
     const int32_t *window = s->in[1]->data;
     int64_t heads = k->plan->dim[1], d_count = k->plan->dim[2], t_count = k->plan->dim[3];
-    bool f16 = k->plan->type == DTYPE_F16;
-    struct cross x = {k->data,        s->in[3]->data, 0, t_count, d_count, fast_cross_line(t_count),
-                      heads * d_count};
+    struct cross x = {.k = k->data,
+                      .v = s->in[3]->data,
+                      .t_count = t_count,
+                      .d_count = d_count,
+                      .scale = s->step->args.scale * LOG2E,
+                      .line = fast_cross_line(t_count),
+                      .c_count = heads * d_count,
+                      .weights_line = heads * t_count};
     float *score = (float *)s->scratch + (size_t)id * fast_cross_floats(t_count);
-    float *all = s->out[1] ? s->out[1]->data : NULL, scale = s->step->args.scale;
+    float *all = s->out[1] ? s->out[1]->data : NULL;
     int64_t groups = 0, from, to, g = 0, rows;
     for (int64_t r = 0; r < q->rows; r += rows_together(window, r, q->rows)) groups++;
     thread_share(team, id, groups * heads, 1, &from, &to);
@@ -319,25 +408,12 @@ OP_KERNEL(attncross)
             const float *in = (const float *)q->data + r * x.c_count + h * d_count;
             float *out = (float *)s->out[0]->data + r * x.c_count + h * d_count;
             float *weights = all ? all + (r * heads + h) * t_count : NULL;
+            assert(window[r] >= 0 && window[r] < k->plan->dim[0]);
             x.at = (window[r] * heads + h) * d_count * t_count;
-#define ROWS(n)                                                                         \
-    case n:                                                                             \
-        if (f16)                                                                        \
-            attend_cross(&x, n, in, scale, score, out, weights, heads *t_count, true);  \
-        else                                                                            \
-            attend_cross(&x, n, in, scale, score, out, weights, heads *t_count, false); \
-        break
-            switch (rows) {
-                ROWS(1);
-                ROWS(2);
-                ROWS(3);
-                ROWS(4);
-                ROWS(5);
-                ROWS(6);
-            default:
-                assert(!"1 to FAST_ROWS");
-            }
-#undef ROWS
+            if (k->plan->type == DTYPE_F16)
+                attend_rows(&x, rows, in, score, out, weights, true);
+            else
+                attend_rows(&x, rows, in, score, out, weights, false);
         }
     }
     return 0;

@@ -9,7 +9,7 @@
 
 #include "cpu/cpu.h"
 #include <string.h>
-#if defined __AVX2__
+#if defined __SSE2__
 #include <immintrin.h>
 #endif
 
@@ -45,6 +45,11 @@ ISA_INLINE void vf_store(float *p, vf v)
 ISA_INLINE vi vi_load(const int32_t *p)
 {
     return *(const vi_loose *)p;
+}
+
+ISA_INLINE void vi_store(int32_t *p, vi v)
+{
+    *(vi_loose *)p = v;
 }
 
 ISA_INLINE vf vf_all(float x)

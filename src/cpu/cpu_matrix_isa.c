@@ -84,30 +84,45 @@ static const float *lines_at(const struct product *p, int64_t line, float *copy,
     return copy;
 }
 
-/* sums [rows][48], f32 or i32 with factor [rows], of lines from `line` and columns from `column` to
- * before `end`, to y. */
-ISA_INLINE void finish(const struct product *p, const void *sums, const float *factor, int64_t line,
-                       int64_t rows, int64_t column, int64_t end)
+/* sums [rows][columns], 48 apart, f32 or i32 with factor [rows], of lines from `line` and columns
+ * from `column` on, to y. act, in_i8 and whole (48 columns) are constants. */
+ISA_INLINE void finish_as(const struct product *p, const void *sums, const float *factor,
+                          int64_t line, int64_t rows, int64_t column, int64_t columns,
+                          enum op_act act, bool in_i8, bool whole)
 {
-    int64_t columns = MIN(p->n, end) - column;
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t at = (line + r) * p->n + column;
-        for (int64_t i = 0; i < columns; i += W) {
-            int64_t left = columns - i;
+    for (int64_t i = 0; i < columns; i += W) {
+        int64_t left = whole ? W : columns - i, at = line * p->n + column + i;
+        vf bias = p->bias ? vf_load_n(p->bias + column + i, left) : vf_all(0);
+        vf scale = in_i8 ? vf_load(p->w->scale + column + i) : vf_all(0);
+        vi comp = in_i8 && QUANT_SHIFT ? vi_load(p->w->comp + column + i) : vi_all(0);
+        for (int64_t r = 0; r < rows; r++, at += p->n) {
             vf y;
-            if (factor) {
-                vi sum = vi_load((const int32_t *)sums + r * TILE_COLS + i);
-                if (QUANT_SHIFT) sum -= vi_load(p->w->comp + column + i);
-                y = vf_of_vi(sum) * (vf_load(p->w->scale + column + i) * factor[r]);
-            } else {
-                y = vf_load((const float *)sums + r * TILE_COLS + i);
-            }
-            if (p->bias) y += vf_load_n(p->bias + column + i, left);
-            y = vf_act(p->act, y);
-            if (p->residual) y += vf_load_n(p->residual + at + i, left);
-            vf_store_n(p->y + at + i, y, left);
+            if (in_i8)
+                y = vf_of_vi(vi_load((const int32_t *)sums + r * TILE_COLS + i) - comp) *
+                        (scale * factor[r]) +
+                    bias;
+            else
+                y = vf_load((const float *)sums + r * TILE_COLS + i) + bias;
+            y = vf_act(act, y);
+            if (p->residual) y += vf_load_n(p->residual + at, left);
+            vf_store_n(p->y + at, y, left);
         }
     }
+}
+
+/* The same for columns up to before `end`. */
+ISA_INLINE void finish(const struct product *p, const void *sums, const float *factor, int64_t line,
+                       int64_t rows, int64_t column, int64_t end, bool in_i8)
+{
+    int64_t columns = MIN(p->n, end) - column;
+    if (columns < TILE_COLS)
+        finish_as(p, sums, factor, line, rows, column, columns, p->act, in_i8, false);
+    else if (p->act == OP_ACT_NONE)
+        finish_as(p, sums, factor, line, rows, column, TILE_COLS, OP_ACT_NONE, in_i8, true);
+    else if (p->act == OP_ACT_GELU)
+        finish_as(p, sums, factor, line, rows, column, TILE_COLS, OP_ACT_GELU, in_i8, true);
+    else
+        finish_as(p, sums, factor, line, rows, column, TILE_COLS, OP_ACT_RELU, in_i8, true);
 }
 
 /* x [k] as rint(x * 127 / max|x|), in quant_t; returns what a quantised one stands for. Up to the
@@ -179,7 +194,8 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
             else
                 for (int64_t i = 0; i < next - j; i++)
                     few_i8(m, a, rows, b + i * panel, quads, (int32_t *)m->sums + i * CPU_PANEL);
-            finish(p, m->sums, m->factor + r, from + r, rows, j * CPU_PANEL, next * CPU_PANEL);
+            finish(p, m->sums, m->factor + r, from + r, rows, j * CPU_PANEL, next * CPU_PANEL,
+                   true);
         }
     }
 }
@@ -247,7 +263,7 @@ static void block_float(const struct product *p, const struct room *m, int64_t f
             int64_t lda;
             const float *a = lines_at(p, r, m->rows, &lda);
             tile_f32(a, lda, m->panels, panel, p->k, m->sums, TILE_COLS);
-            finish(p, m->sums, NULL, r, MIN(TILE_ROWS, to - r), j * CPU_PANEL, end);
+            finish(p, m->sums, NULL, r, MIN(TILE_ROWS, to - r), j * CPU_PANEL, end, false);
         }
     }
 }
@@ -257,6 +273,7 @@ static void block_float(const struct product *p, const struct room *m, int64_t f
 ISA_INLINE void few_float(const struct product *p, int rows, int columns, int64_t line, int64_t n,
                           bool f16, float *sums)
 {
+    const int ahead = f16 ? 2 * columns : columns;
     vf sum[7][4];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
@@ -265,7 +282,11 @@ ISA_INLINE void few_float(const struct product *p, int rows, int columns, int64_
     for (int64_t k = 0; k < p->k; k += W) {
         vf w[4];
 #pragma GCC unroll 4
-        for (int c = 0; c < columns; c++) w[c] = weights(p, n + c, k, f16);
+        for (int c = 0; c < columns; c++) {
+            w[c] = weights(p, n + c, k, f16);
+            /* the rows after these: each is too short for the processor to see the way */
+            vf_fetch((const char *)p->w->data + ((n + c + ahead) * p->k + k) * (f16 ? 2 : 4));
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             vf x = vf_load_n(p->x + (line + r) * p->k + k, p->k - k);
@@ -312,7 +333,7 @@ static void few_lines_float(const struct product *p, const struct room *m, int64
         default:
             assert(!"few lines are 1 to 7");
         }
-        finish(p, m->sums, NULL, 0, p->lines, n, n + CPU_PANEL);
+        finish(p, m->sums, NULL, 0, p->lines, n, n + CPU_PANEL, false);
     }
 }
 

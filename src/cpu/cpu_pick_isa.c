@@ -53,10 +53,12 @@ static void apply_rules(const struct row *r, int64_t first, int64_t last, float 
 
 static float largest(const float *y, int64_t n)
 {
-    vf most = vf_all(-INFINITY);
+    vf most[4]; /* apart, for each waits for the one before */
     int64_t v = 0;
-    for (; v + W <= n; v += W) most = vf_max(vf_load(y + v), most);
-    float top = vf_most(most);
+    for (int i = 0; i < 4; i++) most[i] = vf_all(-INFINITY);
+    for (; v + 4 * W <= n; v += 4 * W)
+        for (int i = 0; i < 4; i++) most[i] = vf_max(vf_load(y + v + i * W), most[i]);
+    float top = vf_most(vf_max(vf_max(most[0], most[1]), vf_max(most[2], most[3])));
     for (; v < n; v++) top = y[v] > top ? y[v] : top;
     return top;
 }

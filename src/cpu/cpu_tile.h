@@ -16,6 +16,8 @@
 #define TILE_ROWS   8
 #define TILE_PANELS 3
 #define TILE_COLS   (TILE_PANELS * CPU_PANEL)
+#define TILE_AHEAD \
+    1536 /* bytes of weights fetched before they are needed, when few lines use them */
 
 #if defined __AVX512F__
 typedef uint8_t quant_t;
@@ -167,7 +169,6 @@ ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64
 ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
                             int32_t *c, int64_t ldc)
 {
-    enum { ahead = 1536 };
     const int chains = rows == 1 ? 8 : rows == 2 ? 4 : rows <= 4 ? 3 : 2; /* hide the latency */
     __m512i sum[8][8];
 #pragma GCC unroll 8
@@ -179,7 +180,7 @@ ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_
 #pragma GCC unroll 8
         for (int j = 0; j < chains; j++) {
             __m512i w = _mm512_loadu_si512(b + 64 * j);
-            vf_fetch(b + 64 * j + ahead);
+            vf_fetch(b + 64 * j + TILE_AHEAD);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 int32_t x;
@@ -204,52 +205,107 @@ ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_
         _mm512_storeu_si512(c + r * ldc, sum[r][0]);
     }
 }
-#elif defined __AVX2__
-/* vpmaddwd adds two of a quad's four products; the other addition waits until the end. */
+#else
+#if defined __AVX2__
+typedef __m256i tile_words; /* i16: 4 of one quad for each of W / 2 columns */
+
+ISA_INLINE tile_words tile_widen(const int8_t *p)
+{
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p));
+}
+
+ISA_INLINE tile_words tile_repeat(int64_t quad)
+{
+    return _mm256_set1_epi64x(quad);
+}
+
+/* Adds products, two of a quad's four in each i32; the other addition waits until the end. */
+ISA_INLINE vi tile_add(vi sum, tile_words a, tile_words b)
+{
+    return sum + (vi)_mm256_madd_epi16(a, b);
+}
+
+ISA_INLINE vi tile_join(vi a, vi b)
+{
+    return (vi)_mm256_permute4x64_epi64(_mm256_hadd_epi32((__m256i)a, (__m256i)b), 0xd8);
+}
+#elif defined __SSE2__
+typedef __m128i tile_words;
+
+ISA_INLINE tile_words tile_widen(const int8_t *p)
+{
+    __m128i x = _mm_loadl_epi64((const __m128i *)p);
+    return _mm_srai_epi16(_mm_unpacklo_epi8(x, x), 8);
+}
+
+ISA_INLINE tile_words tile_repeat(int64_t quad)
+{
+    return _mm_set1_epi64x(quad);
+}
+
+ISA_INLINE vi tile_add(vi sum, tile_words a, tile_words b)
+{
+    return sum + (vi)_mm_madd_epi16(a, b);
+}
+
+ISA_INLINE vi tile_join(vi a, vi b)
+{
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+}
+#else /* any processor: products of i8 and the sum of two fit in i16 */
+typedef int16_t tile_words __attribute__((vector_size(4 * W)));
+
+ISA_INLINE tile_words tile_widen(const int8_t *p)
+{
+    tile_words w;
+    for (int i = 0; i < 2 * W; i++) w[i] = p[i];
+    return w;
+}
+
+ISA_INLINE tile_words tile_repeat(int64_t quad)
+{
+    typedef int64_t quads __attribute__((vector_size(4 * W)));
+    return (tile_words)(quad - (quads){0});
+}
+
+ISA_INLINE vi tile_add(vi sum, tile_words a, tile_words b)
+{
+    vi products = (vi)(a * b);
+    return sum + (products << 16 >> 16) + (products >> 16);
+}
+
+ISA_INLINE vi tile_join(vi a, vi b)
+{
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+}
+#endif
+
 ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
                             int32_t *c, int64_t ldc)
 {
-    for (int from = 0; from < rows; from += 2) {
-        const int n = rows - from < 2 ? 1 : 2;
+    enum { vecs = 2 * CPU_PANEL / W, most = W == 8 ? 2 : 1 }; /* sums that fit in the registers */
+    for (int from = 0; from < rows; from += most) {
+        const int n = MIN(most, rows - from);
         const int8_t *w = b;
-        __m256i sum[2][4];
+        vi sum[most][vecs];
         for (int r = 0; r < n; r++)
-            for (int j = 0; j < 4; j++) sum[r][j] = _mm256_setzero_si256();
-        for (int64_t i = 0; i < quads; i++, w += 64) {
-            __m256i x[2];
+            for (int j = 0; j < vecs; j++) sum[r][j] = vi_all(0);
+        for (int64_t i = 0; i < quads; i++, w += 4 * CPU_PANEL) {
+            tile_words x[most];
             for (int r = 0; r < n; r++) {
                 int64_t quad;
-                memcpy(&quad, a + (from + r) * lda + 4 * i, 8);
-                x[r] = _mm256_set1_epi64x(quad);
+                memcpy(&quad, a + (from + r) * lda + 4 * i, sizeof quad);
+                x[r] = tile_repeat(quad);
             }
-            vf_fetch(w + 1536);
-            for (int j = 0; j < 4; j++) {
-                __m128i bytes = _mm_loadu_si128((const __m128i *)(w + 16 * j));
-                __m256i words = _mm256_cvtepi8_epi16(bytes);
-                for (int r = 0; r < n; r++)
-                    sum[r][j] = _mm256_add_epi32(sum[r][j], _mm256_madd_epi16(x[r], words));
+            vf_fetch(w + TILE_AHEAD);
+            for (int j = 0; j < vecs; j++) {
+                tile_words words = tile_widen(w + 2 * W * j);
+                for (int r = 0; r < n; r++) sum[r][j] = tile_add(sum[r][j], x[r], words);
             }
         }
-        for (int r = 0; r < n; r++) {
-            for (int j = 0; j < 4; j += 2) {
-                __m256i pair = _mm256_hadd_epi32(sum[r][j], sum[r][j + 1]);
-                _mm256_storeu_si256((__m256i *)(c + (from + r) * ldc + 4 * j),
-                                    _mm256_permute4x64_epi64(pair, 0xd8));
-            }
-        }
-    }
-}
-#else
-ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
-                            int32_t *c, int64_t ldc)
-{
-    for (int r = 0; r < rows; r++) {
-        const quant_t *x = a + r * lda;
-        int32_t sum[CPU_PANEL] = {0};
-        for (int64_t i = 0; i < quads; i++)
-            for (int j = 0; j < CPU_PANEL; j++)
-                for (int u = 0; u < 4; u++) sum[j] += x[4 * i + u] * b[64 * i + 4 * j + u];
-        memcpy(c + r * ldc, sum, sizeof sum);
+        for (int r = 0; r < n; r++)
+            for (int j = 0; j < vecs; j += 2)
+                vi_store(c + (from + r) * ldc + j / 2 * W, tile_join(sum[r][j], sum[r][j + 1]));
     }
 }
 #endif

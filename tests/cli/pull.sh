@@ -70,10 +70,21 @@ run "$lode" pull large-v3
 says "not a model" 8 'what was fetched as large-v3 is not a model'
 ok "not a model: nothing is kept" test ! -e "$work/cache/models/.large-v3.partial"
 
-"$lode" pull small.en >"$work/out" 2>"$work/err" &
+# a shell starts background jobs with SIGINT ignored, and lode leaves an ignored signal ignored
+env --default-signal=INT "$lode" pull small.en >"$work/out" 2>"$work/err" &
 pid=$!
-sleep 1.5
+tries=0
+until [ -s "$work/cache/models/.small.en.partial/.parts/model.bin" ] || [ $tries -ge 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
 kill -INT $pid
+tries=0
+while kill -0 $pid 2>/dev/null && [ $tries -lt 100 ]; do # the hub would keep it busy for ever
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -KILL $pid 2>/dev/null
 wait $pid
 is "interrupt: status" $? 130
 ok "interrupt: the part is kept" test -s "$work/cache/models/.small.en.partial/.parts/model.bin"
