@@ -340,7 +340,7 @@ static void rubbish_is_seen(void **state)
 }
 
 /* In a process of its own: whether it ended by itself. */
-static int survives(int index)
+static int survives(int wrong, int index)
 {
     pid_t child = fork();
     if (child == 0) {
@@ -348,7 +348,7 @@ static int survives(int index)
         if (!freopen("/dev/null", "w", stderr)) _exit(3);
         signal(SIGSEGV, SIG_DFL);
         _exit(run(&k_lab_wrong_80, 1, 64, 1024, 0,
-                  (struct lab_args){.a = c, .c = c, .n = index, .k = 7}));
+                  (struct lab_args){.a = c, .c = c, .n = index, .k = wrong}));
     }
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -358,9 +358,27 @@ static int survives(int index)
 static void dynamic_memory_has_an_end(void **state)
 {
     (void)state;
-    assert_true(survives(0));
-    assert_true(survives(255));
-    assert_false(survives(256));
+    assert_true(survives(7, 0));
+    assert_true(survives(7, 255));
+    assert_false(survives(7, 256));
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+
+/* AddressSanitizer sees the end of every array. */
+static void shared_arrays_have_ends(void **state)
+{
+    (void)state;
+    assert_true(survives(13, 63));
+#ifdef WITH_ASAN
+    assert_false(survives(13, 64));
+#endif
 }
 
 static void atomics(void **state)
@@ -422,13 +440,21 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(places),           cmocka_unit_test(shuffles),
-        cmocka_unit_test(functions),        cmocka_unit_test(halves),
-        cmocka_unit_test(products_f16),     cmocka_unit_test(products_s8),
-        cmocka_unit_test(turned_loads),     cmocka_unit_test(whole_product),
-        cmocka_unit_test(missing_barriers), cmocka_unit_test(faults_are_named),
-        cmocka_unit_test(rubbish_is_seen),  cmocka_unit_test(dynamic_memory_has_an_end),
-        cmocka_unit_test(atomics),          cmocka_unit_test(two_host_threads),
+        cmocka_unit_test(places),
+        cmocka_unit_test(shuffles),
+        cmocka_unit_test(functions),
+        cmocka_unit_test(halves),
+        cmocka_unit_test(products_f16),
+        cmocka_unit_test(products_s8),
+        cmocka_unit_test(turned_loads),
+        cmocka_unit_test(whole_product),
+        cmocka_unit_test(missing_barriers),
+        cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(rubbish_is_seen),
+        cmocka_unit_test(dynamic_memory_has_an_end),
+        cmocka_unit_test(shared_arrays_have_ends),
+        cmocka_unit_test(atomics),
+        cmocka_unit_test(two_host_threads),
     };
     return cmocka_run_group_tests(tests, NULL, clean);
 }
