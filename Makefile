@@ -70,7 +70,7 @@ GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null &
 $(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
 endif
 IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
-WITH := -DGPU_IMAGES=$(IMAGES) $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+WITH := $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
 
@@ -78,7 +78,7 @@ COMMIT := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 VERSION := $(shell cat VERSION)$(if $(COMMIT), ($(COMMIT)))
 
 # Whatever is compiled depends on `settings`, which changes when the flags or the libraries do, and
-# src/jobs/lode.c on `version`.
+# src/jobs/lode.c on `version`, the images of kernels on `images`.
 SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK)
 ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 ifneq ($(SETTINGS),$(shell cat $(O)/settings 2>/dev/null))
@@ -86,6 +86,9 @@ $(shell mkdir -p $(O) && echo '$(SETTINGS)' >$(O)/settings)
 yes = $(if $($(1)_ON),yes,no)
 $(info lode $(MODE), $(CC): oneDNN $(call yes,DNNL), FFmpeg $(call yes,AV), \
 	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC), GPU kernels $(call yes,GPU))
+endif
+ifneq ($(IMAGES),$(shell cat $(O)/images 2>/dev/null))
+$(shell echo '$(IMAGES)' >$(O)/images)
 endif
 ifneq ($(VERSION),$(shell cat $(O)/version 2>/dev/null))
 $(shell echo '$(VERSION)' >$(O)/version)
@@ -121,7 +124,8 @@ build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tool
 build/gpu/none.bin:
 	@mkdir -p $(@D) && : >$@
 
-$(O)/src/gpu/gpu_image.o: $(IMAGES)
+$(O)/src/gpu/gpu_image.o: $(IMAGES) $(O)/images
+$(O)/src/gpu/gpu_image.o: private FLAGS += -DGPU_IMAGES=$(IMAGES)
 
 $(O)/src/jobs/lode.o: $(O)/version
 
@@ -204,7 +208,7 @@ check: all
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
 fuzz: $(ISA_OBJ) $(IMAGES)
 	@mkdir -p build/fuzz/$(T)
-	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
+	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
 		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
 		$(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
 	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
