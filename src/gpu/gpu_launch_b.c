@@ -178,9 +178,9 @@ int gpu_launch_b_gather(const struct gpu_chip *chip, const struct gpu_step *s,
 /* What the kernels of both attentions ask of a head. */
 static int check_width(const struct plan_step *step, int64_t width, struct err *e)
 {
-    if (width % 8 == 0 && width <= DECODE_WIDTH) return 0;
-    return err_set(e, E_DEVICE, "step %s: heads of %lld; a GPU takes multiples of 8 up to %d",
-                   step->name, (long long)width, DECODE_WIDTH);
+    if (width <= DECODE_WIDTH) return 0;
+    return err_set(e, E_DEVICE, "step %s: heads of %lld; a GPU takes at most %d", step->name,
+                   (long long)width, DECODE_WIDTH);
 }
 
 int gpu_launch_b_attnself_check(const struct gpu_chip *chip, const struct plan *p,

@@ -88,11 +88,22 @@ DEV_FN void decode_unpack8(struct decode_eight e, const int type, float *x)
     }
 }
 
-/* Eight numbers of a row written in this run, rounded as the cache will hold them. */
-DEV_FN void decode_fresh8(const float *p, const int type, float *x)
+/* Up to eight numbers of a row written in this run, rounded as the cache will hold them. */
+DEV_FN void decode_fresh8(const float *p, int count, const int type, float *x)
 {
     DEV_UNROLL
-    for (int i = 0; i < 8; i++) x[i] = type == DECODE_F16 ? dev_float(dev_half(p[i])) : p[i];
+    for (int i = 0; i < 8; i++) {
+        x[i] = i < count ? p[i] : 0.0f;
+        if (type == DECODE_F16) x[i] = dev_float(dev_half(x[i]));
+    }
+}
+
+/* Up to eight numbers of a cache at any place. */
+DEV_FN void decode_few8(const void *p, int64_t at, int count, const int type, float *x)
+{
+    for (int i = 0; i < 8 && i < count; i++)
+        x[i] = type == DECODE_F16 ? dev_float(((const uint16_t *)p)[at + i])
+                                  : ((const float *)p)[at + i];
 }
 
 #define DECODE_LANES  8 /* of a position */
@@ -131,28 +142,31 @@ DEV_FN void decode_write(const struct decode_self *a, int r, const int type)
     }
 }
 
-/* Numbers 64 part + 8 lane .. of DECODE_DEEP positions t, t + DECODE_GROUPS, ...: of keys or of
- * values (`part` within their row: at). x: zeros where there is no such position. */
+/* Numbers at .. at + 7 of the head's D, of keys or values, at the positions t, t + DECODE_GROUPS ..:
+ * zeros where there is no such position or number. Heads of other widths than multiples of 8 are
+ * read one by one. */
 DEV_FN void decode_take(const struct decode_self *a, const void *cache, const float *fresh, int at,
                         const int *from, int t, int count, const int type, float x[DECODE_DEEP][8])
 {
     struct decode_eight raw[DECODE_DEEP];
-    int c_count = a->heads * a->width, where[DECODE_DEEP];
+    int c_count = a->heads * a->width, head = (int)blockIdx.x * a->width + at, where[DECODE_DEEP];
+    int whole = a->width % 8 == 0, left = a->width - at;
     DEV_UNROLL
     for (int u = 0; u < DECODE_DEEP; u++) {
-        int own = t + u * DECODE_GROUPS, in = own < count && at < a->width;
+        int own = t + u * DECODE_GROUPS, in = own < count && left > 0;
         where[u] = in ? from[own] : 0;
         raw[u].lo.x = raw[u].lo.y = raw[u].lo.z = raw[u].lo.w = 0u;
         raw[u].hi = raw[u].lo;
-        if (in && where[u] >= 0)
-            raw[u] = decode_load8(
-                cache, (int64_t)where[u] * c_count + (int)blockIdx.x * a->width + at, type);
+        if (whole && in && where[u] >= 0)
+            raw[u] = decode_load8(cache, (int64_t)where[u] * c_count + head, type);
     }
     DEV_UNROLL
     for (int u = 0; u < DECODE_DEEP; u++) {
         decode_unpack8(raw[u], type, x[u]);
         if (where[u] < 0)
-            decode_fresh8(fresh + (int64_t)(-1 - where[u]) * 3 * c_count + at, type, x[u]);
+            decode_fresh8(fresh + (int64_t)(-1 - where[u]) * 3 * c_count + at, left, type, x[u]);
+        else if (!whole && t + u * DECODE_GROUPS < count)
+            decode_few8(cache, (int64_t)where[u] * c_count + head, left, type, x[u]);
     }
 }
 
@@ -232,7 +246,7 @@ DEV_FN void decode_values(const struct decode_self *a, const float *weight, cons
             float s = sum[i];
             s += dev_shfl_xor_f32(s, 8);
             s += dev_shfl_xor_f32(s, 16);
-            if (dev_lane() < DECODE_LANES && at < a->width)
+            if (dev_lane() < DECODE_LANES && at + i < a->width)
                 mix[dev_warp() * DECODE_WIDTH + at + i] = s;
         }
     }
@@ -351,12 +365,14 @@ DEV_FN void decode_load4(const void *p, int64_t i, int left, int whole, const in
 DEV_FN void decode_cross_query(const struct decode_cross *a, const struct decode_share *s,
                                const int type, float *q)
 {
-    for (int i = (int)threadIdx.x; i < s->n * a->width; i += DECODE_CROSS_THREADS) {
-        int row = i / a->width, d = i % a->width;
+    for (int i = (int)threadIdx.x; i < s->n * DECODE_WIDTH; i += DECODE_CROSS_THREADS) {
+        int row = i / DECODE_WIDTH, d = i % DECODE_WIDTH;
+        q[i] = 0.0f;
+        if (d >= a->width) continue;
         float x = a->q[((int64_t)(s->first + row) * a->heads + s->h) * a->width + d] * a->scale;
         if (type == DECODE_I8)
             x *= a->k_scale[((int64_t)s->window * a->heads + s->h) * a->width + d];
-        q[row * DECODE_WIDTH + d] = x;
+        q[i] = x;
     }
 }
 
@@ -374,7 +390,8 @@ DEV_FN void decode_cross_scores(const struct decode_cross *a, const struct decod
         float k[4][4];
         DEV_UNROLL
         for (int i = 0; i < 4; i++)
-            decode_load4(a->k, (row + d + i) * a->frames + t, left, whole, type, k[i]);
+            decode_load4(a->k, (row + d + i) * a->frames + t, d + i < a->width ? left : 0, whole,
+                         type, k[i]);
         DEV_UNROLL
         for (int r = 0; r < DECODE_ROWS; r++)
             if (r < s->n) {
@@ -450,8 +467,8 @@ DEV_FN void decode_cross_values(const struct decode_cross *a, const struct decod
         float v[4][4];
         DEV_UNROLL
         for (int j = 0; j < 4; j++)
-            decode_load4(a->v, (row + t0 + i + j) * a->width + at, t0 + i + j < s->to ? 4 : 0, 1,
-                         type, v[j]);
+            decode_load4(a->v, (row + t0 + i + j) * a->width + at,
+                         t0 + i + j < s->to ? a->width - at : 0, a->width % 4 == 0, type, v[j]);
         DEV_UNROLL
         for (int r = 0; r < DECODE_ROWS; r++)
             if (r < s->n) {
@@ -476,7 +493,7 @@ DEV_FN void decode_cross_row(const struct decode_cross *a, const struct decode_s
     for (int d = 0; d < 4; d++) {
         float x = sum[d], y = dev_shfl_xor_f32(x, 16);
         if (a->width <= 64) x += y;
-        if (at < a->width && (a->width > 64 || dev_lane() < 16))
+        if (at + d < a->width && (a->width > 64 || dev_lane() < 16))
             mix[dev_warp() * DECODE_WIDTH + at + d] = x;
     }
     dev_sync();

@@ -21,7 +21,7 @@ struct decode_gather { /* grid: G */
     int width;
 };
 
-#define DECODE_WIDTH        128 /* most of D, which is a multiple of 8 */
+#define DECODE_WIDTH        128 /* most of D */
 #define DECODE_SELF_THREADS 128
 
 /* grid: H, R; dynamic shared memory: 2 P words */

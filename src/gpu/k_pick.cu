@@ -106,26 +106,33 @@ DEV_FN struct pick_best pick_own(const float *x, int from, struct pick_best last
     return best;
 }
 
-/* The J best tokens of a chunk. found [PICK_WARPS]: shared memory. */
+/* The J best tokens of a chunk: the best of each warp stand in found [PICK_WARPS] of shared memory,
+ * and only the warp whose best was taken looks for another. */
 DEV_FN void pick_chunk_top(const struct pick *a, const float *x, int from, int64_t at,
                            struct pick_best *found)
 {
-    struct pick_best last, own;
-    last.x = 0.0f;
-    last.token = -1;
-    own = pick_own(x, from, last);
+    struct pick_best best, own;
+    best.x = 0.0f;
+    best.token = -1;
+    own = pick_own(x, from, best);
+    int mine = 1; /* whether this warp looks */
     for (int j = 0; j < a->n_top; j++) {
-        struct pick_best best = pick_warp(own);
+        if (mine) {
+            struct pick_best w = pick_warp(own);
+            if (dev_lane() == 0) found[dev_warp()] = w;
+        }
         dev_sync();
-        if (dev_lane() == 0) found[dev_warp()] = best;
-        dev_sync();
-        for (int i = 0; i < PICK_WARPS; i++)
-            if (pick_before(found[i], best)) best = found[i];
+        int warp = 0;
+        for (int i = 1; i < PICK_WARPS; i++)
+            if (pick_before(found[i], found[warp])) warp = i;
+        best = found[warp];
+        mine = warp == dev_warp();
         if (threadIdx.x == 0) {
             a->part_top[at * a->n_top + j] = best.x;
             a->part_token[at * a->n_top + j] = best.token;
         }
         if (best.token >= 0 && best.token == own.token) own = pick_own(x, from, best);
+        dev_sync();
     }
 }
 
