@@ -11,8 +11,9 @@
  *   linear_f16_128, _64      f16, sm_75 on: mma, tiles of 128 x 128 and 64 x 64
  *   linear_f16_few, _few4    f16, sm_75 on: mma, at most 16 lines a block, 16 and 64 of n
  *   linear_i8_128 ... _few4  the same for i8, after linear_quantise
- *   linear_plain_f32, _f16   f32 and f16: FFMA, tiles of 64 x 64
- *   linear_dot_f32, _f16, _i8   any: FFMA and dp4a, 8 lines a block; i8 after linear_quantise */
+ *   linear_plain_f32         f32: FFMA, tiles of 64 x 64
+ *   linear_dot_f32           f32: FFMA, 8 lines a block
+ *   linear_plain_f16, linear_dot_f16, _i8   sm_70: FFMA and dp4a; i8 after linear_quantise */
 #ifndef GPU_K_LINEAR_H
 #define GPU_K_LINEAR_H
 

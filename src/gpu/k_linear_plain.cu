@@ -68,10 +68,12 @@ DEV_KERNEL(linear_plain_f32, struct gpu_linear, a, 256)
     linear_plain_of(&a, 0);
 }
 
+#if DEV_ARCH < 75
 DEV_KERNEL(linear_plain_f16, struct gpu_linear, a, 256)
 {
     linear_plain_of(&a, 1);
 }
+#endif
 
 /* The sums of 2 of n and 8 lines, in every lane, to y. */
 DEV_FN void linear_dot_put(const struct gpu_linear *a, int rows, int m0, int n,
@@ -114,6 +116,7 @@ DEV_KERNEL(linear_dot_f32, struct gpu_linear, a, 128)
     linear_dot_of(&a, 0);
 }
 
+#if DEV_ARCH < 75
 DEV_KERNEL(linear_dot_f16, struct gpu_linear, a, 128)
 {
     linear_dot_of(&a, 1);
@@ -153,3 +156,4 @@ DEV_KERNEL(linear_dot_i8, struct gpu_linear, a, 128)
     }
     linear_dot_put(&a, rows, m0, n, sum);
 }
+#endif
