@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -452,6 +453,7 @@ static void launches_refused(void **state)
     upload(&d);
     assert_int_equal(cu.cuMemAlloc_v2(&c, sizeof(float) * 64 * 64), 0);
     memcpy(&args.c, &c, 8);
+    args.a = args.b = args.c;
     void *f = d.function, *gemm = kernel(d.module, "lab_gemm"), *function;
     assert_int_equal(cu.cuLaunchKernel(f, 0, 1, 1, 64, 1, 1, 0, NULL, argument, NULL), 1);
     assert_int_equal(cu.cuLaunchKernel(f, 1, 65536, 1, 64, 1, 1, 0, NULL, argument, NULL), 1);
@@ -571,6 +573,36 @@ static void wrong_kernel(void **state)
     finish(0);
 }
 
+/* A kernel that reads behind an allocation ends the process, as it should in a test. */
+static int reads_at(int index)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        uint64_t at;
+        if (!freopen("/dev/null", "w", stderr)) _exit(3);
+        signal(SIGSEGV, SIG_DFL);
+        start("t4");
+        if (cu.cuMemAlloc_v2(&at, 4096)) _exit(2);
+        struct lab_args args = {.n = index, .k = 14};
+        memcpy(&args.a, &at, 8);
+        memcpy(&args.c, &at, 8);
+        void *argument[] = {&args}, *f = kernel(stand_in(), "lab_wrong");
+        if (cu.cuLaunchKernel(f, 1, 1, 1, 32, 1, 1, 0, NULL, argument, NULL)) _exit(1);
+        _exit(cu.cuStreamSynchronize(NULL) != 0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void device_memory_has_an_end(void **state)
+{
+    (void)state;
+    assert_true(reads_at(1023));
+    assert_false(reads_at(1024));
+}
+
 static void any_call_fails(void **state)
 {
     (void)state;
@@ -672,14 +704,23 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(devices),          cmocka_unit_test(cannot_start),
-        cmocka_unit_test(in_a_child),       cmocka_unit_test(images),
-        cmocka_unit_test(memory),           cmocka_unit_test(too_small_for_a_context),
-        cmocka_unit_test(allocations_fail), cmocka_unit_test(work_waits_for_the_wait),
-        cmocka_unit_test(kernels),          cmocka_unit_test(launches_refused),
-        cmocka_unit_test(graphs),           cmocka_unit_test(lost_for_good),
-        cmocka_unit_test(wrong_kernel),     cmocka_unit_test(any_call_fails),
-        cmocka_unit_test(contexts),         cmocka_unit_test(nvml),
+        cmocka_unit_test(devices),
+        cmocka_unit_test(cannot_start),
+        cmocka_unit_test(in_a_child),
+        cmocka_unit_test(images),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(too_small_for_a_context),
+        cmocka_unit_test(allocations_fail),
+        cmocka_unit_test(work_waits_for_the_wait),
+        cmocka_unit_test(kernels),
+        cmocka_unit_test(launches_refused),
+        cmocka_unit_test(graphs),
+        cmocka_unit_test(lost_for_good),
+        cmocka_unit_test(wrong_kernel),
+        cmocka_unit_test(device_memory_has_an_end),
+        cmocka_unit_test(any_call_fails),
+        cmocka_unit_test(contexts),
+        cmocka_unit_test(nvml),
     };
     return cmocka_run_group_tests(tests, prepare, clean);
 }

@@ -327,6 +327,7 @@ DEV_FN uint32_t dev_pack4(int a, int b, int c, int d)
 #define dev_any(test) (dev_ballot(test) != 0u)
 #define dev_all(test) (dev_ballot(test) == 0xffffffffu)
 
+#ifdef __CUDACC_RTC__
 DEV_FN float dev_sum_f32(float v)
 {
     for (int i = 16; i > 0; i >>= 1) v += dev_shfl_xor_f32(v, i);
@@ -350,6 +351,12 @@ DEV_FN int dev_max_i32(int v)
     }
     return v;
 }
+#else
+#define dev_sum_f32(v) emu_sum_f32((v), EMU_HERE)
+#define dev_max_f32(v) emu_max_f32((v), EMU_HERE)
+#define dev_sum_i32(v) emu_sum_i32((v), EMU_HERE)
+#define dev_max_i32(v) emu_max_i32((v), EMU_HERE)
+#endif
 
 /* ---- copies from global to shared memory that run by themselves (sm_80; before it: done at once)
  *

@@ -17,26 +17,35 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #define EMU_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define EMU_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define EMU_ASAN 1
+#elif __has_feature(thread_sanitizer)
+#define EMU_TSAN 1
 #endif
 #endif
 #ifndef EMU_ASAN
 #define EMU_ASAN 0
 #endif
+#ifndef EMU_TSAN
+#define EMU_TSAN 0
+#endif
 
 #if EMU_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES ((size_t)128 << 10)
-#define REDZONE     64
+#define REDZONE 64
 #else
-#define STACK_BYTES ((size_t)64 << 10)
-#define REDZONE     0
+#define REDZONE 0
 #endif
+#if EMU_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+#define STACK_BYTES ((size_t)(EMU_ASAN || EMU_TSAN ? 128 : 64) << 10)
 
-#if defined(__x86_64__) && !defined(__ILP32__)
+#if defined(__x86_64__) && !defined(__ILP32__) && !defined(EMU_UCONTEXT)
 #define OWN_SWITCH 1
 #else
 #define OWN_SWITCH 0
@@ -88,6 +97,9 @@ static void enter(struct emu_state *s, struct emu_fiber *f)
     s->now.self = &f->seen;
 #if EMU_ASAN
     __sanitizer_start_switch_fiber(&s->fake, f->stack, STACK_BYTES);
+#elif EMU_TSAN
+    s->fake = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(f->fake, 0);
 #endif
 #if OWN_SWITCH
     emu_switch(&s->sp, f->sp);
@@ -103,6 +115,8 @@ static void leave(struct emu_state *s, struct emu_fiber *f)
 {
 #if EMU_ASAN
     __sanitizer_start_switch_fiber(&f->fake, s->stack, s->stack_bytes);
+#elif EMU_TSAN
+    __tsan_switch_to_fiber(s->fake, 0);
 #endif
 #if OWN_SWITCH
     emu_switch(&f->sp, s->sp);
@@ -162,6 +176,9 @@ static void prepare(struct emu_fiber *f)
 #if EMU_ASAN
     __asan_unpoison_memory_region(f->stack, STACK_BYTES);
     f->fake = NULL;
+#elif EMU_TSAN
+    if (f->fake) __tsan_destroy_fiber(f->fake);
+    f->fake = __tsan_create_fiber(0);
 #endif
 #if OWN_SWITCH
     void **sp = (void **)(void *)(f->stack + STACK_BYTES);
@@ -215,6 +232,8 @@ void emu_free(void)
         if (s->fiber[i].stack) {
 #if EMU_ASAN
             __asan_unpoison_memory_region(s->fiber[i].stack, STACK_BYTES);
+#elif EMU_TSAN
+            if (s->fiber[i].fake) __tsan_destroy_fiber(s->fiber[i].fake);
 #endif
             munmap(s->fiber[i].stack - PAGE, STACK_BYTES + 2 * PAGE);
         }
@@ -463,6 +482,14 @@ static int open_launch(struct emu_state *s, const struct emu_launch *l)
     return 0;
 }
 
+/* The i-th block of n: forward, backward, or by steps of a prime, which reach every one. */
+static uint64_t block_at(int order, uint64_t i, uint64_t n)
+{
+    if (order == EMU_FORWARD) return i;
+    if (order == EMU_REVERSE) return n - 1 - i;
+    return (i * (n % 7919 ? 7919 : 1) + (uint64_t)order) % n;
+}
+
 int emu_run(const struct emu_kernel *k, const struct emu_launch *l, const void *args)
 {
     struct emu_state *s = state() ? state() : open_state();
@@ -471,18 +498,17 @@ int emu_run(const struct emu_kernel *k, const struct emu_launch *l, const void *
     s->launch = l;
     s->args = args;
     if (open_launch(s, l)) return s->code;
-    for (unsigned z = 0; z < l->grid.z; z++)
-        for (unsigned y = 0; y < l->grid.y; y++)
-            for (unsigned x = 0; x < l->grid.x; x++) {
-                s->now.block = (struct emu_dim){x, y, z};
-                run_block(s);
-                if (s->code) goto stopped;
-            }
+    uint64_t n = (uint64_t)l->grid.x * l->grid.y * l->grid.z;
+    for (uint64_t i = 0; i < n && !s->code; i++) {
+        uint64_t at = block_at(l->order, i, n);
+        s->now.block =
+            (struct emu_dim){(unsigned)(at % l->grid.x), (unsigned)(at / l->grid.x % l->grid.y),
+                             (unsigned)(at / l->grid.x / l->grid.y)};
+        run_block(s);
+    }
     s->running = NULL;
-    return 0;
-stopped: /* the fibers stand somewhere in the kernel: start afresh next time */
-    s->running = NULL;
-    for (int i = 0; i < EMU_THREADS; i++) s->fiber[i].ready = 0;
+    if (s->code) /* the fibers stand somewhere in the kernel: start afresh next time */
+        for (int i = 0; i < EMU_THREADS; i++) s->fiber[i].ready = 0;
     return s->code;
 }
 

@@ -6,7 +6,8 @@
  * the four orders and compare), reads of shared memory that nobody wrote (poisoned between blocks),
  * accesses outside dynamic shared memory (guard pages; with AddressSanitizer also outside each
  * array), unaligned vector accesses, a cp.async that nobody waited for, launches over the limits.
- * What it cannot find: races between blocks, bank conflicts, anything about time.
+ * What it cannot find: races between blocks (though their order changes, too), bank conflicts,
+ * anything about time. A block that waits for another one never ends.
  *
  * State is per host thread: several host threads may each run a launch at once. */
 #ifndef GPU_EMU_H
@@ -36,7 +37,7 @@ struct emu_launch {
     struct emu_dim grid, block;
     size_t dynamic_bytes; /* of shared memory */
     size_t shared_limit;  /* static and dynamic together; 0: none */
-    int order;            /* in which order the threads of a block take turns */
+    int order;            /* in which order blocks come and the threads of a block take turns */
 };
 
 /* emu_run: the whole grid. 0, or the CUresult that a GPU would give (1 invalid value, 700 illegal
@@ -87,6 +88,10 @@ enum emu_collective { /* what the lanes of a warp do together */
 void emu_sync(const char *where);
 void emu_warp_sync(const char *where);
 uint32_t emu_shuffle(enum emu_collective what, uint32_t v, int by, const char *where);
+float emu_sum_f32(float v, const char *where);
+float emu_max_f32(float v, const char *where);
+int emu_sum_i32(int v, const char *where);
+int emu_max_i32(int v, const char *where);
 void emu_ldmatrix(uint32_t *r, const void *row, int n, int transposed, const char *where);
 void emu_mma_f16_k8(float *c, const uint32_t *a, uint32_t b, const char *where);
 void emu_mma_f16(float *c, const uint32_t *a, const uint32_t *b, const char *where);

@@ -214,6 +214,36 @@ uint32_t emu_shuffle(enum emu_collective what, uint32_t v, int by, const char *w
     return slot.got;
 }
 
+float emu_sum_f32(float v, const char *where)
+{
+    for (int i = 16; i > 0; i >>= 1)
+        v += emu_as_f32(emu_shuffle(EMU_SHFL_XOR, emu_as_u32(v), i, where));
+    return v;
+}
+
+float emu_max_f32(float v, const char *where)
+{
+    for (int i = 16; i > 0; i >>= 1)
+        v = fmaxf(v, emu_as_f32(emu_shuffle(EMU_SHFL_XOR, emu_as_u32(v), i, where)));
+    return v;
+}
+
+int emu_sum_i32(int v, const char *where)
+{
+    for (int i = 16; i > 0; i >>= 1)
+        v = (int)((uint32_t)v + emu_shuffle(EMU_SHFL_XOR, (uint32_t)v, i, where));
+    return v;
+}
+
+int emu_max_i32(int v, const char *where)
+{
+    for (int i = 16; i > 0; i >>= 1) {
+        int other = (int)emu_shuffle(EMU_SHFL_XOR, (uint32_t)v, i, where);
+        v = v > other ? v : other;
+    }
+    return v;
+}
+
 void emu_ldmatrix(uint32_t *r, const void *row, int n, int transposed, const char *where)
 {
     struct load_slot slot = {r, row, n, transposed};

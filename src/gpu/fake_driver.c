@@ -5,7 +5,7 @@
  * fails makes its context lost for good, as NVIDIA's header says of 700 and its like.
  *
  * Device memory is mapped, so that the page behind an allocation cannot be touched, and filled with
- * 0xA5. One lock over everything; kernels run under it. */
+ * rubbish. One lock over everything; kernels run under it. */
 #include "gpu/fake_driver.h"
 
 #include <pthread.h>
@@ -196,6 +196,13 @@ struct fake_block *fake_driver_block(enum fake_kind kind, uint64_t at, size_t by
     return NULL;
 }
 
+/* What new memory holds: two kinds of rubbish, for 0xA5A5A5A5 is a very small float that can go
+ * unseen in a sum, and 0xFFFFFFFF is not a number that a maximum skips. */
+static int rubbish(void)
+{
+    return fake_driver_all.driver.config.order % 2 ? 0xFF : 0xA5;
+}
+
 /* The end lies as close before a page that cannot be touched as alignment to 256 allows. */
 static int map(struct fake_block *b, size_t bytes)
 {
@@ -210,8 +217,8 @@ static int map(struct fake_block *b, size_t bytes)
     }
     char *start = b->map + PAGE + pages - rounded;
     size_t part = rounded < FILL_MOST ? rounded : FILL_MOST;
-    memset(start, RUBBISH, part);
-    memset(start + rounded - part, RUBBISH, part);
+    memset(start, rubbish(), part);
+    memset(start + rounded - part, rubbish(), part);
     __asan_poison_memory_region(b->map, (size_t)(start - b->map));
     __asan_poison_memory_region(start + bytes, b->mapped - (size_t)(start + bytes - b->map));
     b->at = (uint64_t)(uintptr_t)start;

@@ -251,6 +251,8 @@ DEV_KERNEL(lab_wrong, struct lab_args, a, 256)
         dev_copy_wait(0);
         c[i] = dynamic[4 * i];
         break;
+    case 13: c[i] = x[a.n]; break;                  /* behind the end from 64 on */
+    case 14: c[i] = ((const float *)a.a)[a.n]; break; /* behind the end of what there is */
     }
     if (r[0] == 12345u) c[i] = 0;
 }
