@@ -242,7 +242,7 @@ gpu-wheels:
 
 # Registers, spills and shared memory of every kernel, as rows for docs/speed.md
 gpu-kernels: build/gpu/images$(GPU_ARCH:%=-%).bin
-	@awk -F'\t' 'NR == 1 || /^sm_(75|86|90)\t/ { gsub(/\t/, " | "); print "| " $$0 " |" } NR == 1 { print "|---|---|---|---|---|---|" }' $<.kernels
+	@tools/build-images table $<
 
 PREFIX ?= /usr/local
 install: all man

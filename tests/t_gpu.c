@@ -70,6 +70,7 @@ static struct net_whisper_shape shape_for(const char *device, bool half, bool i8
                                       .cache = gpu && half ? DTYPE_F16 : DTYPE_F32,
                                       .compute = gpu && half ? DTYPE_F16 : DTYPE_F32,
                                       .i8 = i8,
+                                      .cross_i8 = gpu && i8,
                                       .mel_input = true};
 }
 

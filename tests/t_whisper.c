@@ -1,8 +1,11 @@
 /* The Whisper plan against transformers: a two-layer model of hashed weights
  * (tools/golden/whisper2.py), and the log-mel of a real clip against two references
  * (tools/golden/mel.py). Every level of kernels this processor has must agree. */
+#include "base/file.h"
+#include "base/module.h"
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "gpu/fake.h"
 #include "jobs/listen.h"
 #include "load/load.h"
 #include "media/audio.h"
@@ -12,6 +15,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -88,10 +92,13 @@ struct machine { /* a prepared two-layer model */
     struct net_whisper net;
 };
 
+/* kernels: a level of the CPU's, or "gpu": the fake one that LODE_FAKE_GPU says. */
 static void prepare(struct fixture *f, struct machine *m, const char *kernels, int threads,
                     struct net_whisper_shape shape, const struct net_whisper_config *c)
 {
-    struct engine_options o = {.device = "cpu", .kernels = kernels, .threads = threads};
+    bool gpu = strcmp(kernels, "gpu") == 0;
+    struct engine_options o = {
+        .device = gpu ? "cuda" : "cpu", .kernels = gpu ? "auto" : kernels, .threads = threads};
     struct net_whisper_source source = {.hashed = true};
     struct plan *plan;
     must(f, engine_open(f->a, &o, &m->engine, &f->e));
@@ -117,6 +124,7 @@ static void compare_with_transformers(struct fixture *f, const char *kernels, in
                                       .picks = 8,
                                       .top = 2,
                                       .cache = cache,
+                                      .compute = cache,
                                       .i8 = i8,
                                       .mel_input = true,
                                       .attention_output = true};
@@ -167,6 +175,21 @@ static void test_hash(void **state)
     teardown(&f);
 }
 
+/* The fake driver (gpu/fake.h) as a GPU of that kind. Its module lies one folder above the tests.
+ */
+static void plug_in(const char *gpu)
+{
+    struct arena *a;
+    struct err e;
+    const void *fake;
+    assert_int_equal(arena_open("test", 0, &a, &e), 0);
+    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
+    arena_close(&a);
+    setenv("LODE_FAKE_GPU", gpu, 1);
+    if (module_open("fakecuda", "lode_fakecuda_test", &fake, &e)) fail_msg("%s", e.text);
+    assert_int_equal(((const struct fake_test *)fake)->reset(gpu), 0);
+}
+
 static const char *const levels[] = {"ref", "base", "avx2", "avx512"};
 
 /* The levels this processor has; the others are refused, which is tested elsewhere. */
@@ -181,6 +204,32 @@ static bool has_level(const char *level)
     if (has) engine_close(&g);
     arena_close(&a);
     return has;
+}
+
+/* The same model and numbers on emulated GPUs: tensor cores of sm_75, of sm_80 and up, and the
+ * plain kernels of float32. */
+static void test_two_layers_gpu(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *gpu;
+        bool i8;
+        enum dtype compute;
+        double tolerance;
+    } runs[] = {
+        {"t4", false, DTYPE_F16, 6e-2},
+        {"h200", false, DTYPE_F16, 6e-2},
+        {"a100", true, DTYPE_F16, 0.6},
+        {"t4", false, DTYPE_F32, 2e-4},
+    };
+    for (size_t i = 0; i < COUNT(runs); i++) {
+        struct fixture f;
+        setup(&f, "tests/golden/whisper2.safetensors");
+        plug_in(runs[i].gpu);
+        compare_with_transformers(&f, "gpu", 1, i % 2, runs[i].i8, runs[i].compute,
+                                  runs[i].tolerance);
+        teardown(&f);
+    }
 }
 
 static void test_two_layers(void **state)
@@ -280,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_two_layers),
+        cmocka_unit_test(test_two_layers_gpu),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_mel),
     };
