@@ -264,7 +264,209 @@ static void test_silero(void **state)
     vad_close(&v);
 }
 
-/* The same weights by the names of silero-vad's safetensors: the plan of both is one. */
+/* ---- the two families of files ---- */
+
+/* The test weights in files as the two families write them. For ONNX the gates are in another
+ * order, both biases lie in one tensor, and the LSTM's tensors have counted names. */
+static const struct stored {
+    const char *name, *onnx;
+    int64_t dim[4], onnx_dim[4];
+} stored[] = {
+    {"stft_conv.weight",
+     "encoder.feature_extractor.forward_basis_buffer",
+     {258, 1, 256},
+     {258, 1, 256}},
+    {"conv1.weight", "encoder.conv_layers.0.weight", {128, 129, 3}, {128, 129, 3}},
+    {"conv1.bias", "encoder.conv_layers.0.bias", {128}, {128}},
+    {"conv2.weight", "encoder.conv_layers.1.weight", {64, 128, 3}, {64, 128, 3}},
+    {"conv2.bias", "encoder.conv_layers.1.bias", {64}, {64}},
+    {"conv3.weight", "encoder.conv_layers.2.weight", {64, 64, 3}, {64, 64, 3}},
+    {"conv3.bias", "encoder.conv_layers.2.bias", {64}, {64}},
+    {"conv4.weight", "encoder.conv_layers.3.weight", {128, 64, 3}, {128, 64, 3}},
+    {"conv4.bias", "encoder.conv_layers.3.bias", {128}, {128}},
+    {"final_conv.weight", "decoder.conv1d.weight", {1, 128, 1}, {1, 128, 1}},
+    {"final_conv.bias", "decoder.conv1d.bias", {1}, {1}},
+    {"lstm_cell.weight_ih", "onnx::LSTM_99", {512, 128}, {1, 512, 128}},
+    {"lstm_cell.weight_hh", "onnx::LSTM_100", {512, 128}, {1, 512, 128}},
+    {"lstm_cell.bias_ih", "onnx::LSTM_101", {512}, {1, 1024}},
+    {"lstm_cell.bias_hh", NULL, {512}, {0}},
+};
+
+struct file {
+    uint8_t *p; /* of a megabyte and a half */
+    size_t n;
+};
+
+static void add(struct file *f, const void *p, size_t n)
+{
+    assert_true(f->n + n <= 3 << 19);
+    memcpy(f->p + f->n, p, n);
+    f->n += n;
+}
+
+static int rank_of(const int64_t *dim)
+{
+    int rank = 0;
+    while (rank < 4 && dim[rank]) rank++;
+    return rank;
+}
+
+/* Appends numbers [from, to) of the test tensor of that name, which has n. */
+static void add_hashed(struct file *f, const struct stored *s, int64_t from, int64_t to)
+{
+    int rank = rank_of(s->dim);
+    int64_t n = tensor_count(rank, s->dim);
+    float gain = rank == 1 ? 0.1f : (float)(4 / sqrt((double)(n / s->dim[0])));
+    for (int64_t i = from; i < to; i++) {
+        float x = tensor_hash(s->name, (uint64_t)i, gain);
+        add(f, &x, sizeof x);
+    }
+}
+
+static void add_onnx_gates(struct file *f, const struct stored *s)
+{
+    static const int order[] = {0, 3, 1, 2}; /* input, output, forget, cell */
+    int64_t n = tensor_count(rank_of(s->dim), s->dim) / 4;
+    for (int g = 0; g < 4; g++) add_hashed(f, s, order[g] * n, (order[g] + 1) * n);
+}
+
+/* without: this tensor is left out. */
+static void make_safetensors(struct file *f, const char *without)
+{
+    static char header[8192];
+    size_t at = (size_t)snprintf(header, sizeof header, "{"), bytes = 0;
+    for (size_t i = 0; i < COUNT(stored); i++) {
+        const int64_t *d = stored[i].dim;
+        size_t end = bytes + (size_t)tensor_count(rank_of(d), d) * 4;
+        if (without && strcmp(stored[i].name, without) == 0) continue;
+        at += (size_t)snprintf(header + at, sizeof header - at,
+                               "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%d", bytes ? "," : "",
+                               stored[i].name, (int)d[0]);
+        for (int k = 1; k < rank_of(d); k++)
+            at += (size_t)snprintf(header + at, sizeof header - at, ",%d", (int)d[k]);
+        at += (size_t)snprintf(header + at, sizeof header - at, "],\"data_offsets\":[%zu,%zu]}",
+                               bytes, end);
+        bytes = end;
+    }
+    at += (size_t)snprintf(header + at, sizeof header - at, "}");
+    f->n = 0;
+    add(f, &(uint64_t){at}, 8);
+    add(f, header, at);
+    for (size_t i = 0; i < COUNT(stored); i++) {
+        if (without && strcmp(stored[i].name, without) == 0) continue;
+        add_hashed(f, &stored[i], 0, tensor_count(rank_of(stored[i].dim), stored[i].dim));
+    }
+}
+
+static void add_varint(struct file *f, uint64_t v)
+{
+    for (; v > 127; v >>= 7) add(f, &(uint8_t){(uint8_t)(v | 128)}, 1);
+    add(f, &(uint8_t){(uint8_t)v}, 1);
+}
+
+static void add_field(struct file *f, int number, const void *p, size_t n)
+{
+    add_varint(f, (uint64_t)number << 3 | 2);
+    add_varint(f, n);
+    add(f, p, n);
+}
+
+/* scratch: two more files. */
+static void make_onnx(struct file *f, struct file scratch[3])
+{
+    struct file *graph = &scratch[0], *tensor = &scratch[1], *raw = &scratch[2];
+    for (size_t i = 0; i < COUNT(stored) && stored[i].onnx; i++) {
+        const int64_t *d = stored[i].onnx_dim;
+        bool gates = strncmp(stored[i].name, "lstm", 4) == 0;
+        tensor->n = raw->n = 0;
+        for (int k = 0; k < rank_of(d); k++) {
+            add_varint(tensor, 1 << 3);
+            add_varint(tensor, (uint64_t)d[k]);
+        }
+        add(tensor, "\x10\x01", 2);
+        add_field(tensor, 8, stored[i].onnx, strlen(stored[i].onnx));
+        if (gates)
+            add_onnx_gates(raw, &stored[i]);
+        else
+            add_hashed(raw, &stored[i], 0, tensor_count(rank_of(d), d));
+        if (strcmp(stored[i].name, "lstm_cell.bias_ih") == 0) add_onnx_gates(raw, &stored[i + 1]);
+        add_field(tensor, 9, raw->p, raw->n);
+        add_field(graph, 5, tensor->p, tensor->n);
+    }
+    f->n = 0;
+    add(f, "\x08\x08\x12\x07pytorch", 11);
+    add_field(f, 7, graph->p, graph->n);
+}
+
+static void test_files(void **state)
+{
+    struct world *w = *state;
+    struct engine_options o = {.threads = 2};
+    static struct heap want, got;
+    struct file f[4];
+    struct vad *v;
+    char folder[100], path[200];
+    int64_t n = 40 * 512;
+    float *audio = hashed_audio(w, n);
+    for (int i = 0; i < 4; i++) f[i] = (struct file){ARENA_NEW(w->a, uint8_t, 3 << 19, &w->e), 0};
+    must(w, vad_open(w->a, NULL, &o, &v, &w->e));
+    listen_to(w, v, audio, n, 512, &want);
+    vad_close(&v);
+    unit_folder(folder, sizeof folder);
+    for (int onnx = 0; onnx < 2; onnx++) {
+        if (onnx)
+            make_onnx(&f[0], f + 1);
+        else
+            make_safetensors(&f[0], NULL);
+        snprintf(path, sizeof path, "%s",
+                 unit_write(folder, onnx ? "v.onnx" : "v.safetensors", f[0].p, f[0].n));
+        must(w, vad_open(w->a, path, &o, &v, &w->e));
+        listen_to(w, v, audio, n, 512, &got);
+        assert_memory_equal(got.p, want.p, (size_t)want.n * sizeof *want.p);
+        vad_close(&v);
+    }
+    must(w, vad_open(w->a, folder, &o, &v, &w->e)); /* which holds one ONNX file */
+    vad_close(&v);
+    for (size_t i = 0; i < COUNT(stored); i++) { /* each tensor is missed if it is not there */
+        make_safetensors(&f[0], stored[i].name);
+        const char *less = unit_write(folder, "less.safetensors", f[0].p, f[0].n);
+        assert_int_equal(vad_open(w->a, less, &o, &v, &w->e), -1);
+        assert_int_equal(w->e.code, E_MODEL);
+        if (!strstr(w->e.text, stored[i].name)) fail_msg("%s", w->e.text);
+    }
+    unit_remove(folder);
+}
+
+/* A byte of the header changed: shapes and names that do not fit are said, never believed. */
+static void test_wrong_shapes(void **state)
+{
+    static const struct {
+        const char *from, *to;
+    } swap[] = {
+        {"[258,1,256]", "[256,1,258]"}, {"[128,129,3]", "[129,128,3]"},
+        {"[512,128]", "[128,512]"},     {"[1,128,1]", "[2,64,1]"},
+        {"[64,64,3]", "[64,3,64]"},     {"[258,1,256]", "[258,2,128]"},
+    };
+    struct world *w = *state;
+    struct engine_options o = {.threads = 1};
+    struct file f = {ARENA_NEW(w->a, uint8_t, 3 << 19, &w->e), 0};
+    struct vad *v;
+    char folder[100];
+    unit_folder(folder, sizeof folder);
+    for (size_t i = 0; i < COUNT(swap); i++) {
+        make_safetensors(&f, NULL);
+        char *at = memmem(f.p, 8192, swap[i].from, strlen(swap[i].from));
+        assert_non_null(at);
+        memcpy(at, "           ", strlen(swap[i].from));
+        memcpy(at, swap[i].to, strlen(swap[i].to));
+        const char *path = unit_write(folder, "v.safetensors", f.p, f.n);
+        assert_int_equal(vad_open(w->a, path, &o, &v, &w->e), -1);
+        assert_int_equal(w->e.code, E_MODEL);
+        if (!strstr(w->e.text, "expected [")) fail_msg("%s", w->e.text);
+    }
+    unit_remove(folder);
+}
+
 static void test_refused(void **state)
 {
     struct world *w = *state;
@@ -405,6 +607,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hashed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_sources, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silero, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wrong_shapes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_regions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_regions, setup, teardown),
