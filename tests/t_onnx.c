@@ -252,6 +252,9 @@ static void test_tensors(void **state)
     data(&t, 4, four, 7);
     data(&t, 4, four, 4);
     initializer_refused(w, &t, "not 4 numbers");
+    t = tensor("varint", 1, DIMS(4));
+    number(&t, 4, 0);
+    initializer_refused(w, &t, "not 4 numbers");
     t = tensor("xxxxxx", 6, DIMS(2));
     for (int i = 0; i < 3; i++) number(&t, 5, 1);
     initializer_refused(w, &t, "not 2 numbers");

@@ -185,8 +185,8 @@ static int collect(struct reader *r, const struct found *t, uint8_t *out, uint64
             bool ok = at < n;
             if (ok && floats) {
                 ok = !one && load_proto_bytes(&part) >= 4;
-                value = ok ? load_u32(part.p) : 0;
-                part.p += ok ? 4 : 0;
+                if (ok) value = load_u32(part.p);
+                if (ok) part.p += 4;
             } else if (ok && !one) {
                 ok = f.wire == LOAD_PROTO_BYTES && load_proto_varint(&part, &value);
             }
