@@ -3,19 +3,12 @@
 #ifndef TESTS_AUDIO_HELP_H
 #define TESTS_AUDIO_HELP_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include "base/fault.h"
 #include "media/audio.h"
+#include "unit.h"
+
 #include <fcntl.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,10 +125,7 @@ static struct bytes make_wav(const struct form *f, int64_t frames)
 static const char *save(const char *name, const void *p, size_t n)
 {
     const char *path = at(name);
-    FILE *out = fopen(path, "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(p, 1, n, out), n);
-    fclose(out);
+    unit_write(folder, name, p, n);
     return path;
 }
 
@@ -341,9 +331,8 @@ static int make_folder(void **state)
 {
     (void)state;
     struct err e = {0};
-    const char *tmp = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/t_audio-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(folder) || arena_open("test", 0, &arena, &e) != 0) return -1;
+    unit_folder(folder, sizeof folder);
+    if (arena_open("test", 0, &arena, &e) != 0) return -1;
     /* The modules lie one folder above the tests. */
     char *here = file_program_folder(arena, &e);
     char *above = here ? file_join(arena, here, "..", &e) : NULL;
@@ -353,9 +342,9 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    struct err e = {0};
     arena_close(&arena);
-    return file_remove_tree(folder, &e);
+    unit_remove(folder);
+    return 0;
 }
 
 #endif

@@ -62,13 +62,15 @@ static int run_fail(const void *opts, const struct opt_list *inputs, const struc
     return err_set(e, E_MODEL, "no model");
 }
 
-static const struct lode_job jobs[] = {
+static const struct lode_job rows_of_jobs[] = {
     {"speak", "says what it is given", "FILE... [options]",
      "First paragraph, which is long enough that it has to be broken into more than one line of "
      "one hundred columns.\n\n  lode speak a.wav\n\n.second paragraph",
      rows, COUNT(rows), sizeof(struct opts), 1, 2, run_speak},
     {"fail", "always fails", "", "It fails.", NULL, 0, 0, 0, 0, run_fail},
 };
+
+static const struct lode_job *const jobs[] = {&rows_of_jobs[0], &rows_of_jobs[1]};
 
 static struct world w;
 

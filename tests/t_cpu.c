@@ -84,8 +84,10 @@ static void test_one_pack(void **state)
                                      17, 23, 29, 35},
                      18, way[i].tolerance);
             assert_true(t.l.packed[t.table]);
-            struct backend_memory m;
+            struct backend_memory m, measured;
             cpu_backend.memory(t.l.prepared, &m);
+            LAB_OK(&t.l, cpu_backend.measure(t.l.device, t.l.plan, &measured, &t.l.e));
+            assert_memory_equal(&m, &measured, sizeof m); /* told without preparing */
             /* each piece starts on a line of its own; the positions are there too */
             assert_in_range(m.weights, 1, way[i].most + 16 + 4 * BASE_LINE);
             lab_close(&t.l);

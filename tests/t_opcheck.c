@@ -38,7 +38,7 @@ static void take_weight(struct trial *t, int v, bool matrix)
     to->rows = p->dim[0];
     if (form == CPU_OWN) return;
     struct stage *s = t->stage;
-    if (cpu_pack_weight(s->arena, p, form, to, &s->e)) fail_msg("%s: %s", s->seed, s->e.text);
+    if (cpu_pack_weight(s->arena, p, form, 1, to, &s->e)) fail_msg("%s: %s", s->seed, s->e.text);
     size_t n = (size_t)p->dim[0], k = (size_t)cpu_value_k(p);
     size_t up = ALIGN_UP(n, (size_t)CPU_PANEL);
     size_t bytes = form == CPU_F32 ? 4 * n * k : form == CPU_F16 ? 2 * n * k : up * ALIGN_UP(k, 4);

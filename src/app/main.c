@@ -30,11 +30,11 @@ static void main_on_stop(int signal_number)
     signal(SIGTERM, SIG_DFL);
 }
 
-/* A signal that was ignored when we started (nohup, a shell's background job) stays ignored. */
+/* Also when the signal was ignored at the start: a shell starts the background jobs of a script
+ * that way, and a job that somebody interrupts by its number should hear it. */
 static void main_catch(int signal_number)
 {
     struct sigaction act;
-    if (sigaction(signal_number, NULL, &act) == 0 && act.sa_handler == SIG_IGN) return;
     memset(&act, 0, sizeof act);
     act.sa_handler = main_on_stop;
     sigemptyset(&act.sa_mask);

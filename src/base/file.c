@@ -142,7 +142,7 @@ static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, stru
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
         unsigned long mix = (unsigned long)t.tv_nsec * 2654435761u + (unsigned long)getpid();
-        f->tmp = arena_format(a, e, "%s.tmp-%06lx", f->path, (mix + attempt * 7919u) & 0xffffff);
+        f->tmp = arena_format(a, e, "%s.tmp-%06lx", f->path, (mix + attempt * 7919ul) & 0xffffff);
         if (!f->tmp) return -1;
         if (fault_hit(FAULT_OPEN))
             errno = EACCES;

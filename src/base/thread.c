@@ -34,21 +34,29 @@ static bool first_line(const char *root, const char *folder, const char *name, c
     return got;
 }
 
+/* The number that *p begins with; "max" and "-1", which mean no limit, are none. */
+static bool number(const char **p, uint64_t *out)
+{
+    size_t n = strspn(*p, "0123456789");
+    bool good = str_uint((struct str){*p, n}, UINT64_MAX, out);
+    *p += n;
+    *p += strspn(*p, " ");
+    return good;
+}
+
 /* Processors that the group `folder` may use: quota / period; 0 means no limit. */
 static double quota_of(const char *root, const char *folder, bool v2)
 {
     char line[128];
-    long long quota = 0, period = 0;
-    if (v2) {
-        if (!first_line(root, folder, "cpu.max", line, sizeof line)) return 0;
-        if (sscanf(line, "%lld %lld", &quota, &period) != 2) return 0; /* "max 100000" */
-    } else {
-        if (!first_line(root, folder, "cpu.cfs_quota_us", line, sizeof line)) return 0;
-        if (sscanf(line, "%lld", &quota) != 1) return 0; /* -1: none */
+    const char *at = line;
+    uint64_t quota, period;
+    if (!first_line(root, folder, v2 ? "cpu.max" : "cpu.cfs_quota_us", line, sizeof line)) return 0;
+    if (!number(&at, &quota)) return 0;
+    if (!v2) {
         if (!first_line(root, folder, "cpu.cfs_period_us", line, sizeof line)) return 0;
-        if (sscanf(line, "%lld", &period) != 1) return 0;
+        at = line;
     }
-    return quota > 0 && period > 0 ? (double)quota / (double)period : 0;
+    return number(&at, &period) && period > 0 ? (double)quota / (double)period : 0;
 }
 
 /* The tightest quota from `group` up to the root of its hierarchy. */
@@ -105,7 +113,30 @@ int thread_cpus(void)
     return MAX(cpus, 1);
 }
 
-void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx)
+/* libgomp starts and joins its threads by means that the thread sanitizer does not see; it is told.
+ */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *p);
+void __tsan_release(void *p);
+#define ACQUIRE(p) __tsan_acquire(p)
+#define RELEASE(p) __tsan_release(p)
+#define UNSEEN     __attribute__((no_sanitize_thread))
+#else
+#define ACQUIRE(p) ((void)(p))
+#define RELEASE(p) ((void)(p))
+#define UNSEEN
+#endif
+
+static __attribute__((noinline)) void member(struct thread_team *team, int id,
+                                             void (*fn)(void *, struct thread_team *, int),
+                                             void *ctx)
+{
+    ACQUIRE(team);
+    fn(ctx, team, id);
+    RELEASE(team);
+}
+
+UNSEEN void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx)
 {
     assert(n >= 1);
     struct thread_team team = {.n = 1};
@@ -113,14 +144,16 @@ void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), 
         fn(ctx, &team, 0);
         return;
     }
+    RELEASE(&team);
     // clang-format off
 #pragma omp parallel num_threads(n)
     {
 #pragma omp single
         team.n = omp_get_num_threads(); /* may be fewer than asked for */
-        fn(ctx, &team, omp_get_thread_num());
+        member(&team, omp_get_thread_num(), fn, ctx);
     }
     // clang-format on
+    ACQUIRE(&team);
 }
 
 void thread_barrier(struct thread_team *team)

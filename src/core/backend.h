@@ -25,7 +25,8 @@ struct backend {
     /* describe: what it is, for people: "Intel Xeon, 2 threads, avx512". */
     void (*describe)(const struct backend_device *d, struct strbuf *out);
     /* measure: what prepare would allocate, to the byte, from shapes alone. */
-    int (*measure)(struct backend_device *d, const struct plan *p, struct backend_memory *out, struct err *e);
+    int (*measure)(struct backend_device *d, const struct plan *p, struct backend_memory *out,
+                   struct err *e);
     /* prepare: packs weights, allocates slabs. Afterwards run allocates nothing and plan weights'
      * data are no longer read. used(ctx, value) is called after each weight is packed, so that its
      * mapped pages can be dropped; may be NULL. Errors: E_NOMEM, E_DEVICE (no kernel for a step:

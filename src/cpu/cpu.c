@@ -6,14 +6,14 @@
  *             arena: [values][steps] [packed weights] [state slab] [step slab] [scratch]
  *   run:      live counts and indices checked by the caller's thread, then one parallel region
  *
- * How a form is decided. Every user of a weight names the forms it can read; a step whose weight is
- * no matrix reads CPU_F32. In the order of the tapes each step takes its best kernel that can read
- * its matrix in a form still left, and strikes out the forms this kernel cannot read. What can be
- * struck out by a later step's op was struck out before the first choice, so that no step is left
- * without a kernel:
+ * How a form is decided: a weight starts with all forms it may take. First every user strikes out
+ * what none of its kernels can read (CPU_F32 is all that is read of a weight that is no matrix), so
+ * that nobody is left without a kernel later. Then, in the order of the tapes, each step takes its
+ * best kernel that reads a form still left, and strikes out the forms this kernel cannot read.
  *
- *   file f16:  {f16 f32 own}  -- embed reads {i8 f16 f32} --> {f16 f32}    the op's all rows
- *                             -- linear_f16 chosen, {f16} --> {f16}        the row taken
+ *   an f16 table, read by embed and linear:   f16 f32 own
+ *   no kernel of embed reads "own":           f16 f32
+ *   linear's best kernel reads f16 alone:     f16            and so it is packed
  */
 #include "cpu/cpu.h"
 #include "base/log.h"
@@ -222,7 +222,7 @@ static int pack_weights(struct backend_plan *bp, struct arena *a, const unsigned
         enum cpu_form form = (enum cpu_form)__builtin_ctz(forms[i]); /* the smallest */
         bp->value[i].form = form;
         if (form == CPU_OWN) continue;
-        if (cpu_pack_weight(a, &p->value[i], form, &bp->value[i], e))
+        if (cpu_pack_weight(a, &p->value[i], form, bp->device->threads, &bp->value[i], e))
             return err_note(e, "weight %s", p->value[i].name);
         if (used) used(ctx, i);
     }

@@ -97,8 +97,9 @@ const char *cpu_level_name(enum cpu_level level);
 int cpu_pack_matrix_input(enum op op);
 /* cpu_pack_forms: CPU_BITs of the forms this weight may take (CPU_OWN always among them). */
 unsigned cpu_pack_forms(const struct plan_value *v);
-/* cpu_pack_weight: packs v into out in a plain form. Errors: E_NOMEM. */
-int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form form,
+/* cpu_pack_weight: packs v into out in a plain form, by a team of that size. Errors: E_NOMEM;
+ * E_MODEL if its rows are too wide for i8. */
+int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form form, int threads,
                     struct cpu_value *out, struct err *e);
 /* cpu_pack_bytes: what that takes (CPU_OWN: as f32, the most any layout of ours holds). */
 size_t cpu_pack_bytes(const struct plan_value *v, enum cpu_form form);

@@ -94,83 +94,101 @@ static int64_t panel_at(int64_t n, int64_t k, int64_t k_count)
     return ((n / CPU_PANEL * quads + k / 4) * CPU_PANEL + n % CPU_PANEL) * 4 + k % 4;
 }
 
-static int pack_i8(struct arena *a, const struct plan_value *v, struct cpu_value *out,
-                   struct err *e)
-{
-    int64_t n_count = v->dim[0], k_count = cpu_value_k(v);
-    size_t n_up = (size_t)ALIGN_UP(n_count, CPU_PANEL), k_up = (size_t)ALIGN_UP(k_count, 4);
-    assert(k_count <= INT32_MAX / (128 * 128)); /* sums of products stay within i32 */
-    int8_t *data = arena_array(a, n_up, k_up, BASE_LINE, e);
-    if (!data) return -1;
-    float *scale = arena_array(a, n_up, sizeof *scale, BASE_LINE, e);
-    if (!scale) return -1;
-    int32_t *comp = arena_array(a, n_up, sizeof *comp, BASE_LINE, e);
-    if (!comp) return -1;
+struct packing { /* one weight being packed by a team: each member takes panels of rows */
+    const struct plan_value *v;
+    enum cpu_form form;
+    void *data;
+    float *scale;  /* CPU_I8 */
+    int32_t *comp; /* CPU_I8 */
+    float *row;    /* [threads][K] */
+    int8_t *q;     /* CPU_I8: [threads][K up to 4], the padding is 0 */
+};
 
-    struct arena_mark mark = arena_here(a);
-    float *row = ARENA_NEW(a, float, (size_t)k_count, e);
-    if (!row) return -1;
-    int8_t *q = ARENA_NEW(a, int8_t, k_up, e); /* the padding stays 0 */
-    if (!q) return -1;
-    for (int64_t n = 0; n < n_count; n++) {
-        scale[n] = cpu_pack_quantise(v, n, row, q);
-        for (int64_t k = 0; k < k_count; k += 4) memcpy(&data[panel_at(n, k, k_count)], q + k, 4);
-        for (int64_t k = 0; k < k_count; k++) comp[n] += 128 * q[k];
+static void pack_row_i8(const struct packing *p, int64_t n, float *row, int8_t *q)
+{
+    int64_t k_count = cpu_value_k(p->v);
+    int32_t sum = 0;
+    p->scale[n] = cpu_pack_quantise(p->v, n, row, q);
+    for (int64_t k = 0; k < k_count; k += 4)
+        memcpy((int8_t *)p->data + panel_at(n, k, k_count), q + k, 4);
+    for (int64_t k = 0; k < k_count; k++) sum += q[k];
+    p->comp[n] = 128 * sum;
+}
+
+static void pack_row_f16(const struct packing *p, int64_t n, float *row)
+{
+    int64_t k_count = cpu_value_k(p->v), in_part = n;
+    const struct tensor *t = part_of(p->v, &in_part);
+    uint16_t *to = (uint16_t *)p->data + n * k_count;
+    if (!has_taps(p->v)) {
+        memcpy(to, (const uint16_t *)t->data + in_part * k_count, (size_t)k_count * sizeof *to);
+        return;
     }
-    arena_rewind(a, mark);
-    out->data = data;
-    out->scale = scale;
-    out->comp = comp;
-    return 0;
+    cpu_pack_row(p->v, n, row);
+    for (int64_t k = 0; k < k_count; k++) to[k] = tensor_f32_to_f16(row[k]);
 }
 
-static int pack_f32(struct arena *a, const struct plan_value *v, struct cpu_value *out,
-                    struct err *e)
+static void pack_rows(void *ctx, struct thread_team *team, int id)
 {
-    int64_t n_count = v->rank ? v->dim[0] : 1, k_count = cpu_value_k(v);
-    float *data = arena_array(a, (size_t)(n_count * k_count), sizeof *data, BASE_LINE, e);
-    if (!data) return -1;
-    for (int64_t n = 0; n < n_count; n++) cpu_pack_row(v, n, data + n * k_count);
-    out->data = data;
-    return 0;
-}
-
-static int pack_f16(struct arena *a, const struct plan_value *v, struct cpu_value *out,
-                    struct err *e)
-{
-    int64_t k_count = cpu_value_k(v);
-    uint16_t *data = arena_array(a, (size_t)(v->dim[0] * k_count), sizeof *data, BASE_LINE, e);
-    if (!data) return -1;
-    struct arena_mark mark = arena_here(a);
-    float *row = ARENA_NEW(a, float, (size_t)k_count, e);
-    if (!row) return -1;
-    for (int64_t n = 0; n < v->dim[0]; n++) {
-        cpu_pack_row(v, n, row);
-        for (int64_t k = 0; k < k_count; k++) data[n * k_count + k] = tensor_f32_to_f16(row[k]);
+    const struct packing *p = ctx;
+    int64_t k_count = cpu_value_k(p->v), from, to;
+    float *row = p->row + id * k_count;
+    thread_share(team, id, p->v->dim[0], CPU_PANEL, &from, &to);
+    for (int64_t n = from; n < to; n++) {
+        if (p->form == CPU_I8)
+            pack_row_i8(p, n, row, p->q + id * ALIGN_UP(k_count, 4));
+        else if (p->form == CPU_F16)
+            pack_row_f16(p, n, row);
+        else
+            cpu_pack_row(p->v, n, (float *)p->data + n * k_count);
     }
-    arena_rewind(a, mark);
-    out->data = data;
-    return 0;
 }
 
-int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form form,
+int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form form, int threads,
                     struct cpu_value *out, struct err *e)
 {
     assert(form != CPU_OWN && (cpu_pack_forms(v) & CPU_BIT(form)) && v->rank >= 1);
-    out->plan = v;
-    out->rows = v->dim[0];
-    out->form = form;
-    if (form == CPU_I8) return pack_i8(a, v, out, e);
-    return form == CPU_F16 ? pack_f16(a, v, out, e) : pack_f32(a, v, out, e);
+    size_t n = (size_t)v->dim[0], k = (size_t)cpu_value_k(v), team = (size_t)threads;
+    struct packing p = {.v = v, .form = form};
+    if (form == CPU_I8) {
+        if (k > INT32_MAX / (128 * 128))
+            return err_set(e, E_MODEL, "rows of %zu numbers; i8 holds at most %d, the sums are i32",
+                           k, INT32_MAX / (128 * 128));
+        size_t n_up = ALIGN_UP(n, (size_t)CPU_PANEL);
+        if (!(p.data = arena_array(a, n_up, ALIGN_UP(k, 4), BASE_LINE, e)) ||
+            !(p.scale = arena_array(a, n_up, sizeof *p.scale, BASE_LINE, e)) ||
+            !(p.comp = arena_array(a, n_up, sizeof *p.comp, BASE_LINE, e)))
+            return -1;
+    } else {
+        size_t size = form == CPU_F16 ? sizeof(uint16_t) : sizeof(float);
+        p.data = arena_array(a, n * k, size, BASE_LINE, e);
+        if (!p.data) return -1;
+    }
+    struct arena_mark mark = arena_here(a);
+    if (!(p.row = ARENA_NEW(a, float, team *k, e)) ||
+        !(p.q = ARENA_NEW(a, int8_t, team * ALIGN_UP(k, 4), e)))
+        return -1;
+    thread_run(n * k > 1 << 16 ? threads : 1, pack_rows, &p); /* a small one is not worth a team */
+    arena_rewind(a, mark);
+    *out = (struct cpu_value){.plan = v,
+                              .data = p.data,
+                              .rows = v->dim[0],
+                              .form = form,
+                              .scale = p.scale,
+                              .comp = p.comp};
+    return 0;
 }
 
 size_t cpu_pack_bytes(const struct plan_value *v, enum cpu_form form)
 {
     size_t n = (size_t)v->dim[0], k = (size_t)cpu_value_k(v), panels = ALIGN_UP(n, CPU_PANEL);
     switch (form) {
-    case CPU_I8: return panels * ALIGN_UP(k, 4) + panels * (sizeof(float) + sizeof(int32_t));
-    case CPU_F16: return n * k * 2;
-    default: return n * k * sizeof(float);
+    case CPU_I8:
+        return panels * ALIGN_UP(k, 4) + panels * (sizeof(float) + sizeof(int32_t));
+    case CPU_F16:
+        return n * k * 2;
+    default:
+        return n * k * sizeof(float);
     }
 }
 

@@ -88,7 +88,8 @@ const char *engine_reason(const struct engine *g)
     return g->reason;
 }
 
-int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out, struct err *e)
+int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out,
+                   struct err *e)
 {
     return g->backend->measure(g->device, p, out, e);
 }

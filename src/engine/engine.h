@@ -23,8 +23,10 @@ const char *engine_reason(
     const struct engine *g); /* why not another device; "" if it is the asked one */
 
 struct engine_plan;
-/* engine_measure: what engine_prepare would allocate, without allocating it or touching weights' data. */
-int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out, struct err *e);
+/* engine_measure: what engine_prepare would allocate, without allocating it or touching weights'
+ * data. */
+int engine_measure(struct engine *g, const struct plan *p, struct backend_memory *out,
+                   struct err *e);
 int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
                    void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
                    struct err *e);

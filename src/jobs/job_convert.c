@@ -153,11 +153,21 @@ static int measure(struct work *k, const struct load_tensor *t, struct item *ite
     return add_scale(k, t, scale, e);
 }
 
+/* The number whose reciprocal is exactly m, as m itself came from one: so that converting int8 to
+ * int8 again changes no weight. Two roundings are off by one unit at most. */
+static float stored_scale(float m)
+{
+    float s = 1.0f / m;
+    if (1.0f / s == m) return s;
+    float up = nextafterf(s, INFINITY);
+    return 1.0f / up == m ? up : nextafterf(s, 0);
+}
+
 static int keep_scale(struct work *k, const struct load_tensor *t, struct err *e)
 {
     float *scale = ARENA_NEW(k->a, float, (size_t)t->t.dim[0], e);
     if (!scale) return -1;
-    for (int64_t r = 0; r < t->t.dim[0]; r++) scale[r] = 1.0f / t->t.scale[r];
+    for (int64_t r = 0; r < t->t.dim[0]; r++) scale[r] = stored_scale(t->t.scale[r]);
     return add_scale(k, t, scale, e);
 }
 
@@ -314,6 +324,13 @@ static int write_file(struct work *k, const char *path, uint64_t *bytes, struct 
     return result;
 }
 
+/* Bytes of a companion that is a file of its own. */
+static double beside(const struct load_weights *w, struct str companion)
+{
+    uintptr_t p = (uintptr_t)companion.p, map = (uintptr_t)w->map.data;
+    return p >= map && p < map + w->map.size ? 0 : (double)companion.n;
+}
+
 static int convert(struct arena *a, struct load_weights *w, const struct options *o,
                    const struct lode_host *host, struct err *e)
 {
@@ -326,7 +343,7 @@ static int convert(struct arena *a, struct load_weights *w, const struct options
     uint64_t bytes;
     TRY(write_file(&k, o->output, &bytes, e));
     char line[600];
-    double before = (double)w->map.size + (double)w->vocabulary.n + (double)w->tokenizer.n;
+    double before = (double)w->map.size + beside(w, w->vocabulary) + beside(w, w->tokenizer);
     int n = snprintf(line, sizeof line, "%.400s: %.1f MB -> %.1f MB (%.0f %%)\n", o->output,
                      before / 1e6, (double)bytes / 1e6, 100 * (double)bytes / before);
     if (strcmp(o->output, "-") != 0) return host_text(host, line, (size_t)n, e);

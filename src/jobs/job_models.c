@@ -21,6 +21,28 @@ static int put_text(void *ctx, const char *p, size_t n, struct err *e)
     return host_text(ctx, p, n, e);
 }
 
+/* The models that are cached, or those that are not. */
+static void print_array(struct json_out *j, const struct store_model *m, size_t n, bool cached)
+{
+    json_out_array(j);
+    for (size_t i = 0; i < n; i++) {
+        if (m[i].cached != cached) continue;
+        json_out_object(j);
+        json_out_key(j, "name");
+        json_out_str(j, m[i].name);
+        json_out_key(j, "bytes");
+        json_out_int(j, (int64_t)m[i].bytes);
+        if (cached) {
+            json_out_key(j, "format");
+            json_out_str(j, m[i].format);
+            json_out_key(j, "path");
+            json_out_str(j, m[i].path);
+        }
+        json_out_end(j, '}');
+    }
+    json_out_end(j, ']');
+}
+
 static int print_json(const char *cache, const struct store_model *m, size_t n,
                       const struct lode_host *host, struct err *e)
 {
@@ -31,22 +53,9 @@ static int print_json(const char *cache, const struct store_model *m, size_t n,
     json_out_key(&j, "cache");
     json_out_str(&j, cache);
     json_out_key(&j, "models");
-    json_out_array(&j);
-    for (size_t i = 0; i < n; i++) {
-        json_out_object(&j);
-        json_out_key(&j, "name");
-        json_out_str(&j, m[i].name);
-        json_out_key(&j, "cached");
-        json_out_bool(&j, m[i].cached);
-        json_out_key(&j, "bytes");
-        json_out_int(&j, (int64_t)m[i].bytes);
-        json_out_key(&j, "format");
-        json_out_str(&j, m[i].cached ? m[i].format : NULL);
-        json_out_key(&j, "path");
-        json_out_str(&j, m[i].path);
-        json_out_end(&j, '}');
-    }
-    json_out_end(&j, ']');
+    print_array(&j, m, n, true);
+    json_out_key(&j, "can_be_fetched");
+    print_array(&j, m, n, false);
     json_out_end(&j, '}');
     return json_out_done(&j);
 }

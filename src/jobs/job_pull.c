@@ -6,12 +6,15 @@
 
 struct options {
     const char *name;
+    bool offline;
 };
 
 /* clang-format off */
 static const struct opt_row rows[] = {
     {.name = "name", .type = OPT_TEXT, .offset = offsetof(struct options, name), .value = "NAME",
      .help = "The name in the cache of a model that is copied from a folder or file."},
+    {.name = "offline", .type = OPT_BOOL, .offset = offsetof(struct options, offline),
+     .help = "Fetch nothing: fail if a named model is not in the cache yet."},
 };
 /* clang-format on */
 
@@ -23,7 +26,7 @@ static int pull_one(struct arena *a, const char *word, const struct options *o,
     if (store_is_path(word))
         TRY(store_add(a, word, o->name, &watch, &path, e));
     else
-        TRY(store_find(a, word, false, &watch, &path, e));
+        TRY(store_find(a, word, o->offline, &watch, &path, e));
     char *line = arena_format(a, e, "%s\n", path);
     return line ? host_text(host, line, strlen(line), e) : -1;
 }

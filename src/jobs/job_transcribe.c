@@ -76,7 +76,7 @@ struct run { /* of all inputs */
     struct speech *speech;
     struct scribe *scribe;
     const struct out_writer *writer;
-    bool to_folder;
+    bool many, to_folder;
     int language;
     int n_done, n_failed;
     struct err first; /* of the failed inputs */
@@ -265,7 +265,10 @@ static int transcribe(struct transcript *t, const char *input, const char *path,
     if (rc == 0) rc = scribe_run(r->scribe, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
-    if (rc && e->code != E_CANCELLED) return -1;
+    if (rc && e->code != E_CANCELLED) {
+        r->writer->drop(t->state);
+        return -1;
+    }
     if (rc) stop = *e;
 
     t->about.cancelled = rc != 0;
@@ -305,7 +308,8 @@ static int one_input(struct run *r, const char *input, struct err *e)
     }
     int rc = transcribe(&t, input, path, e);
     if (path) file_out_abort(&t.file);
-    return rc ? err_note(e, "%s", t.about.input) : 0;
+    if (rc && !str_starts(e->text, t.about.input)) err_note(e, "%s", t.about.input);
+    return rc;
 }
 
 /* A bad input costs itself only, unless it is the only one. */
@@ -318,6 +322,7 @@ static int count_input(struct run *r, const char *input, struct err *e)
     }
     if (e->code == E_CANCELLED) return -1;
     if (r->n_failed++ == 0) r->first = *e;
+    if (!r->many) return 0; /* the verdict says it */
     host_progress(r->host, "", LODE_SECONDS, -1, 0);
     host_note(r->host, "%s", e->text);
     err_clear(e);
@@ -352,7 +357,7 @@ static int verdict(const struct run *r, struct err *e)
     if (r->n_failed == 0 && r->n_done == 0)
         return err_set(e, E_INPUT, "there is no file in what was given");
     if (r->n_failed == 0) return 0;
-    if (r->n_done == 0 && r->n_failed == 1) {
+    if (!r->many) {
         *e = r->first;
         return -1;
     }
@@ -362,8 +367,8 @@ static int verdict(const struct run *r, struct err *e)
 static int check_output(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     const char *output = r->o->output;
-    bool many = inputs->n > 1 || file_kind(inputs->words[0]) == FILE_FOLDER;
-    r->to_folder = output && (many || str_ends(output, "/") || file_kind(output) == FILE_FOLDER);
+    r->many = inputs->n > 1 || file_kind(inputs->words[0]) == FILE_FOLDER;
+    r->to_folder = output && (r->many || str_ends(output, "/") || file_kind(output) == FILE_FOLDER);
     if (!r->to_folder) return 0;
     if (file_kind(output) == FILE_REGULAR)
         return err_set(e, E_USAGE, "-o %s is a file; several inputs need a folder", output);

@@ -226,7 +226,7 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
     return 0;
 }
 
-int scribe_run(struct scribe *s, struct audio *audio, const struct scribe_events *ev,
+static int run(struct scribe *s, struct audio *audio, const struct scribe_events *ev,
                struct scribe_totals *totals, struct err *e)
 {
     struct speech *speech = s->speech;
@@ -251,4 +251,13 @@ int scribe_run(struct scribe *s, struct audio *audio, const struct scribe_events
                      fmin((double)(seek + advance) * 0.01, totals->audio_s), totals->audio_s);
     }
     return 0;
+}
+
+int scribe_run(struct scribe *s, struct audio *audio, const struct scribe_events *ev,
+               struct scribe_totals *totals, struct err *e)
+{
+    uint64_t before = arena_system_calls();
+    int rc = run(s, audio, ev, totals, e);
+    assert(arena_system_calls() == before); /* after prepare nothing of ours allocates */
+    return rc;
 }

@@ -77,6 +77,12 @@ static void fill_ban(struct speech *s)
     for (int t = c->eot + 1; t < c->time0; t++) s->ban[t] = -INFINITY;
 }
 
+void speech_ready(struct speech *s)
+{
+    find_doors(s);
+    fill_ban(s);
+}
+
 /* Files without suppress_ids get the list that openai's tokenizer derives from the vocabulary. */
 static int complete_suppress(struct arena *a, struct speech *s, struct net_whisper_config *c,
                              struct err *e)
@@ -125,8 +131,7 @@ int speech_open(struct arena *a, const struct speech_options *o, struct speech *
         speech_close(&s);
         return -1;
     }
-    find_doors(s);
-    fill_ban(s);
+    speech_ready(s);
     s->load_s = thread_seconds() - start_s;
     *out = s;
     return 0;

@@ -54,6 +54,7 @@ static inline uint64_t load_u64(const uint8_t *p)
     return (uint64_t)load_u32(p) | (uint64_t)load_u32(p + 4) << 32;
 }
 
-#define load_bad(...) (load_bad(__VA_ARGS__), err_failed()) /* as err_set: the compiler shall know */
+#define load_bad(...) \
+    (load_bad(__VA_ARGS__), err_failed()) /* as err_set: the compiler shall know */
 
 #endif

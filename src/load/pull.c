@@ -149,8 +149,8 @@ static int attempt(struct transfer *t, bool *again, struct err *e)
     *again = is_cut(code);
     if (t->answer->status >= 400)
         return err_set(e, E_NETWORK, "%.300s: HTTP status %ld", t->q->url, t->answer->status);
-    return err_set(e, E_NETWORK, "%.300s: %s (after %llu bytes)", t->q->url,
-                   *why ? why : curl_easy_strerror(code), (unsigned long long)t->have);
+    err_set(e, E_NETWORK, "%.300s: %s", t->q->url, *why ? why : curl_easy_strerror(code));
+    return t->have ? err_note(e, "after %llu bytes", (unsigned long long)t->have) : -1;
 }
 
 static int get(const struct pull_request *q, struct pull_answer *out, struct err *e)

@@ -149,6 +149,12 @@ bool store_is_path(const char *name_or_path)
 
 static int refuse_unknown(struct arena *a, const char *name, struct err *e)
 {
+    if (file_kind(name) == FILE_FOLDER)
+        return err_set(
+            e, E_MODEL,
+            "%.200s: no model in this folder (model.bin or model.safetensors), nor is it "
+            "the name of one",
+            name);
     char **names = NULL;
     size_t cached, known, n = 0;
     const struct catalog_row *rows = catalog_rows(&known);

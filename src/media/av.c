@@ -141,6 +141,7 @@ static int open_container(struct av *av, struct err *e)
     int code = av_opt_set(av->format, "protocol_whitelist", "none", 0);
     if (code == 0) code = av_probe_input_buffer2(av->io, &kind, "", av->format, 0, 0);
     if (code < 0) return fail(av, code, "tell what kind of file this is", e);
+    assert(kind);
     if (av_match_name(kind->name, "concat,dash,hls,imf,rtsp,sdp"))
         return err_set(e, E_INPUT, "is a playlist (%s); the files it names are not followed",
                        kind->name);

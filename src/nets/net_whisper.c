@@ -117,6 +117,7 @@ static struct label label(const char *scope, const char *what)
     snprintf(l.text, sizeof l.text, "%s%s%s", scope, *scope ? "." : "", what);
     return l;
 }
+BASE_PRINTF(1, 2)
 static struct label path(const char *format, ...)
 {
     struct label l;

@@ -7,8 +7,9 @@ is "plan: status" "$status" 0
 ok "plan: the sum is the sum" python3 -c '
 import json, sys
 p = json.load(open(sys.argv[1]))
-parts = [p["weights_bytes"], p["state_bytes"], p["step_bytes"]]
-assert all(x > 0 for x in parts) and p["total_bytes"] == sum(parts), p
+parts = {k: n for k, n in p.items() if k.endswith("_bytes") and k != "total_bytes"}
+assert {"weights_bytes", "state_bytes", "step_bytes"} <= set(parts), p
+assert all(n > 0 for n in parts.values()) and p["total_bytes"] == sum(parts.values()), p
 assert p["beam_size"] == 5, p' "$work/out"
 run "$lode" plan tiny.e
 says "plan: unknown model" 4 'tiny.en'

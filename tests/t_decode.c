@@ -1,0 +1,302 @@
+/* The decoding loop against one that is too simple to be wrong: every hypothesis is run anew from
+ * its first token, in a cache of its own, so that nothing depends on histories, live rows or
+ * reordering. The model is a small one of hashed weights; its text means nothing. */
+#include "jobs/decode.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct net_whisper_config tiny = {
+    .n_mels = 8,
+    .audio_ctx = 20,
+    .text_ctx = 48,
+    .width = 64,
+    .heads = 1,
+    .encoder_layers = 1,
+    .decoder_layers = 2,
+    .ffn = 128,
+    .vocab = 400,
+    .eps = 1e-5f,
+    .eot = 300,
+    .sot = 301,
+    .sot_prev = 302,
+    .no_speech = 303,
+    .no_timestamps = 304,
+    .time0 = 305,
+    .blank = 7,
+    .suppress = {11, 12, 13},
+    .n_suppress = 3,
+};
+
+struct lab {
+    struct arena *a;
+    struct err e;
+    struct speech many, one; /* one: a single sequence, all rows, the oracle's */
+};
+
+static void must(struct lab *lab, int rc)
+{
+    if (rc) fail_msg("%s", lab->e.text);
+}
+
+static void open_speech(struct lab *lab, struct speech *s, int sequences, int top)
+{
+    struct engine_options o = {.device = "cpu", .kernels = "auto", .threads = 2};
+    struct net_whisper_source source = {.hashed = true};
+    struct net_whisper_shape shape = {.windows = 1,
+                                      .sequences = sequences,
+                                      .rows = 40,
+                                      .picks = sequences,
+                                      .top = top,
+                                      .mel_input = true};
+    struct plan *plan;
+    must(lab, engine_open(lab->a, &o, &s->engine, &lab->e));
+    must(lab, net_whisper_plan(lab->a, &source, &tiny, &shape, &plan, &s->net, &lab->e));
+    s->plan = plan;
+    must(lab, engine_prepare(s->engine, lab->a, plan, NULL, NULL, &s->prepared, &lab->e));
+    float *mel = engine_host(s->prepared, s->net.mel);
+    for (uint64_t i = 0; i < 40 * 8; i++) mel[i] = tensor_hash("decode test", i, 1);
+    must(lab, engine_run(s->prepared, s->net.tape_encode, &lab->e));
+    s->net.pcm = s->net.loudest = s->net.loudest_in = s->net.content =
+        s->net.slot; /* this net has no sound */
+    speech_ready(s);
+}
+
+static void setup(struct lab *lab, int beam)
+{
+    memset(lab, 0, sizeof *lab);
+    must(lab, arena_open("test", 0, &lab->a, &lab->e));
+    open_speech(lab, &lab->many, MAX(beam, 5), beam > 1 ? 2 * beam : 1);
+    open_speech(lab, &lab->one, 1, 2 * MAX(beam, 1));
+}
+
+static void teardown(struct lab *lab)
+{
+    engine_release(&lab->many.prepared);
+    engine_release(&lab->one.prepared);
+    engine_close(&lab->many.engine);
+    engine_close(&lab->one.engine);
+    arena_close(&lab->a);
+}
+
+/* openai's timestamp rules, from the whole text of a hypothesis. */
+static void oracle_rule(const int *token, int n, int32_t *rule)
+{
+    bool any = n > 0;
+    int latest = -1;
+    for (int i = 0; i < n; i++) {
+        if (token[i] >= tiny.time0) latest = token[i];
+    }
+    bool last = any && token[n - 1] >= tiny.time0, before = n < 2 || token[n - 2] >= tiny.time0;
+    int32_t want[OP_RULES] = {0, tiny.time0, tiny.vocab - 1, -1, -1};
+    if (!any) {
+        want[0] = OP_RULE_BAN_TEXT | OP_RULE_BAN_EOT;
+        want[2] = tiny.time0 + 10;
+        want[3] = tiny.blank;
+        want[4] = tiny.eot;
+    } else if (last && before) {
+        want[0] = OP_RULE_BAN_TIMES;
+    } else if (last) {
+        want[0] = OP_RULE_BAN_TEXT | OP_RULE_MASS;
+        want[1] = latest;
+    } else {
+        want[0] = OP_RULE_MASS;
+        want[1] = latest + 1;
+    }
+    memcpy(rule, want, sizeof want);
+}
+
+/* The best continuations of one hypothesis: the whole of it in one run of the single sequence.
+ * Returns how many. */
+static int oracle_step(struct lab *lab, const int *prompt, int n_prompt, const int *token, int n,
+                       const int32_t **next, const float **logp)
+{
+    struct speech *s = &lab->one;
+    for (int i = 0; i < n_prompt + n; i++) {
+        s->token[i] = i < n_prompt ? prompt[i] : token[i - n_prompt];
+        s->position[i] = i;
+        s->sequence[i] = s->window[i] = 0;
+        s->history[i] = 0;
+    }
+    *s->n_rows = n_prompt + n;
+    *s->n_picks = 1;
+    s->pick[0] = n_prompt + n - 1;
+    s->chance[0] = s->chance[1] = 0;
+    oracle_rule(token, n, s->rule);
+    must(lab, engine_run(s->prepared, s->net.tape_step, &lab->e));
+    *next = s->top_token;
+    *logp = s->top_logp;
+    return s->net.shape.top;
+}
+
+struct text {
+    int token[64], n;
+    double sum;
+};
+
+/* Beam search as CTranslate2 does it, kept plain. */
+static struct text oracle(struct lab *lab, const int *prompt, int n_prompt, int beam, int most)
+{
+    struct text now[8] = {{{0}, 0, 0}}, done[64], pool[8 * 16];
+    int n_now = 1, n_done = 0;
+    for (int step = 0; n_now > 0; step++) {
+        int n_pool = 0;
+        for (int b = 0; b < n_now; b++) {
+            const int32_t *next;
+            const float *logp;
+            int n = oracle_step(lab, prompt, n_prompt, now[b].token, now[b].n, &next, &logp);
+            for (int j = 0; j < n && logp[j] > -INFINITY; j++) {
+                pool[n_pool] = now[b];
+                pool[n_pool].token[pool[n_pool].n++] = next[j];
+                pool[n_pool++].sum += (double)logp[j];
+            }
+        }
+        for (int i = 1; i < n_pool; i++) { /* stable insertion sort, best first */
+            struct text t = pool[i];
+            int at = i;
+            for (; at > 0 && pool[at - 1].sum < t.sum; at--) pool[at] = pool[at - 1];
+            pool[at] = t;
+        }
+        n_pool = MIN(n_pool, 2 * beam);
+        int spare = beam;
+        n_now = 0;
+        for (int k = 0; k < MIN(beam, n_pool); k++) {
+            struct text t = pool[k];
+            bool ends = t.token[t.n - 1] == tiny.eot;
+            if (ends || step + 1 == most) {
+                done[n_done] = t;
+                done[n_done++].n -= ends;
+                while (spare < n_pool && pool[spare].token[pool[spare].n - 1] == tiny.eot) spare++;
+                if (spare == n_pool) continue;
+                t = pool[spare++];
+            }
+            now[n_now++] = t;
+        }
+        if (n_done >= beam || step + 1 == most) break;
+    }
+    struct text best = done[0];
+    for (int i = 1; i < n_done; i++) {
+        if (done[i].sum / done[i].n > best.sum / best.n) best = done[i];
+    }
+    return best;
+}
+
+static void check_against_oracle(int beam, const int *prompt, int n_prompt)
+{
+    struct lab lab;
+    struct decode *d;
+    struct decode_result got;
+    setup(&lab, beam);
+    struct decode_options o = {.beam = beam,
+                               .best_of = 5,
+                               .patience = 1,
+                               .length_penalty = 1,
+                               .initial_times = 10,
+                               .suppress_blank = true};
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+    must(&lab, decode_window(d, prompt, n_prompt, n_prompt - 1, 0, &got, &lab.e));
+    struct text want =
+        oracle(&lab, prompt, n_prompt, beam, MIN(tiny.text_ctx / 2, tiny.text_ctx - n_prompt + 1));
+    assert_int_equal(got.n, want.n);
+    for (int i = 0; i < want.n; i++) assert_int_equal(got.token[i], want.token[i]);
+    assert_true(fabs(got.avg_logprob - want.sum / (want.n + 1)) < 1e-3);
+    teardown(&lab);
+}
+
+static void test_beams(void **state)
+{
+    (void)state;
+    static const int sot[] = {301}, long_prompt[] = {302, 5, 9, 200, 310, 17, 44, 301};
+    for (int beam = 1; beam <= 5; beam++) {
+        check_against_oracle(beam, sot, 1);
+        check_against_oracle(beam, long_prompt, COUNT(long_prompt));
+    }
+}
+
+/* Pairs, order and range of timestamps hold for every way of choosing. */
+static void check_times(const struct decode_result *r)
+{
+    int latest = tiny.time0;
+    assert_true(r->n > 0 && r->token[0] >= tiny.time0 && r->token[0] <= tiny.time0 + 10);
+    for (int i = 0; i < r->n; i++) {
+        int t = r->token[i];
+        assert_true(t != 11 && t != 12 && t != 13 && t != tiny.eot &&
+                    (t < tiny.eot || t >= tiny.time0));
+        if (t < tiny.time0) continue;
+        assert_true(t >= latest);
+        latest = t;
+        bool opened = i > 0 && r->token[i - 1] >= tiny.time0;
+        if (opened && i > 1) assert_true(r->token[i - 2] < tiny.time0);
+    }
+}
+
+static void test_samples(void **state)
+{
+    (void)state;
+    static const int sot[] = {301};
+    struct lab lab;
+    struct decode *d;
+    struct decode_result first, again, other;
+    setup(&lab, 5);
+    struct decode_options o = {.beam = 5,
+                               .best_of = 5,
+                               .patience = 1,
+                               .length_penalty = 1,
+                               .initial_times = 10,
+                               .suppress_blank = true,
+                               .seed = 3};
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+    must(&lab, decode_window(d, sot, 1, 0, 1.0, &first, &lab.e));
+    check_times(&first);
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e)); /* the same seed: the same text */
+    must(&lab, decode_window(d, sot, 1, 0, 1.0, &again, &lab.e));
+    assert_int_equal(first.n, again.n);
+    assert_memory_equal(first.token, again.token, (size_t)first.n * sizeof *first.token);
+    o.seed = 4;
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+    must(&lab, decode_window(d, sot, 1, 0, 1.0, &other, &lab.e));
+    check_times(&other);
+    assert_true(other.n != first.n ||
+                memcmp(other.token, first.token, (size_t)first.n * sizeof *first.token) != 0);
+    teardown(&lab);
+}
+
+/* A prompt longer than one step takes, with sot in the middle of it. */
+static void test_long_prompt(void **state)
+{
+    (void)state;
+    struct lab lab;
+    struct decode *d;
+    struct decode_result got;
+    int prompt[44];
+    for (int i = 0; i < 44; i++) prompt[i] = i * 5;
+    prompt[0] = tiny.sot_prev;
+    prompt[42] = tiny.sot;
+    prompt[43] = tiny.no_timestamps;
+    setup(&lab, 2);
+    struct decode_options o = {.beam = 2,
+                               .best_of = 2,
+                               .patience = 1,
+                               .length_penalty = 1,
+                               .initial_times = 10,
+                               .suppress_blank = true};
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+    must(&lab, decode_window(d, prompt, 44, 42, 0, &got, &lab.e));
+    assert_in_range(got.n, 1, 5); /* 48 - 43 */
+    assert_true(got.no_speech > 0 && got.no_speech < 1);
+    teardown(&lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_long_prompt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
