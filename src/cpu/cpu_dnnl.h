@@ -1,5 +1,5 @@
-/* Linear with f32 weights through oneDNN, for inputs of many positions (the encoder). Exists only if
- * lode is built with oneDNN (WITH_DNNL). */
+/* Linear with f32 weights through oneDNN, for inputs of many positions (the encoder). Exists only
+ * if lode is built with oneDNN (WITH_DNNL). */
 #ifndef CPU_CPU_DNNL_H
 #define CPU_CPU_DNNL_H
 
