@@ -175,8 +175,9 @@ static void choose_panel(struct packing *p)
 {
     p->panel = cpu_quant_panel_base;
 #if defined __x86_64__
-    if (cpu_level_best() >= CPU_AVX2) p->panel = cpu_quant_panel_avx2;
-    if (cpu_level_best() >= CPU_AVX512) p->panel = cpu_quant_panel_avx512;
+    enum cpu_level best = cpu_level_best();
+    if (best >= CPU_AVX2) p->panel = cpu_quant_panel_avx2;
+    if (best >= CPU_AVX512) p->panel = cpu_quant_panel_avx512;
 #endif
 }
 
