@@ -34,7 +34,7 @@ static const struct opt_row rows[] = {
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
     {.help = "Where it runs"},
     {.name = "device", .letter = 'd', .type = OPT_CHOICE, .offset = AT(device), .choices = "auto|cpu|cuda", .fallback = "auto", .help = "auto takes the GPU if it can be used."},
-    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "0: every processor this process may use."},
+    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
@@ -386,7 +386,7 @@ static int open_model(struct run *r, struct err *e)
         .compute_type = choice("compute-type", r->o->compute_type, compute),
         .engine = {.device = choice("device", r->o->device, device),
                    .kernels = choice("kernels", r->o->kernels, kernels),
-                   .threads = (int)r->o->threads},
+                   .threads = (int)MIN(r->o->threads, thread_cpus())},
         .beam = (int)r->o->beam,
         .best_of = (int)r->o->best_of,
     };
