@@ -9,8 +9,8 @@
     4 /* windows done and not yet given out, in multiples of those decoded together: one that \
          climbs holds up no more */
 
-struct slot {   /* a window being decoded */
-    int window; /* -1: free */
+struct slot {       /* a window being decoded */
+    int64_t window; /* -1: free */
     struct window_ladder ladder;
 };
 
@@ -28,29 +28,15 @@ struct batch {
     char *text;                  /* [TEXT_BYTES] */
     struct slot *slot;           /* [n_slots] */
     struct ready *ready;         /* [n_ready], window w at w % n_ready */
-    int n_slots, n_ready;
+    int n_slots;
+    size_t n_ready;
     struct decode_result taken;
     /* of the audio at hand */
     struct audio *audio;
     const struct batch_cut *cut;
-    int64_t position; /* samples read */
-    int n_started, n_given;
+    int64_t position;          /* samples read */
+    size_t n_started, n_given; /* windows */
 };
-
-int batch_cut_evenly(struct arena *a, int64_t n, int64_t length, struct batch_cut *out,
-                     struct err *e)
-{
-    size_t count = (size_t)((n + length - 1) / length);
-    struct batch_piece *piece = ARENA_NEW(a, struct batch_piece, count, e);
-    struct batch_window *window = ARENA_NEW(a, struct batch_window, count, e);
-    if (!piece || !window) return -1;
-    for (size_t i = 0; i < count; i++) {
-        piece[i] = (struct batch_piece){(int64_t)i * length, MIN(n, ((int64_t)i + 1) * length)};
-        window[i] = (struct batch_window){(int)i, 1};
-    }
-    *out = (struct batch_cut){piece, window, (int)count};
-    return 0;
-}
 
 int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o,
                struct batch **out, struct err *e)
@@ -59,10 +45,11 @@ int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o
     if (!b) return -1;
     b->speech = s;
     b->o = *o;
+    b->o.window.no_speech = NAN; /* that there is speech has been heard before */
     b->n_slots = s->net.shape.windows;
-    b->n_ready = b->n_slots * AHEAD;
+    b->n_ready = (size_t)b->n_slots * AHEAD;
     b->slot = ARENA_NEW(a, struct slot, (size_t)b->n_slots, e);
-    b->ready = ARENA_NEW(a, struct ready, (size_t)b->n_ready, e);
+    b->ready = ARENA_NEW(a, struct ready, b->n_ready, e);
     b->text = ARENA_NEW(a, char, TEXT_BYTES, e);
     if (!b->slot || !b->ready || !b->text) return -1;
     TRY(decode_open(a, s, &o->decode, &b->decode, e));
@@ -94,15 +81,15 @@ static int read_piece(struct batch *b, int64_t from, float *out, int64_t n, stru
 
 /* Pieces of a window, one after the other, into the model's input; silence after them. Returns
  * samples, or -1. */
-static int64_t load_window(struct batch *b, int window, struct err *e)
+static int64_t load_window(struct batch *b, size_t window, struct err *e)
 {
     float *pcm = b->speech->pcm;
     int64_t room = b->speech->net.samples, at = CONTEXT;
-    const struct batch_window *w = &b->cut->window[window];
-    for (int i = w->first; i < w->first + w->n; i++) {
-        int64_t n = b->cut->piece[i].to - b->cut->piece[i].from;
-        assert(n >= 0 && at + n <= room);
-        TRY(read_piece(b, b->cut->piece[i].from, pcm + at, n, e));
+    const struct vad_window *w = &b->cut->window[window];
+    for (size_t i = w->first; i < w->first + w->n; i++) {
+        const struct vad_region *r = &b->cut->regions.at[i];
+        int64_t n = MIN(r->end - r->start, room - at);
+        TRY(read_piece(b, r->start, pcm + at, n, e));
         at += n;
     }
     memset(pcm + at, 0, (size_t)(room - at) * sizeof *pcm);
@@ -115,7 +102,7 @@ static int64_t load_window(struct batch *b, int window, struct err *e)
 static int start_window(struct batch *b, int slot, struct err *e)
 {
     struct speech *s = b->speech;
-    int window = b->n_started++;
+    size_t window = b->n_started++;
     int64_t samples = load_window(b, window, e);
     if (samples < 0) return -1;
     TRY(engine_run(s->prepared, s->net.tape_loud, e));
@@ -123,7 +110,7 @@ static int start_window(struct batch *b, int slot, struct err *e)
     *s->content = (int32_t)MIN(samples / WHISPER_HOP, s->net.frames);
     *s->slot = slot;
     TRY(engine_run(s->prepared, s->net.tape_encode, e));
-    b->slot[slot] = (struct slot){.window = window};
+    b->slot[slot] = (struct slot){.window = (int64_t)window};
     decode_start(b->decode, slot, &b->prompt, b->o.window.temperature[0], (uint64_t)window << 8);
     return 0;
 }
@@ -143,40 +130,27 @@ static int end_attempt(struct batch *b, int slot, struct err *e)
                      (uint64_t)s->window << 8 | (uint64_t)step);
         return 0;
     }
-    b->ready[s->window % b->n_ready] = (struct ready){true, s->ladder};
+    b->ready[(size_t)s->window % b->n_ready] = (struct ready){true, s->ladder};
     s->window = -1;
     return 0;
 }
 
-/* A time within a window's pieces -> a time in the audio. The end of a segment belongs to the piece
- * it closes. */
-static double time_of(const struct batch *b, const struct batch_window *w, double t_s, bool is_end)
+/* A time within a window -> a time in the audio. The end of a segment belongs to the region it
+ * closes. */
+static double time_of(const struct batch *b, const struct vad_window *w, double t_s, bool is_end)
 {
-    double before_s = 0;
-    for (int i = w->first;; i++) {
-        const struct batch_piece *p = &b->cut->piece[i];
-        double length_s = (double)(p->to - p->from) / WHISPER_RATE_HZ, in_s = t_s - before_s;
-        bool here = is_end ? in_s <= length_s + 1e-9 : in_s < length_s;
-        if (here || i == w->first + w->n - 1)
-            return (double)p->from / WHISPER_RATE_HZ + fmin(in_s, length_s);
-        before_s += length_s;
-    }
-}
-
-static int64_t samples_of(const struct batch *b, const struct batch_window *w)
-{
-    int64_t n = 0;
-    for (int i = w->first; i < w->first + w->n; i++)
-        n += b->cut->piece[i].to - b->cut->piece[i].from;
-    return n;
+    double speech_s =
+        fmin(t_s, (double)w->n_samples / WHISPER_RATE_HZ) + (double)w->before / WHISPER_RATE_HZ;
+    size_t region = vad_region_at(&b->cut->regions, speech_s, is_end);
+    return vad_original_s(&b->cut->regions, region, speech_s);
 }
 
 static int give_window(struct batch *b, const struct window_ladder *l,
                        const struct scribe_events *ev, struct scribe_totals *totals, struct err *e)
 {
-    const struct batch_window *w = &b->cut->window[b->n_given];
+    const struct vad_window *w = &b->cut->window[b->n_given];
     struct window_span span[DECODE_MOST];
-    int64_t advance, size = MIN(samples_of(b, w) / WHISPER_HOP, b->speech->net.frames);
+    int64_t advance, size = MIN(w->n_samples / WHISPER_HOP, b->speech->net.frames);
     totals->windows++;
     totals->windows_again += l->step > 1;
     if (window_silent(&b->o.window, &l->kept)) return 0;
@@ -184,7 +158,7 @@ static int give_window(struct batch *b, const struct window_ladder *l,
     for (int i = 0; i < n; i++) {
         double t0_s = time_of(b, w, span[i].t0_s, false), t1_s = time_of(b, w, span[i].t1_s, true);
         struct out_segment segment = {
-            .seek = b->cut->piece[w->first].from / WHISPER_HOP,
+            .seek = b->cut->regions.at[w->first].start / WHISPER_HOP,
             .t0_s = t0_s,
             .t1_s = fmax(t0_s, t1_s),
             .token = l->kept.token + span[i].from,
@@ -237,18 +211,24 @@ int batch_run(struct batch *b, struct audio *audio, const struct batch_cut *cut,
 {
     b->audio = audio;
     b->cut = cut;
-    b->position = b->n_started = b->n_given = 0;
+    b->position = 0;
+    b->n_started = b->n_given = 0;
     for (int i = 0; i < b->n_slots; i++) b->slot[i].window = -1;
-    for (int i = 0; i < b->n_ready; i++) b->ready[i].filled = false;
+    for (size_t i = 0; i < b->n_ready; i++) b->ready[i].filled = false;
     decode_reset(b->decode);
     uint64_t before = arena_system_calls();
     while (b->n_given < cut->n_windows) {
         if (ev->cancelled(ev->ctx))
-            return err_set(e, E_CANCELLED, "stopped after %d of %d windows", b->n_given,
+            return err_set(e, E_CANCELLED, "stopped after %zu of %zu windows", b->n_given,
                            cut->n_windows);
         TRY(turn(b, e));
         TRY(give_ready(b, ev, totals, e));
-        ev->progress(ev->ctx, "transcribing", b->n_given, cut->n_windows);
+        if (b->n_given) {
+            const struct vad_window *last = &cut->window[b->n_given - 1];
+            ev->progress(ev->ctx, "transcribing",
+                         (double)cut->regions.at[last->first + last->n - 1].end / WHISPER_RATE_HZ,
+                         (double)cut->regions.at[cut->regions.n - 1].end / WHISPER_RATE_HZ);
+        }
     }
     assert(arena_system_calls() == before); /* after prepare nothing of ours allocates */
     return 0;

@@ -6,25 +6,14 @@
 #define JOBS_BATCH_H
 
 #include "jobs/scribe.h"
+#include "jobs/vad.h"
 
-struct batch_piece { /* of the audio, in samples */
-    int64_t from, to;
+struct batch_cut { /* how an audio is cut: windows of regions, see vad.h; no window is longer than
+                      the model's */
+    struct vad_regions regions;
+    struct vad_window *window;
+    size_t n_windows;
 };
-
-struct batch_window { /* pieces [first, first + n), one after the other without what lies between */
-    int first, n;
-};
-
-struct batch_cut { /* how an audio is cut; pieces in order, not overlapping, each window's together
-                      no longer than a window is */
-    const struct batch_piece *piece;
-    const struct batch_window *window;
-    int n_windows;
-};
-
-/* batch_cut_evenly: windows of `length` samples, for audio of n, in a. Errors: E_NOMEM. */
-int batch_cut_evenly(struct arena *a, int64_t n, int64_t length, struct batch_cut *out,
-                     struct err *e);
 
 struct batch;
 
