@@ -291,7 +291,7 @@ static int put_item(struct work *k, struct save_safetensors *s,
     const struct item *item = &k->item[out->id];
     switch (item->kind) {
     case RAW:
-        TRY(put(k, s, item->from->t.data, tensor_bytes(&item->from->t), e));
+        TRY(put(k, s, item->from->t.data, item->from->bytes, e));
         load_drop(k->w, item->from);
         return 0;
     case CAST:

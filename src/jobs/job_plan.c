@@ -19,7 +19,7 @@ static const struct opt_row rows[] = {
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto", .help = "As for transcribe."},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
-    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = 1, .fallback = "1", .value = "N", .help = "Windows decoded together."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
@@ -59,8 +59,7 @@ static int measure(struct arena *a, const struct plan_opts *o, const struct load
     f->device_name = engine_describe(engine);
     f->reason = engine_reason(engine);
     f->compute_type = speech_compute_type(compute, f->device);
-    struct net_whisper_shape shape =
-        speech_shape((int)o->beam, (int)o->best_of, (int)o->batch, f->compute_type);
+    struct net_whisper_shape shape = speech_shape((int)o->beam, (int)o->best_of, f->compute_type);
     TRY(net_whisper_plan(a, &source, config, &shape, &plan, &f->net, e));
     f->plan = plan;
     return engine_measure(engine, plan, &f->bytes, e);

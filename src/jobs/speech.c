@@ -6,12 +6,11 @@
 /* Rows of one step: a prompt is fed in pieces of this many tokens. */
 #define PROMPT_ROWS 64
 
-struct net_whisper_shape speech_shape(int beam, int best_of, int batch,
-                                      const char *resolved_compute_type)
+struct net_whisper_shape speech_shape(int beam, int best_of, const char *resolved_compute_type)
 {
-    int sequences = batch * MAX(beam, best_of);
+    int sequences = MAX(beam, best_of);
     return (struct net_whisper_shape){
-        .windows = batch,
+        .windows = 1,
         .sequences = sequences,
         .rows = MAX(sequences, PROMPT_ROWS),
         .picks = sequences,
@@ -112,7 +111,7 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
 
     TRY(engine_open(a, &o->engine, &s->engine, e));
     s->compute_type = speech_compute_type(o->compute_type, engine_device(s->engine));
-    struct net_whisper_shape shape = speech_shape(o->beam, o->best_of, o->batch, s->compute_type);
+    struct net_whisper_shape shape = speech_shape(o->beam, o->best_of, s->compute_type);
     struct net_whisper_source source = {.weights = &s->weights};
     struct plan *plan;
     TRY(net_whisper_plan(a, &source, &config, &shape, &plan, &s->net, e));

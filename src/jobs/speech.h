@@ -10,15 +10,13 @@
 /* The names users give. A name is a preference, see speech_compute_type. */
 #define SPEECH_COMPUTE_TYPES "auto|int8|int8_float32|int8_float16|float16|float32"
 
-#define SPEECH_BATCH 256 /* most windows decoded together */
-
 struct speech_options {
     const char *folder; /* of the model, or a weight file */
     const char *name;   /* what the user called it */
     const char
         *compute_type; /* "auto", "int8", "int8_float16", "int8_float32", "float16", "float32" */
     struct engine_options engine;
-    int beam, best_of, batch; /* batch: windows decoded together */
+    int beam, best_of;
 };
 
 struct speech {
@@ -37,8 +35,7 @@ struct speech {
 };
 
 /* speech_shape: how large the plan for these options is. Shared with `lode plan`. */
-struct net_whisper_shape speech_shape(int beam, int best_of, int batch,
-                                      const char *resolved_compute_type);
+struct net_whisper_shape speech_shape(int beam, int best_of, const char *resolved_compute_type);
 /* speech_compute_type: the name resolved for a device ("cpu"): int8_float32 or float32. */
 const char *speech_compute_type(const char *asked, const char *device);
 

@@ -200,9 +200,11 @@ static int take_lock(struct arena *a, const char *name, const struct fetch_watch
     return 0;
 }
 
-/* What arrived must be a model before it may carry a model's name. */
+/* What arrived must be a model before it may carry a model's name. The readers know weights only;
+ * other files (ONNX) are held by their checksum. */
 static int check_partial(struct arena *a, const char *partial, struct err *e)
 {
+    if (strcmp(format_of(a, partial), "onnx") == 0) return 0;
     struct load_weights weights;
     TRY(load_open(a, partial, &weights, e));
     load_close(&weights);
@@ -317,12 +319,9 @@ static int check_source(struct arena *a, const char *from, const char **weights,
 {
     struct load_weights opened;
     TRY(load_open(a, from, &opened, e));
-    const char *name = file_name(opened.map.path);
     *weights = strcmp(opened.format, "safetensors") == 0 ? "model.safetensors" : "model.bin";
-    if (strcmp(opened.format, "onnx") == 0) /* keeps its name: a folder may hold it under any */
-        *weights = str_ends(name, ".onnx") ? arena_text(a, name, strlen(name), e) : "model.onnx";
     load_close(&opened);
-    return *weights ? 0 : -1;
+    return 0;
 }
 
 /* "/models/tiny.en/" -> "tiny.en"; "small.safetensors" -> "small". */
