@@ -358,13 +358,8 @@ static int one_input(struct run *r, const char *input, struct err *e)
 }
 
 /* A bad input costs itself only, unless it is the only one. */
-static int count_input(struct run *r, const char *input, struct err *e)
+static int fail_input(struct run *r, struct err *e)
 {
-    arena_reset(r->job);
-    if (one_input(r, input, e) == 0) {
-        r->n_done++;
-        return 0;
-    }
     if (e->code == E_CANCELLED || r->no_text) return -1;
     if (r->n_failed++ == 0) r->first = *e;
     if (!r->many) return 0; /* the verdict says it */
@@ -374,24 +369,36 @@ static int count_input(struct run *r, const char *input, struct err *e)
     return 0;
 }
 
+static int count_input(struct run *r, const char *input, struct err *e)
+{
+    arena_reset(r->job);
+    if (one_input(r, input, e)) return fail_input(r, e);
+    r->n_done++;
+    return 0;
+}
+
 /* ---- all inputs ---- */
+
+/* The files in a folder; not those whose names begin with a dot, and not its folders. */
+static int every_file(struct run *r, const char *folder, struct err *e)
+{
+    char **name;
+    size_t n;
+    if (file_list(r->names, folder, &name, &n, e)) return fail_input(r, e);
+    for (size_t k = 0; k < n; k++) {
+        char *path = file_join(r->names, folder, name[k], e);
+        if (!path) return -1;
+        if (name[k][0] != '.' && file_kind(path) == FILE_REGULAR) TRY(count_input(r, path, e));
+    }
+    return 0;
+}
 
 static int every_input(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     for (size_t i = 0; i < inputs->n; i++) {
         const char *input = inputs->words[i];
-        if (strcmp(input, "-") == 0 || file_kind(input) != FILE_FOLDER) {
-            TRY(count_input(r, input, e));
-            continue;
-        }
-        char **name;
-        size_t n;
-        TRY(file_list(r->names, input, &name, &n, e));
-        for (size_t k = 0; k < n; k++) {
-            char *path = file_join(r->names, input, name[k], e);
-            if (!path) return -1;
-            if (name[k][0] != '.' && file_kind(path) == FILE_REGULAR) TRY(count_input(r, path, e));
-        }
+        bool folder = strcmp(input, "-") != 0 && file_kind(input) == FILE_FOLDER;
+        TRY(folder ? every_file(r, input, e) : count_input(r, input, e));
     }
     return 0;
 }
@@ -476,7 +483,8 @@ const struct lode_job job_transcribe_row = {
     .name = "transcribe",
     .summary = "speech to text",
     .synopsis = "AUDIO|FOLDER|-... [options]",
-    .details = "Any audio or video file FFmpeg reads, whole folders, or - for standard input. The "
+    .details = "Any audio or video file FFmpeg reads, whole folders (the files in them, not "
+               "folders in folders), or - for standard input. The "
                "text goes to standard output as it is decided, one line per segment, "
                "unless -o names a file or folder.\n"
                "\n"
