@@ -281,6 +281,11 @@ static void take_tokens(struct decode *d, struct lane *l)
 
 /* ---- lanes ---- */
 
+void decode_reset(struct decode *d)
+{
+    for (int i = 0; i < d->n_lanes; i++) d->lane[i].stage = IDLE;
+}
+
 void decode_start(struct decode *d, int lane, const struct decode_prompt *p, double temperature,
                   uint64_t key)
 {

@@ -38,6 +38,9 @@ struct decode;
 int decode_open(struct arena *a, struct speech *s, const struct decode_options *o,
                 struct decode **out, struct err *e);
 
+/* decode_reset: no lane is at work any more, whatever it was doing. */
+void decode_reset(struct decode *d);
+
 /* decode_start: lane begins with the window in its slot. temperature 0: beam search (or greedy);
  * above: best_of samples. key: which text it is, so that samples do not depend on what else is
  * decoded at the time. */

@@ -1,4 +1,5 @@
 /* `lode plan`: what a model will take, before anything is taken. */
+#include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/speech.h"
@@ -23,7 +24,7 @@ static const struct opt_row rows[] = {
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = MOST_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
-    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "Scratch memory grows with them. 0: every processor."},
+    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
 };
@@ -204,8 +205,10 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
 {
     struct net_whisper_config config;
     struct figures f;
-    struct engine_options eo = {
-        .device = o->device, .kernels = "auto", .threads = (int)o->threads, .gpu = o->gpu};
+    struct engine_options eo = {.device = o->device,
+                                .kernels = "auto",
+                                .threads = (int)MIN(o->threads, thread_cpus()),
+                                .gpu = o->gpu};
     TRY(engine_check(o->device, e));
     if (o->gpu) {
         if (strcmp(o->device, "cpu") == 0)

@@ -65,23 +65,22 @@ static int find_loudest(struct scribe *s, struct listen *l, const struct scribe_
     }
 }
 
-/* [sot_prev, text so far], sot, language and task if the model has them, no_timestamps if asked. */
-static void make_prompt(const struct scribe *s, struct decode_prompt *p)
+void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
+                   const int *previous, int n_previous, struct decode_prompt *p)
 {
-    const struct net_whisper_config *c = &s->speech->net.config;
     p->n = 0;
-    if (s->n_previous) {
+    if (n_previous) {
         p->token[p->n++] = c->sot_prev;
-        memcpy(p->token + p->n, s->previous, (size_t)s->n_previous * sizeof *p->token);
-        p->n += s->n_previous;
+        memcpy(p->token + p->n, previous, (size_t)n_previous * sizeof *p->token);
+        p->n += n_previous;
     }
     p->sot_at = p->n;
     p->token[p->n++] = c->sot;
     if (c->multilingual) {
-        p->token[p->n++] = c->language0 + s->o.language;
-        p->token[p->n++] = s->o.translate ? c->translate : c->transcribe;
+        p->token[p->n++] = c->language0 + o->language;
+        p->token[p->n++] = o->translate ? c->translate : c->transcribe;
     }
-    if (!s->o.timestamps) p->token[p->n++] = c->no_timestamps;
+    if (!o->timestamps) p->token[p->n++] = c->no_timestamps;
 }
 
 /* Decodes the window at hand until its text can be trusted; what is kept is in s->ladder. */
@@ -89,7 +88,7 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
 {
     struct decode_prompt prompt;
     bool ended = false;
-    make_prompt(s, &prompt);
+    scribe_prompt(&s->speech->net.config, &s->o, s->previous, s->n_previous, &prompt);
     s->ladder = (struct window_ladder){0};
     while (!ended) {
         int step = s->ladder.step;
@@ -170,6 +169,7 @@ static int run(struct scribe *s, struct audio *audio, const struct scribe_events
     struct listen l;
     *totals = (struct scribe_totals){0};
     s->n_previous = 0;
+    decode_reset(s->decode);
     TRY(listen_begin(&l, audio, speech->pcm, speech->net.samples, CONTEXT, e));
     TRY(find_loudest(s, &l, ev, speech->loudest_in, e));
     int64_t frames = l.n_read / WHISPER_HOP;

@@ -31,6 +31,11 @@ struct scribe_totals {
     int64_t segments, windows, windows_again; /* decoded more than once */
 };
 
+/* scribe_prompt: [sot_prev, previous tokens], sot, language and task if the model has them,
+ * no_timestamps if asked. */
+void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
+                   const int *previous, int n_previous, struct decode_prompt *p);
+
 struct scribe;
 
 /* scribe_open: scratch in a, for any number of audios one after the other. */
