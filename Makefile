@@ -57,7 +57,9 @@ $(call need,$(call have,'<zlib.h>',-lz),zlib,zlib1g-dev)
 DNNL_ON := $(call pick,DNNL,$(call have,'<dnnl.h>',-ldnnl),libdnnl-dev)
 UTF8PROC_ON := $(call pick,UTF8PROC,$(call have,'<utf8proc.h>',-lutf8proc),libutf8proc-dev)
 AV_LIBS := -lavformat -lavcodec -lswresample -lavutil
-AV_ON := $(call pick,AV,$(call have,'<libavformat/avformat.h>' '<libswresample/swresample.h>',$(AV_LIBS)),\
+# src/media/av.c is its own probe: it needs FFmpeg 5.1.
+av_compiles = $(shell $(CC) -std=c11 -D_GNU_SOURCE -Isrc -Iinclude -fsyntax-only src/media/av.c 2>/dev/null && echo 1)
+AV_ON := $(call pick,AV,$(and $(call have,'<libavformat/avformat.h>' '<libswresample/swresample.h>',$(AV_LIBS)),$(av_compiles)),\
 	libavformat-dev libavcodec-dev libswresample-dev)
 CURL_LIBS := -lcurl -lcrypto
 CURL_ON := $(call pick,CURL,$(call have,'<curl/curl.h>' '<openssl/evp.h>',$(CURL_LIBS)),\
@@ -182,6 +184,7 @@ $(O)/tests/fakelab.so: $(FAKE) $(O)/emu/lab/fake_image.o $(LAB_OBJ)
 
 $(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
 $(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
+$(O)/tests/t_gpu: $(O)/src/gpu/fake_config.o
 $(O)/tests/t_gpu_ops: private FLAGS += -I$(O)/emu/own
 $(O)/tests/t_gpu_ops: $(O)/emu/own/gpu/kernels.def $(EMU) $(KERNEL_OBJ)
 

@@ -144,8 +144,7 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         size_t bytes;
     } kinds[] = {{"weights_bytes", f->bytes.weights},
                  {"state_bytes", f->bytes.state},
-                 {"step_bytes", f->bytes.step},
-                 {"scratch_bytes", f->bytes.scratch},
+                 {"step_bytes", f->bytes.step + f->bytes.scratch},
                  {"total_bytes", total(&f->bytes)}};
     for (size_t i = 0; i < COUNT(kinds); i++) {
         json_out_key(&j, kinds[i].key);
@@ -170,12 +169,14 @@ static int print_text(struct arena *a, const char *model, const struct plan_opts
     char *line =
         arena_format(a, e,
                      "%s on %s (%s), %s, beam %lld, best of %lld, batch %lld\n"
-                     "  weights  %9.1f MiB\n  state    %9.1f MiB\n  step     %9.1f MiB\n  scratch  "
-                     "%9.1f MiB\n  total    %9.1f MiB\n",
+                     "  weights  %9.1f MiB\n"
+                     "  state    %9.1f MiB\n"
+                     "  step     %9.1f MiB\n"
+                     "  total    %9.1f MiB\n",
                      model, f->device, f->device_name, f->compute_type, (long long)o->beam,
                      (long long)o->best_of, (long long)o->batch, (double)f->bytes.weights / mib,
-                     (double)f->bytes.state / mib, (double)f->bytes.step / mib,
-                     (double)f->bytes.scratch / mib, (double)total(&f->bytes) / mib);
+                     (double)f->bytes.state / mib, (double)(f->bytes.step + f->bytes.scratch) / mib,
+                     (double)total(&f->bytes) / mib);
     if (!line) return -1;
     TRY(host_text(host, line, strlen(line), e));
     if (f->most < 0) return 0;
@@ -236,16 +237,17 @@ const struct lode_job job_plan_row = {
     .name = "plan",
     .summary = "the memory a model will take, before it is taken",
     .synopsis = "MODEL [options]",
-    .details = "MODEL is a name users type (its published sizes are known, no file is needed), a "
-               "model folder, or a weight file. Bytes are given by kind: weights as the device "
-               "holds them, state (attention caches) and step values (laid over each other), and "
-               "scratch of the kernels. Of a GPU it says whether that fits and which batch would, "
-               "with 0.5 GiB left free and 0.5 GiB for the driver.\n"
-               "\n"
-               "  lode plan tiny.en --json\n"
-               "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
-               "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "
-               "--best-of 1\n",
+    .details =
+        "MODEL is a name users type (its published sizes are known, no file is needed), a "
+        "model folder, or a weight file. Bytes are given by kind: weights as the device "
+        "holds them, state (attention caches) and step values (laid over each other) with the "
+        "scratch of the kernels. Of a GPU it says whether that fits and which batch would, with "
+        "0.5 GiB left free and 0.5 GiB for the driver.\n"
+        "\n"
+        "  lode plan tiny.en --json\n"
+        "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
+        "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "
+        "--best-of 1\n",
     .rows = rows,
     .n_rows = COUNT(rows),
     .opts_bytes = sizeof(struct plan_opts),

@@ -92,7 +92,7 @@ struct transcript { /* of one input */
 
 /* ---- options ---- */
 
-static int read_ladder(const struct transcribe_opts *o, struct scribe_options *s, struct err *e)
+static int read_ladder(const struct transcribe_opts *o, struct window_options *s, struct err *e)
 {
     const char *p = o->temperature;
     while (*p) {
@@ -102,8 +102,8 @@ static int read_ladder(const struct transcribe_opts *o, struct scribe_options *s
         snprintf(word, sizeof word, "%.*s", (int)MIN(n, sizeof word - 1), p);
         if (!str_double(word, &t) || t < 0 || t > 2)
             return err_set(e, E_USAGE, "--temperature: \"%s\" is not a number from 0 to 2", word);
-        if (s->n_temperatures == SCRIBE_TEMPERATURES)
-            return err_set(e, E_USAGE, "--temperature: more than %d steps", SCRIBE_TEMPERATURES);
+        if (s->n_temperatures == WINDOW_TEMPERATURES)
+            return err_set(e, E_USAGE, "--temperature: more than %d steps", WINDOW_TEMPERATURES);
         s->temperature[s->n_temperatures++] = t;
         p += n + (p[n] == ',');
     }
@@ -111,10 +111,10 @@ static int read_ladder(const struct transcribe_opts *o, struct scribe_options *s
     if (o->increment > 0) {
         s->n_temperatures = 1;
         for (int i = 1; s->temperature[0] + i * o->increment <= 1 + 1e-6; i++) {
-            if (i == SCRIBE_TEMPERATURES)
+            if (i == WINDOW_TEMPERATURES)
                 return err_set(e, E_USAGE,
                                "--temperature-increment-on-fallback: %g makes more than %d steps",
-                               o->increment, SCRIBE_TEMPERATURES);
+                               o->increment, WINDOW_TEMPERATURES);
             s->temperature[s->n_temperatures++] = s->temperature[0] + i * o->increment;
         }
     }
@@ -166,13 +166,13 @@ static int scribe_options(const struct transcribe_opts *o, struct scribe_options
                    .seed = (uint64_t)o->seed},
         .translate = o->task == 1,
         .timestamps = o->timestamps,
-        .compression_ratio = o->compression_ratio > 0 ? o->compression_ratio : NAN,
-        .logprob = o->logprob,
-        .no_speech = o->no_speech,
+        .window = {.compression_ratio = o->compression_ratio > 0 ? o->compression_ratio : NAN,
+                   .logprob = o->logprob,
+                   .no_speech = o->no_speech},
         .condition = o->condition,
         .reset_above = 0.5, /* openai/whisper transcribe.py */
     };
-    return read_ladder(o, s, e);
+    return read_ladder(o, &s->window, e);
 }
 
 /* The writer: by --format, else by what the name after -o ends in, else txt. */
