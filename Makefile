@@ -191,6 +191,9 @@ $(O)/tests/t_gpu_ops: $(O)/emu/own/gpu/kernels.def $(EMU) $(KERNEL_OBJ)
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
 	$(COMPILE) -Itests $< $(filter %.o,$^) $(LINK) $(LIBS) -lcmocka -o $@
 
+$(O)/tests/golden_full: tests/golden_full.c $(PARTS)
+	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
+
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
 	$(COMPILE) $< tests/fuzz/fz_main.c $(PARTS) $(LINK) $(LIBS) -o $@
 
@@ -214,6 +217,11 @@ fault-full:
 
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
+
+# Whole sizes of hashed weights against transformers: make golden-full [SIZES="tiny base"]. Installs
+# torch by itself (PYTHON=... takes an interpreter that has it) and needs some GB of disk.
+golden-full: $(O)/tests/golden_full
+	PYTHON='$(PYTHON)' tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny)
 
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
 fuzz: $(ISA_OBJ) $(IMAGES)
@@ -259,6 +267,9 @@ help:
 	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean"
 
 .PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean help
+	@echo "goals: all test golden-full check check-fresh fuzz tidy format man install clean"
+
+.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))
