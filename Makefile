@@ -164,6 +164,7 @@ $(O)/emu/%_$(1).o: tests/emu/%.cu $(O)/settings
 endef
 $(foreach a,$(EMU_ARCHS),$(eval $(call emu_rule,$(a))))
 $(FAKE) $(O)/src/gpu/fake_nvml.o: private FLAGS += $(EMU_FLAGS)
+$(EMU): private FLAGS += -O2
 
 # which kernels there are: KERNEL(name, architecture)
 kernel_list = @mkdir -p $(@D) && echo "  nm $@" && $(if $^,nm -g $^,:) | \
