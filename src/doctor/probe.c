@@ -6,10 +6,8 @@
 
 #define MARK "fact: "
 
-enum {
-    OUTPUT_MOST = 128 << 10,
-    GRACE_S = 0
-} /* killed at once: our own handler would only end a sleep */;
+/* No grace: a child of ours that is asked to stop would only leave the call it waits in and go on. */
+enum { OUTPUT_MOST = 128 << 10, GRACE_S = 0 };
 
 static const char *const names[] = {[PROBE_NVML] = "nvml", [PROBE_CUDA] = "cuda"};
 
