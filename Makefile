@@ -134,6 +134,7 @@ $(O)/src/gpu/gpu_image.o: $(IMAGES) $(O)/images
 $(O)/src/gpu/gpu_image.o: private FLAGS += -DGPU_IMAGES=$(IMAGES)
 
 $(O)/src/jobs/lode.o: $(O)/version
+$(O)/src/doctor/cases.o: src/doctor/cases.txt
 
 $(O)/lode: $(OBJ)
 	@echo "  ld $@" && $(CC) $(FLAGS) $(OBJ) $(LINK) $(LIBS) -o $@
