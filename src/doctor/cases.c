@@ -129,16 +129,30 @@ int cases_facts(struct str text, const char *name, struct facts *f, struct cases
     return f->failed ? -1 : 0;
 }
 
-int cases_write(const struct facts *f,
+/* text with ~ for the home folder. */
+static void put_homeless(struct strbuf *b, const char *text, const char *home)
+{
+    size_t n = home ? strlen(home) : 0;
+    while (*text) {
+        bool here = n > 1 && strncmp(text, home, n) == 0;
+        strbuf_add(b, here ? "~" : text, 1);
+        text += here ? n : 1;
+    }
+}
+
+int cases_write(const struct facts *f, const char *home,
                 int (*put)(void *ctx, const char *p, size_t n, struct err *e), void *ctx,
                 struct err *e)
 {
     char line[FACTS_VALUE + 600];
     struct strbuf b;
     for (size_t i = 0; i < f->n; i++) {
-        if (str_starts(f->row[i].key, "is ")) continue;
+        if (facts_glob("is *|* boot|* container", f->row[i].key)) continue;
         strbuf_init(&b, line, sizeof line);
-        strbuf_format(&b, "%s = %s\n", f->row[i].key, f->row[i].value);
+        put_homeless(&b, f->row[i].key, home);
+        strbuf_text(&b, " = ");
+        put_homeless(&b, f->row[i].value, home);
+        strbuf_text(&b, "\n");
         TRY(put(ctx, b.p, b.n, e));
     }
     return 0;

@@ -36,8 +36,10 @@ bool cases_next(struct str *rest, struct cases_row *out);
 int cases_facts(struct str text, const char *name, struct facts *f, struct cases_row *out,
                 struct err *e);
 
-/* cases_write: facts as a text of that form, but for those that are concluded. */
-int cases_write(const struct facts *f,
+/* cases_write: facts as a text of that form, but for those that are concluded, and what tells one
+ * machine from another: its name and when it was started. home: a user's folder, written as ~; or
+ * NULL. */
+int cases_write(const struct facts *f, const char *home,
                 int (*put)(void *ctx, const char *p, size_t n, struct err *e), void *ctx,
                 struct err *e);
 

@@ -42,6 +42,8 @@ int doctor_replay(struct arena *a, struct str text, const char *name, const char
     struct cases_row about;
     TRY(facts_open(a, &out->facts, e));
     TRY(cases_facts(text, name, &out->facts, &about, e));
+    if (strstr(about.fake, "report")) /* it would write where a stranger's record says */
+        return err_set(e, E_INPUT, "the record asks for an emulated GPU with a report");
     if (*about.fake && strcmp(about.fake, "none") != 0) {
         const struct doctor_rules r = {
             .program = program,

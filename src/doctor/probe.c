@@ -6,7 +6,8 @@
 
 #define MARK "fact: "
 
-/* No grace: a child of ours that is asked to stop would only leave the call it waits in and go on. */
+/* No grace: a child of ours that is asked to stop would only leave the call it waits in and go on.
+ */
 enum { OUTPUT_MOST = 128 << 10, GRACE_S = 0 };
 
 static const char *const names[] = {[PROBE_NVML] = "nvml", [PROBE_CUDA] = "cuda"};

@@ -1,5 +1,6 @@
 /* lode doctor: why the GPU is not used, and what cures it. The examination is the room doctor;
  * here are the options, the children's end of it, and watching. */
+#include "base/env.h"
 #include "base/file.h"
 #include "doctor/cases.h"
 #include "doctor/doctor.h"
@@ -101,7 +102,7 @@ static int save(struct arena *a, const char *folder, const struct doctor *d, str
     TRY(file_make_folders(folder, e));
     TRY(file_out_open(a, path, &f, e));
     int rc = file_out_write(&f, head, sizeof head - 1, e);
-    if (rc == 0) rc = cases_write(&d->facts, put_file, &f, e);
+    if (rc == 0) rc = cases_write(&d->facts, env_get("HOME"), put_file, &f, e);
     if (rc == 0) rc = file_out_commit(&f, e);
     file_out_abort(&f);
     return rc;

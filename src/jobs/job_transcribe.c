@@ -1,5 +1,6 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
+#include "doctor/history.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/scribe.h"
@@ -426,6 +427,13 @@ static int check_output(struct run *r, const struct opt_list *inputs, struct err
     return file_make_folders(output, e);
 }
 
+/* For the doctor: whether the GPU was used, where one was wanted. */
+static void note_device(const struct engine *engine)
+{
+    const char *reason = engine_reason(engine);
+    if (*reason || strcmp(engine_device(engine), "cpu") != 0) history_note("", reason);
+}
+
 static int open_model(struct run *r, struct err *e)
 {
     char compute[WORD], kernels[WORD], *folder;
@@ -442,6 +450,7 @@ static int open_model(struct run *r, struct err *e)
         .best_of = (int)r->o->best_of,
     };
     TRY(speech_open(r->model, &so, &r->speech, e));
+    note_device(r->speech->engine);
     TRY(check_language(r, e));
     struct scribe_options options;
     TRY(scribe_options(r->o, &options, e));
