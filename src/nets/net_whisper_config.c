@@ -186,5 +186,7 @@ int net_whisper_config(struct arena *a, const struct load_weights *w, struct net
                        "a vocabulary of %d tokens is none of Whisper's (51864, 51865, 51866)",
                        c->vocab);
     TRY(check_tied(&r));
-    return read_texts(&r);
+    TRY(read_texts(&r));
+    if (c->n_alignment == 0) net_whisper_align(c);
+    return 0;
 }
