@@ -201,6 +201,15 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
     return 0;
 }
 
+/* Puts the model's name before the sentence, unless it begins with it: its path. Names are compared
+ * as errors print them. */
+static void say_which(const char *name, struct err *e)
+{
+    struct err printed;
+    (void)err_set(&printed, e->code, "%s", name);
+    if (!str_starts(e->text, printed.text)) (void)err_note(e, "model %s", name);
+}
+
 int speech_open(struct arena *a, const struct speech_options *o, struct speech **out, struct err *e)
 {
     double start_s = thread_seconds();
@@ -211,7 +220,7 @@ int speech_open(struct arena *a, const struct speech_options *o, struct speech *
     s->suppress = o->suppress;
     s->n_suppress = o->n_suppress;
     if (open_parts(a, o, s, e)) {
-        err_note(e, "model %s", o->name);
+        say_which(o->name, e);
         speech_close(&s);
         return -1;
     }
