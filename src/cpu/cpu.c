@@ -18,6 +18,7 @@
 #include "cpu/cpu.h"
 #include "base/log.h"
 #include "core/plancheck.h"
+#include "cpu/cpu_team.h"
 #include <stdatomic.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -28,6 +29,7 @@ enum { MOST_THREADS = 1024 };
 
 struct backend_device {
     int threads;
+    struct cpu_team team;
     enum cpu_level level;
     struct backend_plan *plans; /* prepared and not yet released */
 };
@@ -53,6 +55,7 @@ struct backend_plan {
     struct tape tape[PLAN_TAPES];
     struct backend_memory memory;
     int running;        /* the tape that run was asked for */
+    double waited_s;    /* by member 0 for the others, in this run */
     _Atomic int failed; /* first step that failed in this run, or -1 */
 };
 
@@ -111,6 +114,7 @@ static int cpu_open(struct arena *a, const struct backend_options *o, struct bac
     if (!d) return -1;
     TRY(level_of(o->kernels, &d->level, e));
     d->threads = o->threads ? o->threads : thread_cpus();
+    d->team = (struct cpu_team){.most = d->threads, .n = d->threads};
     *out = d;
     return 0;
 }
@@ -418,9 +422,11 @@ static void walk(void *ctx, struct thread_team *team, int id)
             int none = -1;
             atomic_compare_exchange_strong(&bp->failed, &none, i);
         }
+        double done = id == 0 ? thread_seconds() : 0;
         thread_barrier(team);
         if (id == 0) {
             double now = thread_seconds();
+            bp->waited_s += now - done;
             bp->seconds[i] += now - before;
             before = now;
         }
@@ -437,7 +443,12 @@ static int cpu_run(struct backend_plan *bp, int tape, struct err *e)
     }
     bp->running = tape;
     bp->failed = -1;
-    thread_run(bp->device->threads, walk, bp);
+    bp->waited_s = 0;
+    struct cpu_team *team = &bp->device->team;
+    double start = thread_seconds();
+    thread_run(team->n, walk, bp);
+    double end = thread_seconds();
+    cpu_team_learn(team, end, end - start, bp->waited_s);
     if (bp->failed < 0) return 0;
     return err_set(e, E_DEVICE, "step %s failed in kernel %s", bp->plan->step[bp->failed].name,
                    bp->kernel[bp->failed]->name);
