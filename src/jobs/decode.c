@@ -204,9 +204,7 @@ static void fill(struct decode *d, struct lane *l)
     40 /* and this long, is no speech: openai's threshold of 2.4 for how well text \
           compresses would not trust it either */
 
-/* How many tokens at the end of a text only repeat what stands before them; 0 if it is not worth
- * the name of a loop. Times differ from one pass to the next, so any is like any other. */
-static int loop_at_end(const int *token, int n, int time0)
+int decode_loop(const int *token, int n, int time0)
 {
     for (int period = 1; period * LOOP_TIMES <= n; period++) {
         int i = n - 1;
@@ -222,7 +220,7 @@ static int loop_at_end(const int *token, int n, int time0)
 /* A loop of h that has just got longer, if loops are to be stopped. */
 static bool loops(const struct decode *d, struct hypothesis *h)
 {
-    if (d->o.stop_loops) h->loop = loop_at_end(h->token, h->n, d->s->net.config.time0);
+    if (d->o.stop_loops) h->loop = decode_loop(h->token, h->n, d->s->net.config.time0);
     return h->loop > 0;
 }
 

@@ -36,6 +36,11 @@ struct decode_prompt {          /* what a window is decoded after */
     int forced; /* the last of them, after the sot sequence, are the beginning of the text */
 };
 
+/* decode_loop: how many tokens at the end of a text only repeat what stands before them; 0 if it is
+ * not worth the name of a loop: at least 4 rounds and 40 tokens. Timestamps differ from one round
+ * to the next, so any is like any other. */
+int decode_loop(const int *token, int n, int time0);
+
 struct decode;
 
 /* decode_open: scratch in a. A lane decodes the window in the slot of its number; there are as many

@@ -172,20 +172,28 @@ static void put_times(struct pen *pen, struct cue_state *st, double t0_s, double
     pen_put(pen, "\n", 1);
 }
 
-/* The words of a cue; that of number `lit` underlined. Spaces before it are not. */
+/* Words [from, to) of a cue: one piece of text, so that no arrow comes about between two. */
+static void put_piece(struct pen *pen, const struct cue *c, int from, int to)
+{
+    size_t at = c->word[from].at, end = to < c->n ? c->word[to].at : c->bytes;
+    put_text(pen, (struct str){c->text + at, end - at}, CARE_CUE);
+}
+
+/* The words of a cue; that of number `lit` underlined, the space before it not. */
 static void put_words(struct pen *pen, const struct cue *c, int lit)
 {
-    for (int i = 0; i < c->n; i++) {
-        struct str text = {c->text + c->word[i].at, c->word[i].n};
+    for (int i = 0, to; i < c->n; i = to) {
         if (c->word[i].line) pen_put(pen, "\n", 1);
-        while (i == lit && text.n > 0 && text.p[0] == ' ') {
-            pen_put(pen, " ", 1);
-            text.p++;
-            text.n--;
+        for (to = i + 1; i != lit && to < c->n && to != lit && !c->word[to].line;) to++;
+        if (i != lit) {
+            put_piece(pen, c, i, to);
+            continue;
         }
-        if (i == lit) pen_put(pen, "<u>", 3);
+        struct str text = {c->text + c->word[i].at, c->word[i].n};
+        for (; text.n > 0 && text.p[0] == ' '; text.p++, text.n--) pen_put(pen, " ", 1);
+        pen_put(pen, "<u>", 3);
         put_text(pen, text, CARE_CUE);
-        if (i == lit) pen_put(pen, "</u>", 4);
+        pen_put(pen, "</u>", 4);
     }
     pen_put(pen, "\n\n", 2);
 }
