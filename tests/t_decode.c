@@ -380,8 +380,8 @@ static int likeliest(struct lab *lab, const int *prompt, int n_prompt, const int
         float *x = &logits[token[i]];
         if (first) *x = (float)(*x > 0 ? (double)*x / penalty : (double)*x * penalty);
     }
-    for (int v = 0; v <= tiny.eot; v++) {
-        bool allowed = v < 11 || v > 13;
+    for (int v = 0; v < tiny.vocab; v++) {
+        bool allowed = (v < 11 || v > 13) && (v <= tiny.eot || v >= tiny.time0);
         for (int i = 0; run > 0 && i + run <= n; i++) /* would end a run that is there already */
             if (token[i + run - 1] == v &&
                 memcmp(token + i, token + n - run + 1, (size_t)(run - 1) * sizeof *token) == 0)

@@ -414,7 +414,7 @@ static void writers_are_found_by_name(void **state)
     (void)state;
     size_t n;
     const struct out_writer *w = out_writers(&n);
-    assert_int_equal(n, 4);
+    assert_int_equal(n, 7);
     for (size_t i = 0; i < n; i++) {
         assert_ptr_equal(out_find(w[i].name), &w[i]);
         assert_int_equal(w[i].suffix[0], '.');

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct transcribe_opts {
-    const char *model, *language, *output, *temperature, *device;
+    const char *model, *language, *output, *output_dir, *temperature, *device;
     int format, task, compute_type, kernels;
     int64_t threads, beam, best_of, seed;
     int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
@@ -29,8 +29,9 @@ static const struct opt_row rows[] = {
     {.help = "What and where to"},
     {.name = "model", .letter = 'm', .type = OPT_TEXT, .offset = AT(model), .fallback = "tiny.en", .value = "NAME",
      .help = "Model name (see `lode models`), model folder, or weight file. Fetched if it is not in the cache."},
-    {.name = "output", .letter = 'o', .type = OPT_TEXT, .offset = AT(output), .value = "FILE|FOLDER", .alias = "output-dir",
+    {.name = "output", .letter = 'o', .type = OPT_TEXT, .offset = AT(output), .value = "FILE|FOLDER",
      .help = "Write there instead of to standard output: a file for one input, a folder for any number. A folder gets one file per input and format."},
+    {.name = "output-dir", .type = OPT_TEXT, .offset = AT(output_dir), .value = "FOLDER", .help = "The same, and it is a folder: made if it is not there."},
     {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS "|all", .fallback = "auto", .alias = "output-format",
      .help = "Form of the transcript. auto: what the name after -o ends in, else txt. all: one file of each in the folder after -o."},
     {.name = "language", .letter = 'l', .type = OPT_TEXT, .offset = AT(language), .value = "CODE",
@@ -49,11 +50,11 @@ static const struct opt_row rows[] = {
     {.name = "length-penalty", .type = OPT_NUMBER, .offset = AT(length_penalty), .min = -4, .max = 4, .fallback = "1", .value = "X", .help = "Hypotheses are ranked by log-probability over length to this power."},
     {.name = "temperature", .type = OPT_TEXT, .offset = AT(temperature), .fallback = "0,0.2,0.4,0.6,0.8,1", .value = "LIST",
      .help = "Tried in this order until the text can be trusted. A single number: only that."},
-    {.name = "temperature-increment-on-fallback", .type = OPT_NUMBER, .offset = AT(increment), .min = 0, .max = 1, .fallback = "0", .value = "X",
+    {.name = "temperature-increment-on-fallback", .type = OPT_NUMBER, .offset = AT(increment), .min = 0, .max = 1, .fallback = "0", .value = "X", .alias = "temperature-inc",
      .help = "If above 0: the list is the first temperature and steps of this up to 1."},
     {.name = "compression-ratio-threshold", .type = OPT_NUMBER, .offset = AT(compression_ratio), .min = 0, .max = 100, .fallback = "2.4", .value = "X", .help = "Text that compresses better repeats itself and is tried again. 0: off."},
-    {.name = "logprob-threshold", .type = OPT_NUMBER, .offset = AT(logprob), .min = -100, .max = 0, .fallback = "-1", .value = "X", .alias = "log-prob-threshold", .help = "Text with a lower mean log-probability is tried again."},
-    {.name = "no-speech-threshold", .type = OPT_NUMBER, .offset = AT(no_speech), .min = 0, .max = 1, .fallback = "0.6", .value = "X", .help = "A window that is silence with a higher probability, and whose text is unlikely, is left out."},
+    {.name = "logprob-threshold", .type = OPT_NUMBER, .offset = AT(logprob), .min = -100, .max = 0, .fallback = "-1", .value = "X", .alias = "log-prob-threshold|logprob-thold", .help = "Text with a lower mean log-probability is tried again."},
+    {.name = "no-speech-threshold", .type = OPT_NUMBER, .offset = AT(no_speech), .min = 0, .max = 1, .fallback = "0.6", .value = "X", .alias = "no-speech-thold", .help = "A window that is silence with a higher probability, and whose text is unlikely, is left out."},
     {.name = "repetition-penalty", .type = OPT_NUMBER, .offset = AT(repetition_penalty), .min = 0.01, .max = 100, .fallback = "1", .value = "X", .help = "Above 1: tokens the window already has become less likely."},
     {.name = "no-repeat-ngram-size", .type = OPT_INT, .offset = AT(no_repeat_ngram), .min = 0, .max = 223, .fallback = "0", .value = "N", .help = "No N tokens in a row twice in a window. 0: off."},
     {.name = "stop-loops", .type = OPT_BOOL, .offset = AT(stop_loops), .fallback = "true", .help = "A window that says the same over and over ends there and is tried again. What is kept of a loop is its first round, flagged \"repetition\" in json."},
@@ -81,7 +82,7 @@ static const struct opt_row rows[] = {
     {.name = "max-words-per-line", .type = OPT_INT, .offset = AT(words_per_line), .min = 0, .max = 1000, .fallback = "0", .value = "N", .help = "srt and vtt: words of a line. No effect with --max-line-width. Needs --word-timestamps."},
     {.help = "Other"},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
-    {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .help = "No summary lines on standard error."},
+    {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .alias = "no-prints", .help = "No summary lines on standard error."},
 };
 /* clang-format on */
 
@@ -103,6 +104,7 @@ struct run { /* of all inputs */
     size_t n_writers;
     struct cue_style style;
     struct scribe_options options; /* of scribe */
+    const char *output;            /* file or folder; NULL: standard output */
     bool many, to_folder;
     int language;
     int n_done, n_failed;
@@ -317,15 +319,15 @@ static int choose_writers(struct run *r, struct err *e)
     r->n_writers = all ? n : 1;
     if (all && !r->to_folder)
         return err_set(e, E_USAGE, "--format all makes %zu files: say with -o FOLDER/ where", n);
-    if (asked || !r->o->output || r->to_folder) return 0;
+    if (asked || !r->output || r->to_folder) return 0;
     for (size_t i = 0; i < n; i++) {
-        if (!str_ends(r->o->output, w[i].suffix)) continue;
+        if (!str_ends(r->output, w[i].suffix)) continue;
         r->writer = &w[i];
         return 0;
     }
     return err_set(e, E_USAGE,
                    "-o %s: the name does not end in " FORMATS_TEXT "; say which with --format",
-                   r->o->output);
+                   r->output);
 }
 
 /* ---- one input ---- */
@@ -393,9 +395,9 @@ static int output_path(struct run *r, const char *input, const char *suffix, cha
                        struct err *e)
 {
     *path = NULL;
-    if (!r->o->output) return 0;
+    if (!r->output) return 0;
     if (!r->to_folder) {
-        *path = arena_text(r->job, r->o->output, strlen(r->o->output), e);
+        *path = arena_text(r->job, r->output, strlen(r->output), e);
         return *path ? 0 : -1;
     }
     const char *name = strcmp(input, "-") == 0 ? "stdin" : file_name(input);
@@ -403,7 +405,7 @@ static int output_path(struct run *r, const char *input, const char *suffix, cha
     int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
     char *file = arena_format(r->names, e, "%.*s%s", stem, name, suffix);
     for (int again = 2; file; again++) {
-        *path = file_join(r->names, r->o->output, file, e);
+        *path = file_join(r->names, r->output, file, e);
         if (!*path) return -1;
         if (!is_taken(r, *path)) return take(r, *path, e);
         file = arena_format(r->names, e, "%.*s-%d%s", stem, name, again, suffix);
@@ -582,12 +584,19 @@ static int verdict(const struct run *r, struct err *e)
 
 static int find_output(struct run *r, const struct opt_list *inputs, struct err *e)
 {
-    const char *output = r->o->output;
+    const struct transcribe_opts *o = r->o;
+    char format[WORD];
+    bool all = strcmp(choice("format", o->format, format), "all") == 0;
+    if (o->output && o->output_dir)
+        return err_set(e, E_USAGE, "-o %s and --output-dir %s: say one of them", o->output,
+                       o->output_dir);
+    r->output = o->output_dir ? o->output_dir : o->output;
     r->many = inputs->n > 1 || file_kind(inputs->words[0]) == FILE_FOLDER;
-    r->to_folder = output && (r->many || str_ends(output, "/") || file_kind(output) == FILE_FOLDER);
-    if (r->to_folder && file_kind(output) == FILE_REGULAR)
-        return err_set(e, E_USAGE, "-o %s is a file; %s need a folder", output,
-                       r->many ? "several inputs" : "several formats");
+    r->to_folder = r->output && (o->output_dir || all || r->many || str_ends(r->output, "/") ||
+                                 file_kind(r->output) == FILE_FOLDER);
+    if (r->to_folder && file_kind(r->output) == FILE_REGULAR)
+        return err_set(e, E_USAGE, "-o %s is a file; %s need a folder", r->output,
+                       all ? "several formats" : "several inputs");
     return 0;
 }
 
@@ -595,7 +604,7 @@ static int find_output(struct run *r, const struct opt_list *inputs, struct err 
  * that takes time. */
 static int check_output(struct run *r, struct err *e)
 {
-    const char *output = r->o->output;
+    const char *output = r->output;
     if (!output) return 0;
     if (r->to_folder) return file_make_folders(output, e);
     const char *name = file_name(output);

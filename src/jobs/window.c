@@ -54,7 +54,7 @@ bool window_ends(const struct decode_result *r, int time0)
 static int without_loop(const struct decode_result *r, struct window_span *span, int n)
 {
     int end = r->n - r->loop;
-    while (n > 0 && span[n - 1].from >= end) n--;
+    while (r->loop && n > 0 && span[n - 1].from >= end) n--;
     if (n > 0) span[n - 1].to = MIN(span[n - 1].to, end);
     return n;
 }
