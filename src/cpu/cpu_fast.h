@@ -186,6 +186,7 @@ CPU_FAST_KERNEL(cpu_attn_attnself);
 CPU_FAST_KERNEL(cpu_attn_attncross);
 CPU_FAST_KERNEL(cpu_vec_gather);
 CPU_FAST_KERNEL(cpu_pick_pick);
+CPU_FAST_KERNEL(cpu_pick_probe);
 
 /* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and
  * comps. room: 16 lines of K up to a multiple of 64. Which level does it changes no number. */

@@ -66,8 +66,11 @@ static const struct cpu_kernel rows[] = {
     REF(attncross, 0),
     FAST(gather, 0, NULL, NULL, cpu_vec_gather),
     REF(gather, 0),
+    REF(dampen, 0),
     FAST(pick, 0, cpu_fast_pick, NULL, cpu_pick_pick),
     REF(pick, 0),
+    FAST(probe, 0, NULL, NULL, cpu_pick_probe),
+    REF(probe, 0),
 };
 /* clang-format on */
 
