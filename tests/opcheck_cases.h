@@ -340,6 +340,42 @@ static void build_pick(struct stage *s)
          IDS(top, top_log, token, token_log, out_of(s, "watched", DTYPE_F32, DIMS(d[0]))));
 }
 
+/* d: R H D S P: ranges of about R / S rows fill all of R, in falling order; with biases unless bare
+ */
+static void build_attnrange(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int qkv = in_f32(s, "qkv", false, 2, DIMS(d[0], 3 * d[1] * d[2]));
+    int range = in_i32(s, "range", false, 1, DIMS(d[3], 2));
+    int bias = s->one->bare ? -1 : weight(s, "bias", F32, 2, DIMS(d[1], 2 * d[4] - 1));
+    int y = checked(s, plan_output(s->plan, "y", DTYPE_F32, 2, DIMS(d[0], d[1] * d[2]), -1, &s->e),
+                    0, 0);
+    s->flops = 4.0 * (double)(d[0] * (d[0] / d[3]) * d[1] * d[2]);
+    step(s, IDS(qkv, range, bias), IDS(y));
+}
+
+/* d: S C R */
+static void build_pool(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", false, 1, DIMS(d[2], d[1]));
+    int range = in_i32(s, "range", true, 1, DIMS(d[0], 2));
+    step(s, IDS(x, range), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
+}
+
+/* d: Q C N, groups of d[3] rows */
+static void build_nearest(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int query = in_f32(s, "query", true, 1, DIMS(d[0], d[1]));
+    int base = weight(s, "base", F32, 1, DIMS(d[2], d[1]));
+    int group = in_i32(s, "group", false, 1, DIMS(d[2]));
+    int row = out_of(s, "row", DTYPE_I32, DIMS(d[0], s->one->args.top));
+    s->flops = 2.0 * (double)(d[0] * d[1] * d[2]);
+    step(s, IDS(query, base, group),
+         IDS(row, out_of(s, "product", DTYPE_F32, DIMS(d[0], s->one->args.top))));
+}
+
 static void (*const build[OP_COUNT])(struct stage *) = {
 #define OP(name, in_min, in_max, outs, t32, t16, t8, doc) build_##name,
 #include "core/op.def"
@@ -408,8 +444,23 @@ static void fill_pick(struct stage *s)
     }
 }
 
+/* n ranges that share `rows` as evenly as they can, the last one first. */
+static void fill_ranges(int32_t *range, int64_t n, int64_t rows)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = n - 1 - i;
+        range[2 * at] = (int32_t)(i * rows / n);
+        range[2 * at + 1] = (int32_t)((i + 1) * rows / n - i * rows / n);
+    }
+}
+
 static void fill_special(struct stage *s)
 {
+    if (s->one->op == OP_nearest) {
+        int32_t *group = data_of(s, 2);
+        for (int64_t n = 0; n < s->one->d[2]; n++) group[n] = (int32_t)(n / s->one->d[3]);
+        return;
+    }
     int32_t *index = s->plan->step[0].in[1] < 0 ? NULL : data_of(s, 1);
     int64_t rows = rows_of(s), most = s->one->d[4];
     switch (s->one->op) {
@@ -424,6 +475,12 @@ static void fill_special(struct stage *s)
         break;
     case OP_attncross: /* rows of one window stand together */
         for (int64_t r = 0; r < rows; r++) index[r] = (int32_t)(most - 1 - r * most / rows);
+        break;
+    case OP_attnrange:
+        fill_ranges(index, s->one->d[3], s->one->d[0]);
+        break;
+    case OP_pool:
+        fill_ranges(index, rows, s->one->d[2]);
         break;
     case OP_linear: /* a row of zeros, which quantising must survive */
         if (s->one->d[0] > 2)
@@ -634,6 +691,29 @@ static const struct one cases[] = {
     {.op = OP_pick,      {3, 1531},           -1, F32, PICK(10, 1000, 1010)},
     {.op = OP_pick,      {1, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
     {.op = OP_pick,      {5, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
+
+    {.op = OP_attnrange, {1, 1, 1, 1, 1},     -1, F32, ATT(1, 1)},
+    {.op = OP_attnrange, {9, 2, 3, 4, 3},     -1, F32, ATT(2, 0.5f)},
+    {.op = OP_attnrange, {40, 3, 16, 3, 20},  -1, F32, ATT(3, 0.25f), .bare = true},
+    {.op = OP_attnrange, {131, 2, 32, 2, 70}, -1, F32, ATT(2, 0.18f)},
+    {.op = OP_attnrange, {257, 1, 64, 1, 257}, -1, F32, ATT(1, 0.125f)},
+    {.op = OP_attnrange, {66, 5, 24, 9, 33},  -1, F32, ATT(5, 1), .largest = true, .bare = true},
+    {.op = OP_attnrange, {512, 12, 32, 32, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 4, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 2, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+
+    {.op = OP_pool,      {1, 1, 1},           -1, F32},
+    {.op = OP_pool,      {3, 37, 10},         -1, F32, .args.unit = true},
+    {.op = OP_pool,      {7, 64, 50},          4, F32, .args.unit = true, .args.first = true},
+    {.op = OP_pool,      {4, 19, 33},          0, F32, .args.first = true},
+
+    {.op = OP_nearest,   {1, 1, 1, 1},        -1, F32, .args.top = 2},
+    {.op = OP_nearest,   {3, 37, 50, 3},      -1, F32, .args.top = 5},
+    {.op = OP_nearest,   {9, 64, 200, 1},      7, F32, .args.top = 10},
+    {.op = OP_nearest,   {5, 33, 70, 7},      -1, F32, .args.top = 12, .largest = true},
+    {.op = OP_nearest,   {2, 16, 40, 4},       0, F32, .args.top = 3},
+    {.op = OP_nearest,   {20, 384, 1100, 2},  -1, F32, .args.top = 10},
+    {.op = OP_nearest,   {64, 384, 20000, 1}, -1, F32, .args.top = 10, .bench = true},
 };
 /* clang-format on */
 

@@ -221,6 +221,47 @@ static int check_pick(const struct op_io *io, struct err *e)
         a->watch, a->time0, (long long)logits->dim[1]);
 }
 
+static int check_range(const struct tensor *range, struct err *e)
+{
+    TRY(IS_SHAPE("ranges", range, -1, 2));
+    return is_type("ranges", range, DTYPE_I32, e);
+}
+
+static int check_attnrange(const struct op_io *io, struct err *e)
+{
+    const struct tensor *qkv = io->in[0], *bias = io->in[2];
+    int64_t heads = io->args->heads;
+    TRY(IS_SHAPE("qkv", qkv, -1, -1));
+    TRY(divides("width of qkv", qkv->dim[1], 3 * heads, e));
+    TRY(check_range(io->in[1], e));
+    if (bias) {
+        TRY(IS_SHAPE("bias by distance", bias, heads, -1));
+        TRY(divides("distances and one", bias->dim[1] + 1, 2, e));
+    }
+    return IS_SHAPE("output", io->out[0], qkv->dim[0], qkv->dim[1] / 3);
+}
+
+static int check_pool(const struct op_io *io, struct err *e)
+{
+    TRY(IS_SHAPE("input", io->in[0], -1, -1));
+    TRY(check_range(io->in[1], e));
+    return IS_SHAPE("output", io->out[0], io->in[1]->dim[0], io->in[0]->dim[1]);
+}
+
+static int check_nearest(const struct op_io *io, struct err *e)
+{
+    const struct tensor *query = io->in[0], *base = io->in[1];
+    int64_t top = io->args->top;
+    TRY(IS_SHAPE("query", query, -1, -1));
+    TRY(IS_SHAPE("base", base, -1, query->dim[1]));
+    TRY(IS_SHAPE("groups", io->in[2], base->dim[0]));
+    TRY(is_type("groups", io->in[2], DTYPE_I32, e));
+    if (top < 1) return err_set(e, E_MODEL, "the %lld nearest are asked for", (long long)top);
+    TRY(IS_SHAPE("rows", io->out[0], query->dim[0], top));
+    TRY(is_type("rows", io->out[0], DTYPE_I32, e));
+    return IS_SHAPE("products", io->out[1], query->dim[0], top);
+}
+
 int op_check(enum op op, const struct op_io *io, struct err *e)
 {
     static int (*const check[OP_COUNT])(const struct op_io *, struct err *) = {

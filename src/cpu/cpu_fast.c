@@ -14,6 +14,13 @@ size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int t
     return (m.shared + (size_t)threads * m.part) * sizeof(float);
 }
 
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *qkv = &p->value[s->in[0]];
+    struct fast_attention m = fast_attention_layout(qkv->dim[0], qkv->dim[1] / 3 / s->args.heads);
+    return (size_t)threads * fast_range_floats(&m) * sizeof(float);
+}
+
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads)
 {
     return (size_t)threads * fast_self_floats(p->value[s->in[3]].dim[1]) * sizeof(float);

@@ -58,6 +58,12 @@ static inline struct fast_attention fast_attention_layout(int64_t t_count, int64
     return m;
 }
 
+/* Packed sequences: a member's keys, values and part, for the longest there can be. */
+static inline size_t fast_range_floats(const struct fast_attention *m)
+{
+    return ALIGN_UP(m->keys + m->values + m->part, 1024);
+}
+
 /* Attention of the decoder: rows of one window that share each read of its keys. Floats of scores
  * that a member needs, to the audio and to what was said; rows of scores lie `line` apart. */
 #define FAST_ROWS 6
@@ -130,6 +136,7 @@ static inline size_t fast_mel_floats(void)
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
@@ -150,6 +157,8 @@ CPU_FAST_KERNEL(cpu_vec_addpos);
 CPU_FAST_KERNEL(cpu_vec_layernorm);
 CPU_FAST_KERNEL(cpu_matrix_linear);
 CPU_FAST_KERNEL(cpu_attn_attention);
+CPU_FAST_KERNEL(cpu_attn_attnrange);
+CPU_FAST_KERNEL(cpu_vec_pool);
 CPU_FAST_KERNEL(cpu_vec_crosskv);
 CPU_FAST_KERNEL(cpu_vec_embed);
 CPU_FAST_KERNEL(cpu_attn_attnself);

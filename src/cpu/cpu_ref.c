@@ -104,6 +104,8 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
     }
     case OP_attention:
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(double);
+    case OP_attnrange:
+        return team * (size_t)dim(p, s->in[0], 0) * sizeof(double);
     case OP_attnself:
         return team * (size_t)dim(p, s->in[3], 1) * sizeof(double);
     case OP_attncross:
@@ -515,6 +517,95 @@ int cpu_ref_pick(const struct cpu_step *s, struct thread_team *team, int id)
         f32(s->out[4])[g] =
             args->watch < 0 ? 0.0f
                             : (float)exp((double)logits[args->watch] - mass(logits, v_count, 1));
+    }
+    return 0;
+}
+
+int cpu_ref_attnrange(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    int64_t width = qkv->plan->dim[1], c_count = width / 3, heads = s->step->args.heads;
+    int64_t d_count = c_count / heads, from, to;
+    double *weight = (double *)s->scratch + id * qkv->plan->dim[0];
+    thread_share(team, id, s->in[1]->rows * heads, 1, &from, &to);
+    for (int64_t at = from; at < to; at++) {
+        const int32_t *range = i32(s->in[1]) + at / heads * 2;
+        int64_t h = at % heads, t_count = range[1];
+        const float *first = f32(qkv) + range[0] * width + h * d_count;
+        for (int64_t t = 0; t < t_count; t++) {
+            const float *q = first + t * width, *k = first + c_count, *v = k + c_count;
+            for (int64_t u = 0; u < t_count; u++) {
+                weight[u] = dot(q, k + u * width, d_count) * (double)s->step->args.scale;
+                if (bias) {
+                    int64_t distances = bias->plan->dim[1];
+                    weight[u] += (double)f32(bias)[h * distances + u - t + distances / 2];
+                }
+            }
+            softmax(weight, t_count);
+            float *out = f32(s->out[0]) + (range[0] + t) * c_count + h * d_count;
+            for (int64_t d = 0; d < d_count; d++) {
+                double sum = 0;
+                for (int64_t u = 0; u < t_count; u++) sum += weight[u] * (double)v[u * width + d];
+                out[d] = (float)sum;
+            }
+        }
+    }
+    return 0;
+}
+
+int cpu_ref_pool(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct op_args *args = &s->step->args;
+    int64_t c_count = s->in[0]->plan->dim[1], from, to;
+    thread_share(team, id, s->in[1]->rows, 1, &from, &to);
+    for (int64_t i = from; i < to; i++) {
+        const int32_t *range = i32(s->in[1]) + 2 * i;
+        const float *x = f32(s->in[0]) + range[0] * c_count;
+        float *out = f32(s->out[0]) + i * c_count;
+        int64_t rows = args->first ? 1 : range[1];
+        double square = 0;
+        for (int64_t c = 0; c < c_count; c++) {
+            double sum = 0;
+            for (int64_t r = 0; r < rows; r++) sum += (double)x[r * c_count + c];
+            out[c] = (float)(sum / (double)rows);
+            square += sum / (double)rows * (sum / (double)rows);
+        }
+        for (int64_t c = 0; args->unit && c < c_count; c++)
+            out[c] = (float)((double)out[c] / fmax(sqrt(square), 1e-12));
+    }
+    return 0;
+}
+
+/* Puts (row, product) into the falling list of top, behind equals. */
+static void keep_best(int32_t *row, float *product, int top, int32_t r, float x)
+{
+    int at = top;
+    while (at > 0 && (row[at - 1] < 0 || x > product[at - 1])) at--;
+    if (at == top) return;
+    memmove(row + at + 1, row + at, (size_t)(top - 1 - at) * sizeof *row);
+    memmove(product + at + 1, product + at, (size_t)(top - 1 - at) * sizeof *product);
+    row[at] = r;
+    product[at] = x;
+}
+
+int cpu_ref_nearest(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *base = s->in[1];
+    const int32_t *group = i32(s->in[2]);
+    int64_t c_count = base->plan->dim[1], n_count = base->plan->dim[0], from, to;
+    int top = s->step->args.top;
+    thread_share(team, id, s->in[0]->rows, 1, &from, &to);
+    for (int64_t q = from; q < to; q++) {
+        int32_t *row = (int32_t *)s->out[0]->data + q * top, best = -1;
+        float *product = f32(s->out[1]) + q * top, most = -INFINITY;
+        for (int i = 0; i < top; i++) row[i] = -1, product[i] = -INFINITY;
+        for (int64_t n = 0; n < n_count; n++) {
+            float x = (float)dot(f32(s->in[0]) + q * c_count, f32(base) + n * c_count, c_count);
+            if (best < 0 || x > most) best = (int32_t)n, most = x;
+            if (n + 1 < n_count && group[n + 1] == group[n]) continue;
+            keep_best(row, product, top, best, most);
+            best = -1;
+        }
     }
     return 0;
 }

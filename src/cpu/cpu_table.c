@@ -60,6 +60,11 @@ static const struct cpu_kernel rows[] = {
     REF(gather, 0),
     FAST(pick, 0, cpu_fast_pick, NULL, cpu_pick_pick),
     REF(pick, 0),
+    FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
+    REF(attnrange, 0),
+    FAST(pool, 0, NULL, NULL, cpu_vec_pool),
+    REF(pool, 0),
+    REF(nearest, CPU_BIT(CPU_F32)),
 };
 /* clang-format on */
 
