@@ -93,7 +93,16 @@ static int open_parts(const char *path, struct rows *r, struct err *e)
         r->field->name = str_of("text");
     }
     r->mark = arena_here(r->arena);
+    r->start = r->at;
+    r->start_line = r->next_line;
     return 0;
+}
+
+void rows_rewind(struct rows *r)
+{
+    r->at = r->dropped = r->start;
+    r->next_line = r->start_line;
+    r->n = 0;
 }
 
 int rows_open(const char *path, enum rows_format format, struct rows *r, struct err *e)

@@ -34,8 +34,8 @@ struct rows {
     struct arena_mark mark;
     struct json_doc *doc;
     struct file_map map;
-    size_t at, dropped;
-    uint64_t next_line;
+    size_t at, dropped, start;
+    uint64_t next_line, start_line;
     char separator;
 };
 
@@ -51,6 +51,9 @@ void rows_close(struct rows *r); /* harmless on a struct of zeros and after a fa
  * E_INPUT "NAME: line 7: .." (not UTF-8, not an object, a quote that is not closed, more fields
  * than columns, a record of more than 64 MiB), E_NOMEM. */
 int rows_next(struct rows *r, struct err *e);
+
+/* rows_rewind: before the first record again. */
+void rows_rewind(struct rows *r);
 
 /* rows_get: a field of the present record as text: of JSON a text as it is, a number or a truth
  * value as JSON writes it. False if there is none (or null, or an array or object). Lives until
