@@ -60,6 +60,21 @@ static const struct cpu_kernel rows[] = {
     REF(gather, 0),
     FAST(pick, 0, cpu_fast_pick, NULL, cpu_pick_pick),
     REF(pick, 0),
+    FAST(seed, 0, cpu_fast_seed, NULL, cpu_rows_seed),
+    REF(seed, 0),
+    FAST(lloyd, 0, cpu_fast_lloyd, NULL, cpu_rows_lloyd),
+    REF(lloyd, 0),
+    FAST(spread, 0, cpu_fast_spread, NULL, cpu_rows_spread),
+    REF(spread, 0),
+    REF(gram, 0),
+    REF(eigen, 0),
+    FAST(project, 0, cpu_fast_project, NULL, cpu_rows_project),
+    REF(project, 0),
+    REF(estep, 0),
+    REF(density, 0),
+    REF(near, 0),
+    REF(apart, 0),
+    REF(diffuse, 0),
 };
 /* clang-format on */
 
