@@ -661,7 +661,7 @@ static const struct one cases[] = {
     {.op = OP_gram,      {1, 1, 0},           -1, F32},
     {.op = OP_gram,      {5, 67, 0},          -1, F32},
     {.op = OP_gram,      {301, 33, 0},        -1, F32},
-    {.op = OP_gram,      {70, 19, 5},         -1, F32},
+    {.op = OP_gram,      {70, 19, 5},         33, F32},
     {.op = OP_gram,      {515, 100, 49},      -1, F32, .bare = true},
     {.op = OP_gram,      {10000, 200, 0},     -1, F32, .bench = true},
 

@@ -64,8 +64,8 @@ static void build_spread(struct stage *s)
 static void build_gram(struct stage *s)
 {
     const int64_t *d = s->one->d;
-    int x = in_f32(s, "x", false, 1, DIMS(d[0], d[1]));
-    int y = d[2] ? in_f32(s, "y", false, 1, DIMS(d[0], d[2])) : -1;
+    int x = in_f32(s, "x", true, 1, DIMS(d[0], d[1]));
+    int y = d[2] ? in_f32(s, "y", true, 1, DIMS(d[0], d[2])) : -1;
     int product = whole_out(s, "product", DTYPE_F64, DIMS(d[1], d[2] ? d[2] : d[1]));
     s->flops = 2.0 * (double)(d[0] * d[1] * (d[2] ? d[2] : d[1]));
     step(s, IDS(x, y),

@@ -152,7 +152,7 @@ int cpu_ref_spread(const struct cpu_step *s, struct thread_team *team, int id)
 int cpu_ref_gram(const struct cpu_step *s, struct thread_team *team, int id)
 {
     const struct cpu_value *y = s->in[1] ? s->in[1] : s->in[0];
-    int64_t n = s->in[0]->plan->dim[0], d = s->in[0]->plan->dim[1], e = y->plan->dim[1], from, to;
+    int64_t n = s->in[0]->rows, d = s->in[0]->plan->dim[1], e = y->plan->dim[1], from, to;
     thread_share(team, id, d, 1, &from, &to);
     for (int64_t i = from; i < to; i++) {
         double *out = f64(s->out[0]) + i * e, sum = 0;

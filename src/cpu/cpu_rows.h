@@ -63,6 +63,12 @@ static inline struct rows_lloyd rows_lloyd_layout(int64_t n, int64_t d, int64_t 
     return m;
 }
 
+/* Doubles between rows of a matrix of n, so that a column does not lie in one part of the cache. */
+static inline int64_t rows_eigen_line(int64_t n)
+{
+    return ALIGN_UP(n, 16) + 8;
+}
+
 #ifdef ROWS_ISA
 #include "cpu/cpu_tile.h"
 
