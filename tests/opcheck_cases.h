@@ -376,6 +376,13 @@ static void build_nearest(struct stage *s)
          IDS(row, out_of(s, "product", DTYPE_F32, DIMS(d[0], s->one->args.top))));
 }
 
+static void *data_of(struct stage *s, int input)
+{
+    return s->value[s->plan->step[0].in[input]].data.data;
+}
+
+#include "opcheck_rows.h"
+
 static void (*const build[OP_COUNT])(struct stage *) = {
 #define OP(name, in_min, in_max, outs, t32, t16, t8, doc) build_##name,
 #include "core/op.def"
@@ -383,11 +390,6 @@ static void (*const build[OP_COUNT])(struct stage *) = {
 };
 
 /* ---- filling it ----------------------------------------------------------------------------- */
-
-static void *data_of(struct stage *s, int input)
-{
-    return s->value[s->plan->step[0].in[input]].data.data;
-}
 
 static int64_t rows_of(const struct stage *s)
 {
@@ -487,6 +489,7 @@ static void fill_special(struct stage *s)
             memset((float *)data_of(s, 0) + s->one->d[2], 0, (size_t)s->one->d[2] * 4);
         break;
     default:
+        fill_rows(s);
         break;
     }
 }
@@ -503,7 +506,9 @@ static void fill_value(struct stage *s, int v)
         float x = number(s, p->name, i, s->gain[v]);
         uint16_t h = tensor_f32_to_f16(x);
         int32_t index = (int32_t)((tensor_hash(p->name, i, 0.5f) + 0.5f) * (float)s->limit[v]);
+        double wide = (double)x;
         const void *from = p->type == DTYPE_F16   ? (void *)&h
+                           : p->type == DTYPE_F64 ? (void *)&wide
                            : p->type == DTYPE_I32 ? (void *)&index
                                                   : (void *)&x;
         size_t size = tensor_type_bytes(p->type);
@@ -714,6 +719,78 @@ static const struct one cases[] = {
     {.op = OP_nearest,   {2, 16, 40, 4},       0, F32, .args.top = 3},
     {.op = OP_nearest,   {20, 384, 1100, 2},  -1, F32, .args.top = 10},
     {.op = OP_nearest,   {64, 384, 20000, 1}, -1, F32, .args.top = 10, .bench = true},
+
+    {.op = OP_seed,      {1, 1, 1, 1},        -1, F32, .bare = true},
+    {.op = OP_seed,      {5, 3, 2, 2},        -1, F32, .bare = true},
+    {.op = OP_seed,      {61, 17, 3, 5},      -1, F32},
+    {.op = OP_seed,      {301, 40, 8, 6},     -1, F32},
+    {.op = OP_seed,      {777, 9, 10, 7},     -1, F32},
+    {.op = OP_seed,      {10000, 200, 10, 6}, -1, F32, .bench = true},
+
+    {.op = OP_lloyd,     {1, 1, 1, 1},        -1, F32},
+    {.op = OP_lloyd,     {7, 3, 2, 3},        -1, F32},
+    {.op = OP_lloyd,     {50, 17, 3, 16},     -1, F32},
+    {.op = OP_lloyd,     {67, 33, 4, 49},     -1, F32},
+    {.op = OP_lloyd,     {65, 257, 1, 100},   -1, F32},
+    {.op = OP_lloyd,     {10000, 200, 1, 70}, -1, F32, .bench = true},
+
+    {.op = OP_spread,    {1, 1, 1},           -1, F32},
+    {.op = OP_spread,    {61, 19, 5},         -1, F32},
+    {.op = OP_spread,    {35, 64, 3},         -1, F32, .bare = true},
+
+    {.op = OP_gram,      {1, 1, 0},           -1, F32},
+    {.op = OP_gram,      {5, 67, 0},          -1, F32},
+    {.op = OP_gram,      {301, 33, 0},        -1, F32},
+    {.op = OP_gram,      {70, 19, 5},         33, F32},
+    {.op = OP_gram,      {515, 100, 49},      -1, F32, .bare = true},
+    {.op = OP_gram,      {10000, 200, 0},     -1, F32, .bench = true},
+
+    {.op = OP_eigen,     {1},                 -1, F32},
+    {.op = OP_eigen,     {2},                 -1, F32},
+    {.op = OP_eigen,     {7},                 -1, F32},
+    {.op = OP_eigen,     {40},                -1, F32},
+    {.op = OP_eigen,     {200},               -1, F32, .bench = true},
+
+    {.op = OP_project,   {1, 1, 1},           -1, F32},
+    {.op = OP_project,   {9, 35, 17},          7, F32},
+    {.op = OP_project,   {64, 200, 100},      -1, F32},
+    {.op = OP_project,   {11, 5, 3},           0, F32},
+    {.op = OP_project,   {10000, 200, 100},   -1, F32, .bench = true},
+
+    {.op = OP_estep,     {1, 1, 1, 0},        -1, F32},
+    {.op = OP_estep,     {61, 7, 5, 0},       -1, F32},
+    {.op = OP_estep,     {35, 19, 50, 0},     -1, F32},
+    {.op = OP_estep,     {1, 1, 1, 1},        -1, F32},
+    {.op = OP_estep,     {37, 5, 3, 1},       -1, F32},
+    {.op = OP_estep,     {19, 20, 4, 1},      -1, F32},
+    {.op = OP_estep,     {37, 5, 3, 2},       -1, F32},
+    {.op = OP_estep,     {29, 33, 17, 2},     -1, F32},
+    {.op = OP_estep,     {10000, 200, 70, 0}, -1, F32, .bench = true},
+
+    {.op = OP_density,   {1, 1, 5},           -1, F32, .args.top = 1},
+    {.op = OP_density,   {150, 2, 1},         -1, F32, .args.top = 4},
+    {.op = OP_density,   {400, 3, 3},         -1, F32, .args.top = 7},
+    {.op = OP_density,   {130, 33, 35},       -1, F32, .args.top = 3},
+    {.op = OP_density,   {1100, 5, 4},        -1, F32, .args.top = 3},
+    {.op = OP_density,   {90, 2, 0},          -1, F32, .args.top = 2},
+    {.op = OP_density,   {10000, 200, 100},   -1, F32, .args.top = 12, .bench = true},
+
+    {.op = OP_near,      {1, 1},              -1, F32, .args.top = 1},
+    {.op = OP_near,      {61, 7},             -1, F32, .args.top = 61},
+    {.op = OP_near,      {150, 33},           -1, F32, .args.top = 10},
+    {.op = OP_near,      {1000, 4},           -1, F32, .args.top = 20},
+    {.op = OP_near,      {10000, 200},        -1, F32, .args.top = 20, .bench = true},
+
+    {.op = OP_apart,     {1, 1},              -1, F32, .args.top = 1},
+    {.op = OP_apart,     {60, 5},             -1, F32, .args.top = 3},
+    {.op = OP_apart,     {131, 33},           -1, F32, .args.top = 50},
+    {.op = OP_apart,     {1100, 17},          -1, F32, .args.top = 7},
+    {.op = OP_apart,     {10000, 200},        -1, F32, .args.top = 70, .bench = true},
+
+    {.op = OP_diffuse,   {1, 1, 1},           -1, F32},
+    {.op = OP_diffuse,   {33, 17, 3},         -1, F32},
+    {.op = OP_diffuse,   {50, 80, 7},         -1, F32},
+    {.op = OP_diffuse,   {10000, 96, 34},     -1, F32, .bench = true},
 };
 /* clang-format on */
 

@@ -141,6 +141,12 @@ size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int th
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_logmel(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_seed(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_lloyd(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_spread(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_project(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads);
 
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
@@ -165,6 +171,12 @@ CPU_FAST_KERNEL(cpu_attn_attnself);
 CPU_FAST_KERNEL(cpu_attn_attncross);
 CPU_FAST_KERNEL(cpu_vec_gather);
 CPU_FAST_KERNEL(cpu_pick_pick);
+CPU_FAST_KERNEL(cpu_rows_seed);
+CPU_FAST_KERNEL(cpu_rows_lloyd);
+CPU_FAST_KERNEL(cpu_rows_spread);
+CPU_FAST_KERNEL(cpu_rows_project);
+CPU_FAST_KERNEL(cpu_sym_gram);
+CPU_FAST_KERNEL(cpu_sym_eigen);
 
 /* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and
  * comps. room: 16 lines of K up to a multiple of 64. Which level does it changes no number. */

@@ -112,6 +112,14 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
         return team * (size_t)dim(p, s->in[2], 3) * sizeof(double);
     case OP_pick:
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(float);
+    case OP_eigen:
+        return (size_t)(dim(p, s->in[0], 0) * dim(p, s->in[0], 1)) * sizeof(double);
+    case OP_estep:
+        return (size_t)(dim(p, s->in[2], 0) + dim(p, s->in[0], 1)) * sizeof(double);
+    case OP_density:
+        return (size_t)dim(p, s->in[0], 0) * sizeof(int32_t);
+    case OP_apart:
+        return 2 * (size_t)s->args.top * sizeof(double);
     default:
         return 0;
     }
