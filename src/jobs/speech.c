@@ -10,7 +10,7 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
                                       const char *device)
 {
     int sequences = batch * MAX(beam, best_of);
-    bool gpu = strcmp(device, "cuda") == 0, half = gpu && str_ends(resolved, "float16");
+    bool gpu = strcmp(device, "cuda") == 0, half = str_ends(resolved, "float16");
     return (struct net_whisper_shape){
         .windows = batch,
         .sequences = sequences,
@@ -26,16 +26,17 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
 
 const char *speech_compute_type(const char *asked, const char *device)
 {
-    /* A name is a preference: a CPU computes the float part in f32 whatever it is called, and
-     * automatic means int8. A GPU does what it is asked; automatic means float16, which every GPU
-     * lode runs on (sm_70 and up) does in hardware. */
+    /* A name is a preference. On a CPU float16 beside int8 is how it holds the caches of attention,
+     * half the bytes to read at every step, and what the encoder's attention multiplies where the
+     * processor can; automatic means that. A GPU does what it is asked; automatic means float16,
+     * which every GPU lode runs on (sm_70 and up) does in hardware. */
     static const struct {
         const char *asked, *cpu, *gpu;
     } names[] = {
-        {"auto", "int8_float32", "float16"},
-        {"int8", "int8_float32", "int8_float16"},
+        {"auto", "int8_float16", "float16"},
+        {"int8", "int8_float16", "int8_float16"},
         {"int8_float32", "int8_float32", "int8_float32"},
-        {"int8_float16", "int8_float32", "int8_float16"},
+        {"int8_float16", "int8_float16", "int8_float16"},
         {"float16", "float32", "float16"},
         {"float32", "float32", "float32"},
     };
