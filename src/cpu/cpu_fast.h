@@ -11,7 +11,7 @@
 
 /* What one member needs for products with K inner elements, in bytes from its part's start. */
 struct fast_matrix {
-    size_t factor, quant, panels, rows, bytes;
+    size_t factor, least, quant, panels, rows, bytes;
     int64_t stride; /* elements between lines of quant; not a multiple of a page's part, so that
                        lines do not push each other out of the cache */
 };
@@ -22,7 +22,8 @@ static inline struct fast_matrix fast_matrix_layout(int64_t k)
     size_t up = (size_t)ALIGN_UP(k, BASE_LINE);
     m.stride = (int64_t)up + BASE_LINE;
     m.factor = 8 * 48 * sizeof(float); /* first lie the sums of one tile */
-    m.quant = m.factor + FAST_LINES * sizeof(float);
+    m.least = m.factor + FAST_LINES * sizeof(float);
+    m.quant = m.least + FAST_LINES * sizeof(float);
     m.panels = m.quant; /* a kernel needs one of the two */
     size_t quant = FAST_LINES * (size_t)m.stride * sizeof(int16_t),
            panels = 48 * up * sizeof(float);

@@ -83,10 +83,10 @@ static int64_t most_lines(const struct plan_value *x)
 /* Waveforms of logmel: the window and one turn of cosine and sine. */
 enum { FFT = 400, BINS = FFT / 2 + 1, HOP = 160 };
 
-/* Bytes of quantised activations: rows of i8 and their factors. */
+/* Bytes of quantised activations: rows of i8, their factors, and what their 0 stands for. */
 static size_t i8_lines_bytes(int64_t lines, int64_t k)
 {
-    return (size_t)ALIGN_UP(lines * k, BASE_LINE) + (size_t)lines * sizeof(float);
+    return (size_t)ALIGN_UP(lines * k, BASE_LINE) + 2 * (size_t)lines * sizeof(float);
 }
 
 size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int threads)
@@ -256,6 +256,23 @@ static double product_i8(const int8_t *x, const int8_t *w, int64_t k)
     return sum;
 }
 
+/* A row as q - 128 with args.skew of op.def; *zero: what q = 128 stands for. */
+static float skew_to_i8(const float *row, int64_t k, int8_t *q, float *zero)
+{
+    float least = INFINITY, most = -INFINITY;
+    for (int64_t i = 0; i < k; i++) {
+        least = fminf(least, row[i]);
+        most = fmaxf(most, row[i]);
+    }
+    float to_u8 = isnormal(255.0f / (most - least)) ? 255.0f / (most - least) : 1.0f;
+    for (int64_t i = 0; i < k; i++) {
+        float u = rintf((row[i] - least) * to_u8);
+        q[i] = (int8_t)((u >= 0 && u <= 255 ? (int)u : 0) - 128);
+    }
+    *zero = least + 128 / to_u8;
+    return 1.0f / to_u8;
+}
+
 int cpu_ref_linear(const struct cpu_step *s, struct thread_team *team, int id)
 {
     const struct cpu_value *x = s->in[0], *w = s->in[1], *y = s->out[0];
@@ -267,12 +284,16 @@ int cpu_ref_linear(const struct cpu_step *s, struct thread_team *team, int id)
     char *mine = rows + id * ALIGN_UP(k * 4, BASE_LINE);
     int8_t *q = (int8_t *)(rows + s->threads * ALIGN_UP(k * 4, BASE_LINE));
     float *factor = (float *)(q + ALIGN_UP(most_lines(x->plan) * k, BASE_LINE));
+    float *zero = factor + most_lines(x->plan);
     bool in_i8 = w->form == CPU_I8;
     int64_t from, to;
     if (in_i8) {
         thread_share(team, id, lines, 1, &from, &to);
-        for (int64_t r = from; r < to; r++)
-            factor[r] = cpu_pack_to_i8(f32(x) + r * k, k, q + r * k);
+        for (int64_t r = from; r < to; r++) {
+            zero[r] = 0;
+            factor[r] = s->step->args.skew ? skew_to_i8(f32(x) + r * k, k, q + r * k, &zero[r])
+                                           : cpu_pack_to_i8(f32(x) + r * k, k, q + r * k);
+        }
         thread_barrier(team);
     }
     thread_share(team, id, n_count, 1, &from, &to);
@@ -282,7 +303,8 @@ int cpu_ref_linear(const struct cpu_step *s, struct thread_team *team, int id)
         else
             cpu_pack_read(w, n, (float *)mine);
         for (int64_t r = 0; r < lines; r++) {
-            double sum = in_i8 ? product_i8(q + r * k, (int8_t *)mine, k) * (double)factor[r] *
+            double sum = in_i8 ? (product_i8(q + r * k, (int8_t *)mine, k) * (double)factor[r] +
+                                  w->comp[n] / 128 * (double)zero[r]) *
                                      (double)w->scale[n]
                                : dot(f32(x) + r * k, (float *)mine, k);
             if (bias) sum += (double)bias[n];

@@ -146,7 +146,8 @@ static int linear(struct build *b, const char *step, const char *const *names, i
     int weight = as_weight(b, label("%s.w", step).text, w, n_names, b->s->i8);
     int offset = as_weight(b, label("%s.b", step).text, bias, n_names, false);
     int y = temp(b, step, n * n_names);
-    add(b, OP_linear, step, INTS(x, weight, offset, residual), y, (struct op_args){.act = act});
+    add(b, OP_linear, step, INTS(x, weight, offset, residual), y,
+        (struct op_args){.act = act, .skew = b->s->i8});
     return y;
 }
 
