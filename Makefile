@@ -114,7 +114,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildca
 COMPILE = @mkdir -p $(@D) && echo "  cc $@" && $(CC) $(FLAGS) $(WITH) -MMD -MP
 
 $(O)/src/%.o: src/%.c $(O)/settings
-	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
+	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c %/cpu_ref_rows.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
 
 define isa_rule
 $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings

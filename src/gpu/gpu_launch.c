@@ -62,6 +62,9 @@ int gpu_launch_check(const struct gpu_chip *chip, const struct plan *p, struct e
 {
     for (int i = 0; i < p->n_steps; i++) {
         gpu_launch_checker *check = ops[p->step[i].op].check;
+        if (!ops[p->step[i].op].fill)
+            return err_set(e, E_DEVICE, "step %s: %s has no kernel for GPUs", p->step[i].name,
+                           op_row(p->step[i].op)->name);
         if (check && check(chip, p, &p->step[i], e)) return -1;
     }
     return 0;
