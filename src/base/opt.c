@@ -222,6 +222,12 @@ static int take_long(struct parse *p, const char *word)
     if (row->type != OPT_BOOL) return take_value(p, row, value);
     if (value && !truth)
         return err_set(p->e, E_USAGE, "--no-%s takes no value, here \"%s\"", row->name, value);
+    /* openai's program writes booleans as Python does; no file is likely to have such a name */
+    const char *next = p->at < p->argc ? p->argv[p->at] : "";
+    if (!value && truth && (strcmp(next, "True") == 0 || strcmp(next, "False") == 0)) {
+        truth = strcmp(next, "True") == 0;
+        p->at++;
+    }
     if (value) return set(row, value, p->opts, p->e);
     *(bool *)((char *)p->opts + row->offset) = truth;
     return 0;
