@@ -485,6 +485,7 @@ static void stage_open(struct stage *s, const struct one *one, int number_of_cas
     snprintf(s->seed, sizeof s->seed, "opcheck/%s/%d", op_row(one->op)->name, number_of_case);
     if (arena_open("opcheck", 0, &s->arena, &s->e) || plan_open(s->arena, &s->plan, &s->e))
         fail_msg("%s", s->e.text);
+    if (one->kind == F16) s->plan->compute = DTYPE_F16;
     s->live = checked(s, plan_input(s->plan, "live", DTYPE_I32, 0, NULL, -1, &s->e), 0, 1);
     build[one->op](s);
     for (int v = 0; v < s->plan->n_values; v++) {
@@ -611,7 +612,11 @@ static const struct one cases[] = {
     {.op = OP_attention, {1, 130, 1, 64},     -1, F32, ATT(1, 0.125f), .largest = true},
     {.op = OP_attention, {2, 33, 5, 24},       0, F32, ATT(5, 1)},
     {.op = OP_attention, {1, 421, 1, 64},     -1, F32, ATT(1, 0.125f)},
+    {.op = OP_attention, {3, 17, 3, 32},       2, F16, ATT(3, 0.25f)},
+    {.op = OP_attention, {1, 131, 2, 64},     -1, F16, ATT(2, 0.125f), .largest = true},
+    {.op = OP_attention, {1, 300, 1, 96},     -1, F16, ATT(1, 0.125f)},
     {.op = OP_attention, {1, 1500, 6, 64},    -1, F32, ATT(6, 0.125f), .bench = true},
+    {.op = OP_attention, {1, 1500, 6, 64},    -1, F16, ATT(6, 0.125f), .bench = true},
 
     {.op = OP_crosskv,   {1, 1, 1, 1, 1},     -1, F32, ATT(1, 1)},
     {.op = OP_crosskv,   {2, 7, 3, 5, 4},     -1, F32, ATT(3, 1)},

@@ -1,5 +1,6 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
+#include "doctor/history.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/scribe.h"
@@ -42,7 +43,7 @@ static const struct opt_row rows[] = {
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
-    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Samples at temperatures above 0."},
@@ -628,6 +629,13 @@ static int encode(struct run *r, const char *option, const char *text, struct sc
     return n < 0 ? -1 : 0;
 }
 
+/* For the doctor: whether the GPU was used, where one was wanted. */
+static void note_device(const struct engine *engine)
+{
+    const char *reason = engine_reason(engine);
+    if (*reason || strcmp(engine_device(engine), "cpu") != 0) history_note("", reason);
+}
+
 static int open_model(struct run *r, struct err *e)
 {
     char compute[WORD], kernels[WORD], *folder;
@@ -649,6 +657,7 @@ static int open_model(struct run *r, struct err *e)
     };
     TRY(read_suppress(r, &so, e));
     TRY(speech_open(r->model, &so, &r->speech, e));
+    note_device(r->speech->engine);
     TRY(check_language(r, e));
     struct scribe_options *s = &r->options;
     TRY(encode(r, "initial-prompt", o->initial_prompt, &s->initial, e));
