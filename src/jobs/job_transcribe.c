@@ -34,7 +34,7 @@ static const struct opt_row rows[] = {
      .help = "Write there instead of to standard output: a file for one input, a folder for any number. A folder gets one file per input and format."},
     {.name = "output-dir", .type = OPT_TEXT, .offset = AT(output_dir), .value = "FOLDER", .help = "The same, and it is a folder: made if it is not there."},
     {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS "|all", .fallback = "auto", .alias = "output-format",
-     .help = "Form of the transcript. auto: what the name after -o ends in, else txt. all: one file of each in the folder after -o."},
+     .help = "Form of the transcript. auto: what the name after -o ends in; txt on standard output and in folders. all: one file of each, in a folder."},
     {.name = "language", .letter = 'l', .type = OPT_TEXT, .offset = AT(language), .value = "CODE",
      .help = "Language spoken, as a code or an English name: en, hi, german."},
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},

@@ -80,7 +80,7 @@ void scribe_prompt(const struct net_whisper_config *c, const struct scribe_optio
                    const int *previous, int n_previous, bool with_prefix, struct decode_prompt *p)
 {
     const int half = c->text_ctx / 2 - 1; /* tokens of either part, as openai has it */
-    int n_prefix = with_prefix ? MIN(o->prefix.n, half) : 0;
+    int n_prefix = with_prefix ? MIN(o->prefix.n, half - 1) : 0; /* and a timestamp, and a token */
     int n_hot = n_prefix ? 0 : MIN(o->hotwords.n, half);
     int keep = MIN(n_previous, MIN(half, c->text_ctx - n_prefix - 8) - n_hot);
     *p = (struct decode_prompt){0};
