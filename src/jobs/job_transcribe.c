@@ -1,5 +1,6 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
+#include "jobs/batch.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/scribe.h"
@@ -12,10 +13,10 @@
 struct transcribe_opts {
     const char *model, *language, *output, *temperature, *device;
     int format, task, compute_type, kernels;
-    int64_t threads, beam, best_of, seed;
+    int64_t threads, beam, best_of, batch, seed;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
         initial_timestamp;
-    bool condition, timestamps, suppress_blank, offline, quiet;
+    bool vad, condition, timestamps, suppress_blank, offline, quiet;
 };
 
 #define FORMATS   "txt|srt|vtt|json"
@@ -38,6 +39,10 @@ static const struct opt_row rows[] = {
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.help = "Many windows at a time"},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
+     .help = "Above 1: pieces of speech are packed into windows and so many are decoded together; faster, and no window sees the text of another."},
+    {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). A batch size above 1 implies it."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Samples at temperatures above 0."},
@@ -74,7 +79,9 @@ struct run { /* of all inputs */
     const struct lode_host *host;
     struct arena *model, *job; /* job is reset for each input */
     struct speech *speech;
-    struct scribe *scribe;
+    struct scribe *scribe; /* one of the two: sequential, or */
+    struct batch *batch;   /* batched, with */
+    struct vad *vad;
     const struct out_writer *writer;
     bool many, to_folder;
     int language;
@@ -283,6 +290,23 @@ static void summary(struct transcript *t, const struct scribe_totals *n, const c
               r->speech->load_s, t->about.device, t->about.device_name, t->about.compute_type);
 }
 
+/* Speech is found first, then decoded many windows at a time. */
+static int batched(struct transcript *t, struct audio *audio, const struct scribe_events *events,
+                   struct scribe_totals *totals, struct err *e)
+{
+    struct run *r = t->run;
+    struct vad_options options = vad_batched();
+    struct batch_cut cut = {0};
+    int64_t n;
+    TRY(vad_regions(r->job, r->vad, vad_audio(audio), &options, &cut.regions, &n, e));
+    TRY(vad_windows(r->job, &cut.regions, (int64_t)r->speech->net.frames * WHISPER_HOP, &cut.window,
+                    &cut.n_windows, e));
+    TRY(audio_rewind(audio, e));
+    int rc = batch_run(r->batch, audio, &cut, events, totals, e);
+    totals->audio_s = (double)n / WHISPER_RATE_HZ;
+    return rc;
+}
+
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
  * has. */
 static int transcribe(struct transcript *t, const char *input, const char *path, struct err *e)
@@ -295,7 +319,9 @@ static int transcribe(struct transcript *t, const char *input, const char *path,
     double start_s = thread_seconds();
     TRY(audio_open(r->job, input, WHISPER_RATE_HZ, &audio, e));
     int rc = r->writer->begin(&t->sink, &t->about, t->state, e);
-    if (rc == 0) rc = scribe_run(r->scribe, audio, &events, &totals, e);
+    if (rc == 0)
+        rc = r->batch ? batched(t, audio, &events, &totals, e)
+                      : scribe_run(r->scribe, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
     bool nothing = path && totals.segments == 0; /* an older file of that name is worth more */
@@ -440,13 +466,18 @@ static int open_model(struct run *r, struct err *e)
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
         .beam = (int)r->o->beam,
         .best_of = (int)r->o->best_of,
+        .batch = (int)r->o->batch,
     };
     TRY(speech_open(r->model, &so, &r->speech, e));
     TRY(check_language(r, e));
     struct scribe_options options;
     TRY(scribe_options(r->o, &options, e));
     options.language = r->language;
-    return scribe_open(r->model, r->speech, &options, &r->scribe, e);
+    if (!r->o->vad && r->o->batch == 1)
+        return scribe_open(r->model, r->speech, &options, &r->scribe, e);
+    TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
+    TRY(vad_open(r->model, folder, &so.engine, &r->vad, e));
+    return batch_open(r->model, r->speech, &options, &r->batch, e);
 }
 
 static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)
@@ -473,6 +504,7 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
         arena_open("names", 0, &r.names, e) == 0) {
         rc = with_arenas(&r, inputs, e);
     }
+    vad_close(&r.vad);
     speech_close(&r.speech);
     arena_close(&r.names);
     arena_close(&r.job);

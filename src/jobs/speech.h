@@ -10,13 +10,15 @@
 /* The names users give. A name is a preference, see speech_compute_type. */
 #define SPEECH_COMPUTE_TYPES "auto|int8|int8_float32|int8_float16|float16|float32"
 
+#define SPEECH_BATCH 1024 /* most windows decoded together */
+
 struct speech_options {
     const char *folder; /* of the model, or a weight file */
     const char *name;   /* what the user called it */
     const char
         *compute_type; /* "auto", "int8", "int8_float16", "int8_float32", "float16", "float32" */
     struct engine_options engine;
-    int beam, best_of;
+    int beam, best_of, batch; /* batch: windows decoded together */
 };
 
 struct speech {
