@@ -531,15 +531,12 @@ static void test_no_regions(void **state)
     struct world *w = *state;
     struct vad_options o = vad_batched();
     struct vad_regions r;
-    struct vad_window *windows;
-    size_t n;
     static const float nan_and_edge[] = {NAN, 0.49999997f, 0.35f, NAN};
     cut(w, nan_and_edge, 4, &o, 3 * 512 + 1, &r);
     assert_int_equal(r.n, 0);
     cut(w, NULL, 0, &o, 0, &r);
     assert_int_equal(r.n, 0);
-    must(w, vad_windows(w->a, &r, 480000, &windows, &n, &w->e));
-    assert_int_equal(n, 0);
+    assert_int_equal(vad_samples(&r), 0);
 }
 
 static void test_bound(void **state)
@@ -558,36 +555,23 @@ static void test_bound(void **state)
     assert_int_equal(r.n, VAD_REGIONS_MAX);
 }
 
-static void test_windows(void **state)
+static void test_times(void **state)
 {
     static const char *const names[] = {"jfk", "long", "stereo", "walk"};
     struct world *w = *state;
     for (size_t i = 0; i < COUNT(names); i++) {
         char key[64];
-        int64_t n, n_want, n_times, ignored;
+        int64_t n, n_times, ignored;
         struct vad_regions r;
-        struct vad_window *windows;
-        size_t n_windows, region = 0;
         snprintf(key, sizeof key, "%s.batched", names[i]);
-        int64_t n_samples = (int64_t)golden(w, key, &ignored)[0], before = 0;
+        int64_t n_samples = (int64_t)golden(w, key, &ignored)[0], sum = 0;
         const float *p = golden(w, names[i], &n);
         cut(w, p, n, &kinds[1].o, n_samples, &r);
-        must(w, vad_windows(w->a, &r, 30 * SILERO_RATE_HZ, &windows, &n_windows, &w->e));
-        snprintf(key, sizeof key, "%s.windows", names[i]);
-        const float *want = golden(w, key, &n_want);
-        assert_int_equal(n_windows, n_want);
-        for (size_t k = 0; k < n_windows; k++) {
-            int64_t sum = 0;
-            assert_int_equal(windows[k].n_samples, (int64_t)want[k]);
-            assert_true(windows[k].n_samples <= 30 * SILERO_RATE_HZ);
-            assert_int_equal(windows[k].first, region);
-            assert_int_equal(windows[k].before, before);
-            for (size_t j = 0; j < windows[k].n; j++, region++)
-                sum += r.at[region].end - r.at[region].start;
-            assert_int_equal(sum, windows[k].n_samples);
-            before += sum;
+        for (size_t k = 0; k < r.n; k++) {
+            assert_int_equal(r.at[k].before, sum);
+            sum += r.at[k].end - r.at[k].start;
         }
-        assert_int_equal(region, r.n);
+        assert_int_equal(vad_samples(&r), sum);
 
         snprintf(key, sizeof key, "%s.times", names[i]);
         const float *times = golden(w, key, &n_times);
@@ -613,7 +597,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_regions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_regions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_windows, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_times, setup, teardown),
     };
     return cmocka_run_group_tests_name("vad", tests, NULL, NULL);
 }

@@ -6,7 +6,6 @@
 #include "load/store.h"
 #include <string.h>
 
-
 struct plan_opts {
     const char *device, *gpu;
     int compute_type;

@@ -41,8 +41,8 @@ static const struct opt_row rows[] = {
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Many windows at a time"},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
-     .help = "Above 1: pieces of speech are packed into windows and so many are decoded together; faster, and no window sees the text of another."},
-    {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). A batch size above 1 implies it."},
+     .help = "Above 1: the audio is cut at pauses into parts, and so many are decoded together, with the same care; faster, but no window is conditioned on the text before."},
+    {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). Saves time in long silences; quiet speech may be lost."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Samples at temperatures above 0."},
@@ -290,21 +290,32 @@ static void summary(struct transcript *t, const struct scribe_totals *n, const c
               r->speech->load_s, t->about.device, t->about.device_name, t->about.compute_type);
 }
 
-/* Speech is found first, then decoded many windows at a time. */
+static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
+{
+    return audio_read(ctx, dst, n, e);
+}
+
+/* Many windows at a time. With --vad speech is found first, and the rest left out. */
 static int batched(struct transcript *t, struct audio *audio, const struct scribe_events *events,
                    struct scribe_totals *totals, struct err *e)
 {
     struct run *r = t->run;
+    struct audio_info info;
     struct vad_options options = vad_batched();
-    struct batch_cut cut = {0};
-    int64_t n;
-    TRY(vad_regions(r->job, r->vad, vad_audio(audio), &options, &cut.regions, &n, e));
-    TRY(vad_windows(r->job, &cut.regions, (int64_t)r->speech->net.frames * WHISPER_HOP, &cut.window,
-                    &cut.n_windows, e));
-    TRY(audio_rewind(audio, e));
-    int rc = batch_run(r->batch, audio, &cut, events, totals, e);
-    totals->audio_s = (double)n / WHISPER_RATE_HZ;
-    return rc;
+    struct vad_regions regions;
+    struct vad_joined joined = {.audio = audio, .regions = &regions};
+    struct batch_source source = {.ctx = audio, .read = read_audio};
+    int64_t n = 0;
+    audio_info(audio, &info);
+    source.n_samples = info.n_samples;
+    if (r->vad) {
+        TRY(vad_regions(r->job, r->vad, vad_audio(audio), &options, &regions, &n, e));
+        TRY(audio_rewind(audio, e));
+        source = (struct batch_source){&joined, vad_joined_read, vad_samples(&regions), &regions};
+    }
+    TRY(batch_run(r->batch, &source, events, totals, e));
+    totals->audio_s = r->vad ? (double)n / WHISPER_RATE_HZ : totals->audio_s;
+    return 0;
 }
 
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
@@ -475,8 +486,10 @@ static int open_model(struct run *r, struct err *e)
     options.language = r->language;
     if (!r->o->vad && r->o->batch == 1)
         return scribe_open(r->model, r->speech, &options, &r->scribe, e);
-    TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
-    TRY(vad_open(r->model, folder, &so.engine, &r->vad, e));
+    if (r->o->vad) {
+        TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
+        TRY(vad_open(r->model, folder, &so.engine, &r->vad, e));
+    }
     return batch_open(r->model, r->speech, &options, &r->batch, e);
 }
 

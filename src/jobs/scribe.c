@@ -12,9 +12,8 @@ struct scribe {
     struct scribe_options o;
     struct decode *decode;
     struct ratio *ratio;
-    char *text; /* [TEXT_BYTES] of the window or segment at hand */
-    int previous[DECODE_MOST - 1],
-        n_previous; /* tokens the next window is conditioned on: the last 223 */
+    char *text;                                /* [TEXT_BYTES] of the window or segment at hand */
+    int previous[SCRIBE_PREVIOUS], n_previous; /* tokens the next window is conditioned on */
     struct decode_result tried;
     struct window_ladder ladder;
 };
@@ -101,15 +100,14 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
     return 0;
 }
 
-/* Keeps the last 223 tokens. */
-static void remember(struct scribe *s, const int *token, int n)
+void scribe_remember(int *previous, int *n_previous, const int *token, int n)
 {
-    int most = (int)COUNT(s->previous);
+    int most = SCRIBE_PREVIOUS;
     if (n > most) token += n - most, n = most;
-    int keep = MIN(s->n_previous, most - n);
-    memmove(s->previous, s->previous + s->n_previous - keep, (size_t)keep * sizeof *token);
-    memcpy(s->previous + keep, token, (size_t)n * sizeof *token);
-    s->n_previous = keep + n;
+    int keep = MIN(*n_previous, most - n);
+    memmove(previous, previous + *n_previous - keep, (size_t)keep * sizeof *token);
+    memcpy(previous + keep, token, (size_t)n * sizeof *token);
+    *n_previous = keep + n;
 }
 
 /* Gives the segments of a window out. */
@@ -122,7 +120,7 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
         int n_tokens = span[i].to - span[i].from;
         struct str text = text_of(s, token, n_tokens);
         if (span[i].t0_s == span[i].t1_s || str_trim(text).n == 0) continue;
-        remember(s, token, n_tokens);
+        scribe_remember(s->previous, &s->n_previous, token, n_tokens);
         struct out_segment segment = {
             .id = ++totals->segments,
             .seek = seek,
@@ -156,7 +154,7 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
 
     *advance = size;
     if (window_silent(&s->o.window, &s->ladder.kept)) return 0;
-    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, false, span, advance);
+    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, advance);
     TRY(give(s, span, n, seek, ev, totals, e));
     if (!s->o.condition || s->ladder.kept_temperature > s->o.reset_above) s->n_previous = 0;
     return 0;

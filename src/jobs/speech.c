@@ -10,17 +10,21 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
                                       const char *device)
 {
     int sequences = batch * MAX(beam, best_of);
-    bool gpu = strcmp(device, "cuda") == 0, half = gpu && str_ends(resolved, "float16");
+    bool gpu = strcmp(device, "cuda") == 0, half = gpu && str_ends(resolved, "float16"),
+         i8 = str_starts(resolved, "int8");
+    /* Many windows are read from memory at each step: beside int8 weights f16 loses nothing there.
+     */
+    bool half_cache = half || (!gpu && i8 && batch > 1);
     return (struct net_whisper_shape){
         .windows = batch,
         .sequences = sequences,
         .rows = MAX(sequences, PROMPT_ROWS),
         .picks = sequences,
         .top = beam > 1 ? 2 * beam : 1,
-        .cache = half ? DTYPE_F16 : DTYPE_F32,
+        .cache = half_cache ? DTYPE_F16 : DTYPE_F32,
         .compute = half ? DTYPE_F16 : DTYPE_F32,
-        .i8 = str_starts(resolved, "int8"),
-        .cross_i8 = gpu && str_starts(resolved, "int8"),
+        .i8 = i8,
+        .cross_i8 = gpu && i8,
     };
 }
 
@@ -124,7 +128,8 @@ static int make_ready(struct arena *a, const struct speech_options *o,
 {
     const char *device = engine_device(s->engine);
     s->compute_type = speech_compute_type(o->compute_type, device);
-    struct net_whisper_shape shape = speech_shape(o->batch, o->beam, o->best_of, s->compute_type, device);
+    struct net_whisper_shape shape =
+        speech_shape(o->batch, o->beam, o->best_of, s->compute_type, device);
     struct net_whisper_source source = {.weights = &s->weights};
     struct plan *plan;
     TRY(net_whisper_plan(a, &source, config, &shape, &plan, &s->net, e));

@@ -248,23 +248,33 @@ int vad_regions(struct arena *a, struct vad *v, struct vad_source source,
     return vad_cut_end(&cut, *n_samples, e);
 }
 
-/* ---- windows, and back to the audio ---- */
+/* ---- what is left, and back to the audio ---- */
 
-int vad_windows(struct arena *a, const struct vad_regions *r, int64_t max_samples,
-                struct vad_window **out, size_t *n, struct err *e)
+int64_t vad_samples(const struct vad_regions *r)
 {
-    struct vad_window *w = ARENA_NEW(a, struct vad_window, r->n, e);
-    if (!w) return -1;
-    *out = w;
-    *n = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        int64_t length = r->at[i].end - r->at[i].start;
-        if (*n == 0 || w[*n - 1].n_samples + length > max_samples)
-            w[(*n)++] = (struct vad_window){.first = i, .before = r->at[i].before};
-        w[*n - 1].n++;
-        w[*n - 1].n_samples += length;
+    if (r->n == 0) return 0;
+    const struct vad_region *last = &r->at[r->n - 1];
+    return last->before + last->end - last->start;
+}
+
+int64_t vad_joined_read(void *ctx, float *dst, int64_t n, struct err *e)
+{
+    struct vad_joined *v = ctx;
+    const struct vad_regions *r = v->regions;
+    while (v->region < r->n && v->position == r->at[v->region].end) v->region++;
+    if (v->region == r->n) return 0;
+    const struct vad_region *now = &r->at[v->region];
+    while (true) { /* what is skipped goes where the samples will lie */
+        int64_t skip = now->start - v->position,
+                most = MIN(n, skip > 0 ? skip : now->end - v->position),
+                got = audio_read(v->audio, dst, most, e);
+        if (got < 0) return -1;
+        if (got == 0)
+            return err_set(e, E_INPUT, "the audio ends at sample %lld on its second reading",
+                           (long long)v->position);
+        v->position += got;
+        if (skip <= 0) return got;
     }
-    return 0;
 }
 
 size_t vad_region_at(const struct vad_regions *r, double speech_s, bool is_end)

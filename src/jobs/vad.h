@@ -93,17 +93,19 @@ int vad_regions(struct arena *a, struct vad *v, struct vad_source source,
                 const struct vad_options *o, struct vad_regions *out, int64_t *n_samples,
                 struct err *e);
 
-struct vad_window { /* regions that are decoded together, the silence between them removed */
-    size_t first, n;
-    int64_t before;    /* samples of speech in the windows before */
-    int64_t n_samples; /* at most max_samples */
+/* vad_samples: of speech in all regions. */
+int64_t vad_samples(const struct vad_regions *r);
+
+struct vad_joined {      /* an audio with the silence between regions left out */
+    struct audio *audio; /* at its start at first */
+    const struct vad_regions *regions;
+    size_t region;
+    int64_t position; /* samples read of the audio */
 };
 
-/* vad_windows: regions filled into windows in order; *out [*n] in a. A region longer than
- * max_samples is a window of its own. Unlike collect_chunks a region that begins a window is in
- * that window's list, and there are no empty windows. */
-int vad_windows(struct arena *a, const struct vad_regions *r, int64_t max_samples,
-                struct vad_window **out, size_t *n, struct err *e);
+/* vad_joined_read: as vad_source.read; ctx: a struct vad_joined. Regions must lie within the audio.
+ */
+int64_t vad_joined_read(void *ctx, float *dst, int64_t n, struct err *e);
 
 /* vad_region_at: the region that a time in the speech alone (all regions joined) lies in; a time
  * between two belongs to the earlier one if it is an end. At least one region. vad_original_s: a
