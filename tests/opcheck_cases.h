@@ -379,6 +379,24 @@ static void build_sigmoid(struct stage *s)
     step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
 }
 
+/* d: G V L */
+static void build_dampen(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int logits = in_f32(s, "logits", true, 12, DIMS(d[0], d[1]));
+    int list = in_i32(s, "list", true, d[1], DIMS(d[0], d[2]));
+    step(s, IDS(logits, list), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
+}
+
+/* d: R V */
+static void build_probe(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int logits = in_f32(s, "logits", true, 12, DIMS(d[0], d[1]));
+    int token = in_i32(s, "token", true, s->one->args.eot, DIMS(d[0]));
+    step(s, IDS(logits, token), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0]))));
+}
+
 static void (*const build[OP_COUNT])(struct stage *) = {
 #define OP(name, in_min, in_max, outs, t32, t16, t8, doc) build_##name,
 #include "core/op.def"
@@ -467,6 +485,12 @@ static void fill_special(struct stage *s)
     case OP_lstm:
         *(int32_t *)data_of(s, 3) = (int32_t)s->one->d[2];
         break;
+    case OP_dampen: /* some are banned, some both, some places say nothing */
+        for (int64_t i = 0; i < rows * s->one->d[2]; i++) {
+            if (i % 3 == 1) index[i] = i % 2 ? -1 : -2 - index[i];
+            if (i % 7 == 6) index[i] = -2 - index[i - 1] < 0 ? -2 - index[i - 1] : -1;
+        }
+        break;
     case OP_linear: /* a row of zeros, which quantising must survive */
         if (s->one->d[0] > 2)
             memset((float *)data_of(s, 0) + s->one->d[2], 0, (size_t)s->one->d[2] * 4);
@@ -503,6 +527,7 @@ static void stage_open(struct stage *s, const struct one *one, int number_of_cas
     snprintf(s->seed, sizeof s->seed, "opcheck/%s/%d", op_row(one->op)->name, number_of_case);
     if (arena_open("opcheck", 0, &s->arena, &s->e) || plan_open(s->arena, &s->plan, &s->e))
         fail_msg("%s", s->e.text);
+    if (one->kind == F16) s->plan->compute = DTYPE_F16;
     s->live = checked(s, plan_input(s->plan, "live", DTYPE_I32, 0, NULL, -1, &s->e), 0, 1);
     build[one->op](s);
     for (int v = 0; v < s->plan->n_values; v++) {
@@ -629,7 +654,11 @@ static const struct one cases[] = {
     {.op = OP_attention, {1, 130, 1, 64},     -1, F32, ATT(1, 0.125f), .largest = true},
     {.op = OP_attention, {2, 33, 5, 24},       0, F32, ATT(5, 1)},
     {.op = OP_attention, {1, 421, 1, 64},     -1, F32, ATT(1, 0.125f)},
+    {.op = OP_attention, {3, 17, 3, 32},       2, F16, ATT(3, 0.25f)},
+    {.op = OP_attention, {1, 131, 2, 64},     -1, F16, ATT(2, 0.125f), .largest = true},
+    {.op = OP_attention, {1, 300, 1, 96},     -1, F16, ATT(1, 0.125f)},
     {.op = OP_attention, {1, 1500, 6, 64},    -1, F32, ATT(6, 0.125f), .bench = true},
+    {.op = OP_attention, {1, 1500, 6, 64},    -1, F16, ATT(6, 0.125f), .bench = true},
 
     {.op = OP_crosskv,   {1, 1, 1, 1, 1},     -1, F32, ATT(1, 1)},
     {.op = OP_crosskv,   {2, 7, 3, 5, 4},     -1, F32, ATT(3, 1)},
@@ -667,6 +696,17 @@ static const struct one cases[] = {
     {.op = OP_gather,    {1, 1, 1},           -1, F32},
     {.op = OP_gather,    {5, 9, 67},           7, F32},
     {.op = OP_gather,    {7, 3, 64},           0, F32},
+
+    {.op = OP_dampen,    {1, 5, 1},           -1, F32, .args.scale = 1.5f},
+    {.op = OP_dampen,    {5, 37, 9},           3, F32, .args.scale = 0.8f},
+    {.op = OP_dampen,    {3, 70, 140},        -1, F32, .args.scale = 1.1f},
+    {.op = OP_dampen,    {4, 50, 7},           0, F32, .args.scale = 2},
+
+    {.op = OP_probe,     {1, 2},              -1, F32, .args.eot = 1},
+    {.op = OP_probe,     {7, 67},              5, F32, .args.eot = 60},
+    {.op = OP_probe,     {3, 1531},           -1, F32, .args.eot = 1000},
+    {.op = OP_probe,     {4, 50},              0, F32, .args.eot = 50},
+    {.op = OP_probe,     {32, 51864},         -1, F32, .args.eot = 50256, .bench = true},
 
     {.op = OP_pick,      {1, 7},              -1, F32, PICK(1, 3, 5)},
     {.op = OP_pick,      {9, 37},             -1, F32, PICK(5, 20, 25)},

@@ -195,6 +195,26 @@ static int check_gather(const struct op_io *io, struct err *e)
     return IS_SHAPE("output", io->out[0], io->in[1]->dim[0], io->in[0]->dim[1]);
 }
 
+static int check_dampen(const struct op_io *io, struct err *e)
+{
+    TRY(IS_SHAPE("logits", io->in[0], -1, -1));
+    TRY(IS_SHAPE("tokens", io->in[1], io->in[0]->dim[0], -1));
+    TRY(is_type("tokens", io->in[1], DTYPE_I32, e));
+    return same_shape("output", io->out[0], io->in[0], e);
+}
+
+static int check_probe(const struct op_io *io, struct err *e)
+{
+    const struct tensor *logits = io->in[0];
+    TRY(IS_SHAPE("logits", logits, -1, -1));
+    TRY(IS_SHAPE("token", io->in[1], logits->dim[0]));
+    TRY(is_type("token", io->in[1], DTYPE_I32, e));
+    TRY(IS_SHAPE("probability", io->out[0], logits->dim[0]));
+    if (io->args->eot >= 1 && io->args->eot <= logits->dim[1]) return 0;
+    return err_set(e, E_MODEL, "end of text is token %d of a vocabulary of %lld", io->args->eot,
+                   (long long)logits->dim[1]);
+}
+
 static int check_pick(const struct op_io *io, struct err *e)
 {
     const struct tensor *logits = io->in[0];

@@ -73,6 +73,12 @@ static int check_rules(const struct check *c)
     return 0;
 }
 
+static int check_list(const struct check *c)
+{
+    const int64_t *logits = value_of(c, 0)->dim, *list = value_of(c, 1)->dim;
+    return in_range(c, 1, numbers(c, 1), rows_of(c, 0) * list[1], -1 - logits[1], logits[1]);
+}
+
 static int check_step(const struct check *c)
 {
     switch (c->s->op) {
@@ -89,6 +95,10 @@ static int check_step(const struct check *c)
         return in_range(c, 1, numbers(c, 1), rows_of(c, 1), 0, rows_of(c, 0));
     case OP_pick:
         return check_rules(c);
+    case OP_dampen:
+        return check_list(c);
+    case OP_probe:
+        return first_rows_in_range(c, 1, c->s->args.eot);
     default:
         return 0;
     }

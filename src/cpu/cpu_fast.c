@@ -7,11 +7,26 @@ size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int thre
     return (size_t)threads * fast_matrix_layout(cpu_value_k(&p->value[s->in[1]])).bytes;
 }
 
+static int64_t head_width(const struct plan *p, const struct plan_step *s)
+{
+    return p->value[s->in[0]].dim[2] / 3 / s->args.heads;
+}
+
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads)
 {
-    const struct plan_value *qkv = &p->value[s->in[0]];
-    struct fast_attention m = fast_attention_layout(qkv->dim[1], qkv->dim[2] / 3 / s->args.heads);
+    struct fast_attention m = fast_attention_layout(p->value[s->in[0]].dim[1], head_width(p, s));
     return (m.shared + (size_t)threads * m.part) * sizeof(float);
+}
+
+bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s)
+{
+    return p->compute == DTYPE_F16 && head_width(p, s) % (2 * CPU_PANEL) == 0;
+}
+
+size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads)
+{
+    struct fast_half m = fast_half_layout(p->value[s->in[0]].dim[1], head_width(p, s));
+    return m.shared + (size_t)threads * m.part;
 }
 
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads)

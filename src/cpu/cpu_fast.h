@@ -58,6 +58,30 @@ static inline struct fast_attention fast_attention_layout(int64_t t_count, int64
     return m;
 }
 
+/* The same in f16 (cpu_half.c), for heads whose channels fill pairs of panels. */
+struct fast_half {
+    int64_t t_up, t_even;          /* positions in whole tiles of 48; an even number of them */
+    int64_t line;                  /* floats between rows of scores */
+    size_t keys;                   /* halves of one head's keys; its values follow */
+    size_t shared;                 /* bytes of both places */
+    size_t query, sum, tile, part; /* bytes from a member's part: scores come first; whole part */
+};
+
+static inline struct fast_half fast_half_layout(int64_t t_count, int64_t d_count)
+{
+    struct fast_half m;
+    m.t_up = ALIGN_UP(t_count, 48);
+    m.t_even = ALIGN_UP(t_count, 2);
+    m.line = m.t_up + 16;
+    m.keys = (size_t)(m.t_up * d_count);
+    m.shared = 2 * ALIGN_UP((m.keys + (size_t)(m.t_even * d_count)) * sizeof(uint16_t), 4096);
+    m.query = (size_t)(FAST_QUERIES * m.line) * sizeof(float);
+    m.sum = m.query + (size_t)(FAST_QUERIES * d_count) * sizeof(uint16_t);
+    m.tile = m.sum + (size_t)(FAST_QUERIES * d_count) * sizeof(float);
+    m.part = ALIGN_UP(m.tile + 8 * 48 * sizeof(int32_t), 4096);
+    return m;
+}
+
 /* Attention of the decoder: rows of one window that share each read of its keys. Floats of scores
  * that a member needs, to the audio and to what was said; rows of scores lie `line` apart. */
 #define FAST_ROWS 6
@@ -136,6 +160,12 @@ static inline size_t fast_mel_floats(void)
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads);
+/* cpu_fast_half_fits: whether the plan allows f16 and the heads have the shape. */
+bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
+#if WITH_FP16
+int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int id);
+#endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
@@ -168,6 +198,7 @@ CPU_FAST_KERNEL(cpu_vec_gather);
 CPU_FAST_KERNEL(cpu_pick_pick);
 CPU_FAST_KERNEL(cpu_vec_magnitude);
 CPU_FAST_KERNEL(cpu_lstm_lstm);
+CPU_FAST_KERNEL(cpu_pick_probe);
 
 /* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and
  * comps. room: 16 lines of K up to a multiple of 64. Which level does it changes no number. */

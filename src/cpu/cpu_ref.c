@@ -110,8 +110,6 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
         return team * (size_t)dim(p, s->in[2], 3) * sizeof(double);
     case OP_pick:
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(float);
-    case OP_lstm:
-        return (size_t)dim(p, s->in[0], 1) / 4 * sizeof(float);
     default:
         return 0;
     }
@@ -517,6 +515,35 @@ int cpu_ref_pick(const struct cpu_step *s, struct thread_team *team, int id)
         f32(s->out[4])[g] =
             args->watch < 0 ? 0.0f
                             : (float)exp((double)logits[args->watch] - mass(logits, v_count, 1));
+    }
+    return 0;
+}
+
+int cpu_ref_dampen(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    int64_t v_count = s->in[0]->plan->dim[1], n = s->in[1]->plan->dim[1], from, to;
+    float by = s->step->args.scale;
+    thread_share(team, id, s->in[0]->rows, 1, &from, &to);
+    for (int64_t g = from; g < to; g++) {
+        const float *x = f32(s->in[0]) + g * v_count;
+        const int32_t *token = i32(s->in[1]) + g * n;
+        float *y = f32(s->out[0]) + g * v_count;
+        memcpy(y, x, (size_t)v_count * sizeof *y);
+        for (int64_t i = 0; i < n; i++)
+            if (token[i] >= 0) y[token[i]] = x[token[i]] > 0 ? x[token[i]] / by : x[token[i]] * by;
+        for (int64_t i = 0; i < n; i++)
+            if (token[i] < -1) y[-2 - token[i]] = -INFINITY;
+    }
+    return 0;
+}
+
+int cpu_ref_probe(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    int64_t v_count = s->in[0]->plan->dim[1], from, to;
+    thread_share(team, id, s->in[0]->rows, 1, &from, &to);
+    for (int64_t r = from; r < to; r++) {
+        const float *x = f32(s->in[0]) + r * v_count;
+        f32(s->out[0])[r] = (float)exp((double)x[i32(s->in[1])[r]] - mass(x, s->step->args.eot, 1));
     }
     return 0;
 }

@@ -57,9 +57,8 @@ typedef unsigned long long uint64_t;
  * DEV_DYNAMIC: the dynamic shared memory of the launch, seen as `type *name`, 16 byte aligned; a
  * kernel that uses it should have no second DEV_DYNAMIC of another start. */
 #define DEV_SHARED(type, name, n) __shared__ __align__(16) type name[n]
-#define DEV_DYNAMIC(type, name)                                   \
-    extern __shared__ __align__(16) unsigned char dev_dynamic_[]; \
-    type *name = (type *)dev_dynamic_
+extern __shared__ __align__(16) unsigned char dev_dynamic_[];
+#define DEV_DYNAMIC(type, name) type *name = (type *)dev_dynamic_
 
 #else
 

@@ -22,7 +22,9 @@ static const struct {
     [OP_attncross] = {gpu_launch_b_attncross, gpu_launch_b_attncross_scratch,
                       gpu_launch_b_attncross_check},
     [OP_gather] = {gpu_launch_b_gather, NULL, NULL},
+    [OP_dampen] = {gpu_launch_b_dampen, NULL, NULL},
     [OP_pick] = {gpu_launch_b_pick, gpu_launch_b_pick_scratch, NULL},
+    [OP_probe] = {gpu_launch_b_probe, NULL, NULL},
 };
 
 int gpu_launch_group(const struct gpu_chip *chip, const struct plan *p, int step, int to)

@@ -101,6 +101,20 @@ int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o
     return 0;
 }
 
+/* The text before a window is what the user says it is, */
+static void begin_text(const struct batch *b, struct lane *l)
+{
+    l->n_previous = 0;
+    scribe_remember(l->previous, &l->n_previous, b->o.initial.token, b->o.initial.n);
+}
+
+/* until the windows have some of their own; where they do not see each other's, it stays. */
+static void forget(const struct batch *b, struct lane *l)
+{
+    l->n_previous = 0;
+    if (b->n_lanes > 1) begin_text(b, l);
+}
+
 /* ---- samples in ---- */
 
 /* Where to cut n samples: in the middle of the quietest pause in the last CUT of them. */
@@ -184,7 +198,7 @@ static void start_attempt(struct batch *b, struct lane *l)
     struct decode_prompt prompt;
     int step = l->ladder.step;
     int64_t at = l->start / WHISPER_HOP + l->seek;
-    scribe_prompt(&b->speech->net.config, &b->o, l->previous, l->n_previous, &prompt);
+    scribe_prompt(&b->speech->net.config, &b->o, l->previous, l->n_previous, at == 0, &prompt);
     decode_start(b->decode, (int)(l - b->lane), &prompt, b->o.window.temperature[step],
                  (uint64_t)at << 8 | (uint64_t)step);
 }
@@ -250,7 +264,7 @@ static void end_window(struct batch *b, struct lane *l)
                                 span[i].to - span[i].from);
         }
         advance = advance_of(b, h, advance);
-        if (!b->o.condition || l->ladder.kept_temperature > b->o.reset_above) l->n_previous = 0;
+        if (!b->o.condition || l->ladder.kept_temperature > b->o.reset_above) forget(b, l);
     }
     b->totals->windows++;
     b->totals->windows_again += l->ladder.step > 1;
@@ -301,6 +315,7 @@ static int give_segment(struct batch *b, const struct held *h, const struct wind
         .avg_logprob = h->ladder.kept.avg_logprob,
         .compression_ratio = h->ladder.kept_ratio,
         .no_speech_prob = h->ladder.kept.no_speech,
+        .flags = window_flags(&b->o.window, &h->ladder),
     };
     segment.text = text_of(b, segment.token, (int)segment.n_tokens);
     return ev->segment(ev->ctx, &segment, e);
@@ -313,7 +328,7 @@ static int give_window(struct batch *b, const struct held *h, const struct scrib
     int64_t advance;
     if (h->silent) return 0;
     int n = window_split(&h->ladder.kept, b->speech->net.config.time0, h->size, span, &advance);
-    if (b->whole) {
+    if (b->whole && n > 0) {
         span[0].to = span[n - 1].to;
         span[0].t1_s = span[n - 1].t1_s;
         n = 1;
@@ -382,7 +397,7 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
     b->n_started = b->n_given = 0;
     for (int i = 0; i < b->n_lanes; i++) {
         b->lane[i].busy = b->lane[i].waits = false;
-        b->lane[i].n_previous = 0;
+        begin_text(b, &b->lane[i]);
     }
     decode_reset(b->decode);
     uint64_t before = arena_system_calls();
