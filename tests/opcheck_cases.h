@@ -340,6 +340,8 @@ static void build_pick(struct stage *s)
          IDS(top, top_log, token, token_log, out_of(s, "watched", DTYPE_F32, DIMS(d[0]))));
 }
 
+#include "opcheck_vad.h"
+
 /* d: G V L */
 static void build_dampen(struct stage *s)
 {
@@ -495,6 +497,9 @@ static void fill_special(struct stage *s)
         break;
     case OP_attncross: /* rows of one window stand together */
         for (int64_t r = 0; r < rows; r++) index[r] = (int32_t)(most - 1 - r * most / rows);
+        break;
+    case OP_lstm:
+        *(int32_t *)data_of(s, 3) = (int32_t)s->one->d[2];
         break;
     case OP_dampen: /* some are banned, some both, some places say nothing */
         for (int64_t i = 0; i < rows * s->one->d[2]; i++) {
@@ -835,6 +840,28 @@ static const struct one cases[] = {
     {.op = OP_diffuse,   {33, 17, 3},         -1, F32},
     {.op = OP_diffuse,   {50, 80, 7},         -1, F32},
     {.op = OP_diffuse,   {10000, 96, 34},     -1, F32, .bench = true},
+    {.op = OP_frames,    {1, 1, 1, 1},        -1, F32, .args.stride = 1},
+    {.op = OP_frames,    {3, 40, 5, 16},       2, F32, .args.stride = 8},
+    {.op = OP_frames,    {2, 5, 9, 1},        -1, F32, .args.stride = 1},
+    {.op = OP_frames,    {3, 20, 3, 7},        0, F32, .args.stride = 11},
+
+    {.op = OP_magnitude, {1, 1, 1},           -1, F32},
+    {.op = OP_magnitude, {3, 4, 129},          2, F32},
+    {.op = OP_magnitude, {2, 3, 16},           0, F32},
+
+    {.op = OP_lstm,      {1, 1},              -1, F32},
+    {.op = OP_lstm,      {5, 7, 1},           -1, F32},
+    {.op = OP_lstm,      {9, 16},              6, F32},
+    {.op = OP_lstm,      {4, 19},             -1, F16},
+    {.op = OP_lstm,      {6, 37, 1},          -1, F32, RELU},
+    {.op = OP_lstm,      {21, 128},           -1, F32, RELU},
+    {.op = OP_lstm,      {3, 50},             -1, F32, .largest = true},
+    {.op = OP_lstm,      {3, 33, 1},           0, F32},
+    {.op = OP_lstm,      {128, 128},          -1, F32, RELU, .bench = true},
+
+    {.op = OP_sigmoid,   {1, 1},              -1, F32},
+    {.op = OP_sigmoid,   {7, 37},              5, F32},
+    {.op = OP_sigmoid,   {3, 16},              0, F32},
 };
 /* clang-format on */
 

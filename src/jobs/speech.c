@@ -163,7 +163,8 @@ static int make_ready(struct arena *a, const struct speech_options *o,
 {
     const char *device = engine_device(s->engine);
     s->compute_type = speech_compute_type(o->compute_type, device);
-    struct net_whisper_shape shape = speech_shape(1, o->beam, o->best_of, s->compute_type, device);
+    struct net_whisper_shape shape =
+        speech_shape(o->batch, o->beam, o->best_of, s->compute_type, device);
     shape.words = o->words;
     shape.dampen = o->dampen;
     struct net_whisper_source source = {.weights = &s->weights};
