@@ -105,7 +105,7 @@ static void build_estep(struct stage *s)
     s->flops = 4.0 * (double)(d[0] * d[1] * d[2]);
     step(s, IDS(x, scale, shift, in_f64(s, "fixed", DIMS(d[2]))),
          IDS(whole_out(s, "label", DTYPE_I32, DIMS(d[0])),
-             whole_out(s, "likelihood", DTYPE_F64, DIMS(2)),
+             checked(s, plan_output(s->plan, "likelihood", DTYPE_F64, 0, NULL, -1, &s->e), 0, 0),
              whole_out(s, "sums", DTYPE_F64, DIMS(d[2], 1 + d[1] + extra))));
 }
 
@@ -182,6 +182,11 @@ static void fill_rows(struct stage *s)
             for (int64_t j = 0; j < i; j++)
                 ((double *)data_of(s, 0))[i * one->d[0] + j] =
                     ((double *)data_of(s, 0))[j * one->d[0] + i];
+        break;
+    case OP_spread:
+    case OP_apart: /* some rows are left out */
+        for (int64_t i = 0; i < one->d[0]; i += 7)
+            ((int32_t *)data_of(s, one->op == OP_apart ? 1 : 2))[i] = -1;
         break;
     case OP_density:
         *(double *)data_of(s, 1) = (double)one->d[2] / 10;

@@ -40,7 +40,7 @@ int kmeans_plan(struct work *w, const struct kmeans_options *o, struct kmeans *m
 {
     int64_t n = w->n, d = w->d, k = o->k;
     *m = (struct kmeans){.w = w, .o = *o, .draw = -1};
-    if (k < 1 || k > n)
+    if (k < 1 || (k > n && !o->init))
         return err_set(e, E_INPUT, "%lld clusters of %lld rows; 1 to %lld are possible",
                        (long long)k, (long long)n, (long long)n);
     m->sets = MAX(1, MIN(o->init ? 1 : o->starts, SETS_BYTES / (16 * n)));
@@ -86,9 +86,8 @@ static int variance(struct work *w, double *out, struct err *e)
     return 0;
 }
 
-/* One chosen row for every start, k times; then every set has its centres. rows: [sets][k] or NULL.
- */
-static int seed_sets(struct kmeans *m, struct work_random *random, int32_t *rows, struct err *e)
+/* One chosen row for every start, k times; then every set has its centres. */
+static int seed_sets(struct kmeans *m, struct work_random *random, struct err *e)
 {
     struct work *w = m->w;
     double *draw = work_at(w, m->draw);
@@ -99,11 +98,9 @@ static int seed_sets(struct kmeans *m, struct work_random *random, int32_t *rows
         for (int64_t i = 0; i < m->sets * m->tries; i++) draw[i] = work_draw(random);
         *first = j == 0;
         TRY(work_run(w, m->tape_seed, e));
-        for (int64_t s = 0; s < m->sets; s++) {
+        for (int64_t s = 0; s < m->sets; s++)
             memcpy(centre + (s * m->o.k + j) * w->d, work_rows(w) + chosen[s] * w->d,
                    (size_t)w->d * sizeof *centre);
-            if (rows) rows[s * m->o.k + j] = chosen[s];
-        }
     }
     return 0;
 }
@@ -256,6 +253,8 @@ static int keep_best(struct lloyd *l, int64_t begun, struct err *e)
         const float *centre = (const float *)work_at(m->w, m->centre) + s * m->o.k * m->w->d;
         const int32_t *label = l->label + s * m->w->n;
         double inertia;
+        if (out->every)
+            memcpy(out->every + (begun + s) * m->w->n, label, (size_t)m->w->n * sizeof *label);
         TRY(judge(m, centre, label, &inertia, e));
         if (begun + s > 0 && inertia >= out->inertia) continue;
         out->inertia = inertia;
@@ -274,7 +273,7 @@ static int open_lloyd(struct kmeans *m, struct lloyd *l, struct kmeans_result *o
     struct arena *a = m->w->arena;
     size_t kd = (size_t)(m->o.k * m->w->d);
     *l = (struct lloyd){.m = m, .out = out};
-    *out = (struct kmeans_result){0};
+    *out = (struct kmeans_result){.every = out->every};
     if (!(out->centre = ARENA_NEW(a, float, kd, e))) return -1;
     if (!(out->label = ARENA_NEW(a, int32_t, (size_t)m->w->n, e))) return -1;
     if (!(l->set = ARENA_NEW(a, struct set, (size_t)m->sets, e))) return -1;
@@ -303,24 +302,11 @@ int kmeans_run(struct kmeans *m, struct kmeans_result *out, struct err *e)
         if (m->o.init)
             memcpy(work_at(m->w, m->centre), m->o.init, (size_t)(m->o.k * m->w->d) * sizeof(float));
         else
-            TRY(seed_sets(m, &random, NULL, e));
+            TRY(seed_sets(m, &random, e));
         TRY(run_sets(&l, begun, e));
         TRY(keep_best(&l, begun, e));
     }
     work_progress(m->w, "starts", -1, 0);
-    return 0;
-}
-
-int kmeans_seeds(struct kmeans *m, int32_t *row, struct err *e)
-{
-    struct work_random random;
-    struct arena_mark mark = arena_here(m->w->arena);
-    int32_t *rows = ARENA_NEW(m->w->arena, int32_t, (size_t)(m->sets * m->o.k), e);
-    if (!rows) return -1;
-    work_seed(&random, m->o.seed);
-    TRY(seed_sets(m, &random, rows, e));
-    memcpy(row, rows, (size_t)m->o.k * sizeof *row);
-    arena_rewind(m->w->arena, mark);
     return 0;
 }
 

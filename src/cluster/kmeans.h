@@ -29,14 +29,14 @@ struct kmeans_result {
     int32_t *label; /* [n] */
     double inertia;
     int64_t steps, start; /* of the start that won */
+    int32_t *every;       /* NULL, or the caller's [starts][n]: labels of every start */
     int64_t empty;        /* clusters without a row, of which scikit-learn warns */
 };
 
-/* kmeans_plan: E_INPUT if k is more than the rows. */
+/* kmeans_plan: E_INPUT if k is more than the rows, unless centres are given. */
 int kmeans_plan(struct work *w, const struct kmeans_options *o, struct kmeans *m, struct err *e);
+/* kmeans_run: out->every is the caller's to set, the rest is filled. */
 int kmeans_run(struct kmeans *m, struct kmeans_result *out, struct err *e);
-/* kmeans_seeds: k-means++ alone: rows of the first start, [k]. */
-int kmeans_seeds(struct kmeans *m, int32_t *row, struct err *e);
 /* kmeans_assign: labels of all rows with these centres, as predict does; inertia may be NULL. */
 int kmeans_assign(struct kmeans *m, const float *centre, int32_t *label, double *inertia,
                   struct err *e);

@@ -4,8 +4,7 @@
 int work_open(struct arena *a, struct engine *engine, const struct work_watch *watch, int64_t n,
               int64_t d, struct work *w, struct err *e)
 {
-    *w = (struct work){
-        .arena = a, .engine = engine, .watch = watch, .n = n, .d = d, .label = -1, .centre = -1};
+    *w = (struct work){.arena = a, .engine = engine, .watch = watch, .n = n, .d = d, .label = -1};
     if (n < 1 || d < 1)
         return err_set(e, E_INPUT, "%lld rows of %lld numbers; at least one of one is needed",
                        (long long)n, (long long)d);
@@ -13,7 +12,8 @@ int work_open(struct arena *a, struct engine *engine, const struct work_watch *w
         return err_set(e, E_INPUT, "%lld rows of %lld numbers; less than 2^31 of each can be taken",
                        (long long)n, (long long)d);
     TRY(plan_open(a, &w->plan, e));
-    w->x = work_in(w, "rows", DTYPE_F32, WORK_DIMS(n, d), e);
+    TRY((w->live = plan_input(w->plan, "live", DTYPE_I32, 0, NULL, -1, e)) < 0);
+    w->x = plan_input(w->plan, "rows", DTYPE_F32, 2, WORK_DIMS(n, d), w->live, e);
     return w->x < 0 ? -1 : 0;
 }
 
@@ -72,6 +72,7 @@ int work_ready(struct work *w, struct err *e)
         }
         TRY(engine_retreat(w->engine, w->arena, &why, e));
     }
+    *(int32_t *)work_at(w, w->live) = (int32_t)w->n;
     return 0;
 }
 

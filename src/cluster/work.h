@@ -23,8 +23,8 @@ struct work {
     struct engine_plan *ready; /* NULL before work_ready */
     const struct work_watch *watch;
     int64_t n, d;
-    int x;             /* value: the rows */
-    int label, centre; /* values made by the first who needs them, else -1: see work_label */
+    int x, live; /* values: the rows, and how many of them count (gram and project) */
+    int label;   /* value, or -1 before work_label */
 };
 
 /* work_open: a plan of n rows of d. Errors: E_INPUT if the rows are too many to be counted in i32.

@@ -366,7 +366,7 @@ static int check_estep(const struct op_io *io, struct err *e)
     if (scale->rank == 3 && scale->dim[0] != 1) TRY(is("matrices", scale->dim[0], k, e));
     TRY(IS_KIND("fixed", io->in[3], F64, k));
     TRY(IS_KIND("label", io->out[0], I32, n));
-    TRY(IS_KIND("likelihood", io->out[1], F64, 2));
+    TRY(is_kind("likelihood", io->out[1], DTYPE_F64, 0, NULL, e));
     TRY(IS_KIND("sums", sums, F64, k, -1));
     int64_t width = sums->dim[1];
     if (width == 1 + d || width == 1 + 2 * d || width == 1 + d + d * d) return 0;

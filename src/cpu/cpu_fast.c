@@ -145,3 +145,27 @@ int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e)
     s->own = out;
     return 0;
 }
+
+size_t cpu_fast_density(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_density_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1), threads).bytes;
+}
+
+size_t cpu_fast_near(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return (size_t)threads * rows_near_layout(size_of(p, s->in[0], 1), s->args.top).bytes;
+}
+
+size_t cpu_fast_apart(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_apart_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1), s->args.top, threads)
+        .bytes;
+}
+
+size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *scale = &p->value[s->in[1]];
+    return rows_mix_layout(size_of(p, s->in[0], 1), size_of(p, s->in[2], 0),
+                           scale->rank == 3 ? scale->dim[0] : 0, threads)
+        .bytes;
+}

@@ -185,6 +185,10 @@ size_t cpu_fast_project(const struct plan *p, const struct plan_step *s, int thr
 size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_density(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_near(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_apart(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threads);
 
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
@@ -221,6 +225,11 @@ CPU_FAST_KERNEL(cpu_rows_spread);
 CPU_FAST_KERNEL(cpu_rows_project);
 CPU_FAST_KERNEL(cpu_sym_gram);
 CPU_FAST_KERNEL(cpu_sym_eigen);
+CPU_FAST_KERNEL(cpu_density_density);
+CPU_FAST_KERNEL(cpu_pairs_near);
+CPU_FAST_KERNEL(cpu_pairs_apart);
+CPU_FAST_KERNEL(cpu_mix_estep);
+CPU_FAST_KERNEL(cpu_mix_diffuse);
 
 /* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and
  * comps. room: 16 lines of K up to a multiple of 64. Which level does it changes no number. */

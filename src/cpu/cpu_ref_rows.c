@@ -141,6 +141,8 @@ int cpu_ref_spread(const struct cpu_step *s, struct thread_team *team, int id)
     memset(sums, 0, (size_t)s->in[1]->plan->dim[0] * 2 * sizeof *sums);
     for (int64_t r = 0; r < n; r++) {
         int32_t k = i32(s->in[2])[r];
+        if (s->out[1]) f32(s->out[1])[r] = 0;
+        if (k < 0) continue;
         double d2 = apart2(f32(s->in[0]) + r * d, f32(s->in[1]) + k * d, d);
         sums[2 * k] += d2;
         sums[2 * k + 1] += sqrt(d2);
@@ -268,7 +270,7 @@ int cpu_ref_estep(const struct cpu_step *s, struct thread_team *team, int id)
     int64_t width = s->out[2]->plan->dim[1];
     double *sums = f64(s->out[2]), *total = f64(s->out[1]), *log_p = s->scratch, *z = log_p + k;
     memset(sums, 0, (size_t)(k * width) * sizeof *sums);
-    total[0] = total[1] = 0;
+    *total = 0;
     for (int64_t r = 0; r < n; r++) {
         const float *x = f32(s->in[0]) + r * d;
         double most = -INFINITY, whole = 0;
@@ -278,8 +280,7 @@ int cpu_ref_estep(const struct cpu_step *s, struct thread_team *team, int id)
             most = fmax(most, log_p[j]);
         }
         for (int64_t j = 0; j < k; j++) whole += exp(log_p[j] - most);
-        total[0] += most + log(whole);
-        total[1] = fmax(total[1], fabs(most));
+        *total += most + log(whole);
         for (int64_t j = 0; j < k; j++) {
             double p = exp(log_p[j] - most) / whole, *to = sums + j * width;
             *to++ += p;
@@ -360,11 +361,15 @@ int cpu_ref_apart(const struct cpu_step *s, struct thread_team *team, int id)
     const int32_t *label = i32(s->in[1]);
     double *sum = s->scratch, *size = sum + clusters;
     memset(size, 0, (size_t)clusters * sizeof *size);
-    for (int64_t i = 0; i < n; i++) size[label[i]]++;
+    for (int64_t i = 0; i < n; i++)
+        if (label[i] >= 0) size[label[i]]++;
     for (int64_t i = 0; i < n; i++) {
         const float *x = f32(s->in[0]);
+        f32(s->out[0])[i] = 0;
+        if (label[i] < 0) continue;
         memset(sum, 0, (size_t)clusters * sizeof *sum);
-        for (int64_t j = 0; j < n; j++) sum[label[j]] += sqrt(apart2(x + i * d, x + j * d, d));
+        for (int64_t j = 0; j < n; j++)
+            if (label[j] >= 0) sum[label[j]] += sqrt(apart2(x + i * d, x + j * d, d));
         double own = sum[label[i]] / (size[label[i]] - 1), other = INFINITY;
         for (int64_t k = 0; k < clusters; k++)
             if (k != label[i] && size[k] > 0) other = fmin(other, sum[k] / size[k]);

@@ -63,6 +63,100 @@ static inline struct rows_lloyd rows_lloyd_layout(int64_t n, int64_t d, int64_t 
     return m;
 }
 
+/* Rows of a block of DBSCAN's pairs: two blocks in 8 bits and their bits stay in the second cache.
+ */
+#define ROWS_DENSITY 960
+
+struct rows_density {
+    int64_t n_up, line, most_waiting;
+    size_t mean, part_sums, panel, rest, own, far, parent, parts; /* bytes from the start */
+    size_t rows, bits, counts, part;                              /* of a member's part */
+    size_t bytes;
+};
+
+static inline struct rows_density rows_density_layout(int64_t n, int64_t d, int threads)
+{
+    struct rows_density m = {.n_up = ALIGN_UP(n, ROWS_COLS), .line = ALIGN_UP(d, 64) + 64};
+    size_t up = (size_t)m.n_up, team = (size_t)threads;
+    m.most_waiting = (16 * n + 65536) / threads;
+    m.mean = 128;
+    m.part_sums = m.mean + ALIGN_UP((size_t)d * sizeof(double), 64);
+    m.panel = m.part_sums + team * 64;
+    m.rest = m.panel + up * 4 * (size_t)((d + 3) / 4);
+    m.own = m.rest + up * sizeof(float);
+    m.far = m.own + up * sizeof(int32_t);
+    m.parent = m.far + up * sizeof(int32_t);
+    m.parts = ALIGN_UP(m.parent + up * sizeof(int32_t), 4096);
+    m.rows = 64 + ALIGN_UP((size_t)m.most_waiting * 8, 64);
+    m.bits = m.rows + ROWS_DENSITY * (size_t)m.line * sizeof(int16_t);
+    m.counts = m.bits + ROWS_DENSITY * (ROWS_DENSITY / ROWS_COLS) * sizeof(uint64_t);
+    m.part = ALIGN_UP(m.counts + 2 * ROWS_DENSITY * sizeof(int32_t), 4096);
+    m.bytes = m.parts + team * m.part;
+    return m;
+}
+
+/* Rows of a block whose nearest are looked for together: 48 columns are packed once for all. */
+#define ROWS_NEAR 256
+
+struct rows_near { /* of a member's part */
+    size_t panel, c, bytes;
+};
+
+static inline struct rows_near rows_near_layout(int64_t d, int64_t most)
+{
+    struct rows_near m;
+    m.panel = ALIGN_UP(ROWS_NEAR * (size_t)most * sizeof(double), 64);
+    m.c = m.panel + ROWS_COLS * (size_t)d * sizeof(float);
+    m.bytes = ALIGN_UP(m.c + ROWS_TILE * (ROWS_COLS + (size_t)d) * sizeof(float), 4096);
+    return m;
+}
+
+/* Rows of a block of silhouettes' pairs. */
+#define ROWS_APART 384
+
+struct rows_apart {
+    size_t order, rank, norm, sum, parts;            /* bytes from the start */
+    size_t panel, c, by_row, by_column, part, bytes; /* of a member's part; the whole */
+};
+
+static inline struct rows_apart rows_apart_layout(int64_t n, int64_t d, int64_t k, int threads)
+{
+    struct rows_apart m = {.order = 128};
+    size_t rows = (size_t)n, labels = (size_t)MIN(k, ROWS_APART);
+    m.rank = m.order + ALIGN_UP(rows * sizeof(int32_t), 64);
+    m.norm = m.rank + ALIGN_UP(3 * (size_t)k * sizeof(int32_t), 64);
+    m.sum = m.norm + ALIGN_UP(rows * sizeof(float), 64);
+    m.parts = ALIGN_UP(m.sum + rows * (size_t)k * sizeof(int64_t), 4096);
+    m.panel = ROWS_APART * (size_t)d * sizeof(float);
+    m.c = 2 * m.panel;
+    m.by_row = m.c + ROWS_TILE * ROWS_COLS * sizeof(float);
+    m.by_column = m.by_row + ALIGN_UP(ROWS_APART * labels * sizeof(float), 64);
+    m.part = ALIGN_UP(m.by_column + ROWS_APART * labels * sizeof(float), 4096);
+    m.bytes = m.parts + (size_t)threads * m.part;
+    return m;
+}
+
+/* Rows whose responsibilities exist at a time. */
+#define ROWS_MIX 512
+
+struct rows_mix {
+    size_t square, likelihood, part, rooms, room,
+        bytes; /* the panels of scale and shift are first */
+};
+
+static inline struct rows_mix rows_mix_layout(int64_t d, int64_t k, int64_t matrices, int threads)
+{
+    struct rows_mix m;
+    size_t columns = (size_t)ALIGN_UP(k, 2 * CPU_PANEL), up = (size_t)ALIGN_UP(d, ROWS_COLS);
+    m.square = ALIGN_UP(2 * columns * (size_t)d * sizeof(float), 64);
+    m.likelihood = m.square + (size_t)matrices * up * (size_t)d * sizeof(float);
+    m.part = m.likelihood + ROWS_MIX * sizeof(double);
+    m.rooms = ALIGN_UP(m.part + (ROWS_MIX + ROWS_TILE) * columns * sizeof(float), 4096);
+    m.room = ALIGN_UP(3 * ROWS_TILE * up * sizeof(float), 4096);
+    m.bytes = m.rooms + (size_t)threads * m.room;
+    return m;
+}
+
 /* Doubles between rows of a matrix of n, so that a column does not lie in one part of the cache. */
 static inline int64_t rows_eigen_line(int64_t n)
 {

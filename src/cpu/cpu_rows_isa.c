@@ -428,13 +428,14 @@ int ISA_NAME(cpu_rows_spread)(const struct cpu_step *s, struct thread_team *team
     int64_t from, to;
     thread_share(team, id, n, ROWS_TILE, &from, &to);
     for (int64_t i = from; i < to; i++) {
-        d2[i] = rows_apart(x + i * d, centre + label[i] * d, d);
+        d2[i] = label[i] < 0 ? 0 : rows_apart(x + i * d, centre + label[i] * d, d);
         if (s->out[1]) ((float *)s->out[1]->data)[i] = (float)d2[i];
     }
     thread_barrier(team);
     if (id) return 0;
     memset(sums, 0, (size_t)k * 2 * sizeof *sums);
     for (int64_t i = 0; i < n; i++) {
+        if (label[i] < 0) continue;
         sums[2 * label[i]] += d2[i];
         sums[2 * label[i] + 1] += sqrt(d2[i]);
     }

@@ -94,10 +94,15 @@ static const struct cpu_kernel rows[] = {
     REF(eigen, 0),
     FAST(project, 0, cpu_fast_project, NULL, cpu_rows_project),
     REF(project, 0),
+    FAST(estep, 0, cpu_fast_estep, NULL, cpu_mix_estep),
     REF(estep, 0),
+    FAST(density, 0, cpu_fast_density, NULL, cpu_density_density),
     REF(density, 0),
+    FAST(near, 0, cpu_fast_near, NULL, cpu_pairs_near),
     REF(near, 0),
+    FAST(apart, 0, cpu_fast_apart, NULL, cpu_pairs_apart),
     REF(apart, 0),
+    FAST(diffuse, 0, NULL, NULL, cpu_mix_diffuse),
     REF(diffuse, 0),
 };
 /* clang-format on */

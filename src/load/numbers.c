@@ -131,22 +131,26 @@ static int read_text(struct arena *a, struct numbers *m, struct err *e)
     return take_lines(&r, text, e);
 }
 
+int numbers_take(struct arena *a, struct numbers *m, struct err *e)
+{
+    m->format = "npy";
+    if (!npy_is(m->npy.map.data, m->npy.map.size)) return read_text(a, m, e);
+    TRY(npy_open(&m->npy, e));
+    m->rows = m->npy.rows;
+    m->columns = m->npy.columns;
+    return 0;
+}
+
 int numbers_open(struct arena *a, const char *path, struct numbers *m, struct err *e)
 {
-    *m = (struct numbers){.format = "npy"};
+    *m = (struct numbers){.rows = 0};
     TRY(file_map(path, &m->npy.map, e));
-    int rc;
-    if (npy_is(m->npy.map.data, m->npy.map.size)) {
-        rc = npy_open(&m->npy, e);
-        m->rows = m->npy.rows;
-        m->columns = m->npy.columns;
-    } else {
-        rc = read_text(a, m, e);
-        file_map_drop(&m->npy.map, 0, m->npy.map.size);
+    if (numbers_take(a, m, e)) {
+        numbers_close(m);
+        return err_note(e, "%s", path);
     }
-    if (rc == 0) return 0;
-    numbers_close(m);
-    return err_note(e, "%s", path);
+    if (m->text) file_map_drop(&m->npy.map, 0, m->npy.map.size);
+    return 0;
 }
 
 void numbers_row(const struct numbers *m, int64_t row, double *out)

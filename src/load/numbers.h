@@ -16,6 +16,8 @@ struct numbers {
  * What is there is not judged: NaN and infinities are the caller's business.
  * Errors: E_INPUT with the line; E_IO; E_NOMEM. Closed by numbers_close. */
 int numbers_open(struct arena *a, const char *path, struct numbers *out, struct err *e);
+/* numbers_take: the same of what m->npy.map holds already. */
+int numbers_take(struct arena *a, struct numbers *m, struct err *e);
 void numbers_row(const struct numbers *m, int64_t row, double *out);
 void numbers_close(struct numbers *m);
 
