@@ -27,7 +27,7 @@ struct op_args { /* unused fields are 0 */
     int watch;        /* pick: token whose raw probability is reported, or -1 */
     int eot;          /* pick: end of text; text tokens are 0..eot-1 */
     bool first, unit; /* pool: the first row instead of the mean; of length 1 */
-    bool skew; /* linear: how x is quantised */
+    bool skew;        /* linear: how x is quantised */
     int time0; /* pick: token of timestamp 0.00, timestamps run from it to V-1; -1: no timestamp
                   rules */
 };

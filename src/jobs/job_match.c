@@ -282,10 +282,10 @@ static int write_json(struct run *r, const struct documents *q, int32_t query,
     return json_out_done(&j);
 }
 
-/* At most 100 characters of a passage on one line. */
+/* At most 200 characters of a passage on one line. */
 static struct str shown(struct run *r, struct str s, struct err *e)
 {
-    enum { most = 100 };
+    enum { most = 200 };
     char *out = ARENA_NEW(r->job, char, s.n + 8, e);
     size_t n = 0, chars = 0, len;
     if (!out) return (struct str){NULL, 0};
@@ -425,6 +425,8 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     const char *queries = inputs->words[0], *targets = inputs->words[1];
     double start_s = thread_seconds();
     TRY(engine_check(o->device, e));
+    if (strcmp(queries, "-") == 0 && strcmp(targets, "-") == 0)
+        return err_set(e, E_USAGE, "only one of the two can be standard input");
     TRY(where_read(r->model, o->where, &r->where, e));
     if (o->output && (file_same(o->output, queries) || file_same(o->output, targets)))
         return err_set(e, E_USAGE, "%s: -o would overwrite an input", o->output);
