@@ -19,6 +19,12 @@ size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int t
     return (m.shared + (size_t)threads * m.part) * sizeof(float);
 }
 
+size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *query = &p->value[s->in[0]];
+    return (size_t)threads * fast_top_layout(query->dim[0], query->dim[1], s->args.top).part;
+}
+
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads)
 {
     const struct plan_value *qkv = &p->value[s->in[0]];

@@ -157,6 +157,24 @@ static inline size_t fast_mel_floats(void)
     return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
 }
 
+/* nearest: a member's panels of 48 rows of the base, the products of a tile, queries that do not
+ * fill a tile, and for every query a list and what is known of it; bytes from its part's start. */
+struct fast_top {
+    size_t sums, few, lists, best, part;
+};
+
+static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top)
+{
+    struct fast_top m;
+    size_t queries = (size_t)q_count, row = (size_t)c_count * sizeof(float);
+    m.sums = ALIGN_UP(48 * row, BASE_LINE);
+    m.few = m.sums + 8 * 48 * sizeof(float);
+    m.lists = m.few + ALIGN_UP(8 * row, BASE_LINE);
+    m.best = m.lists + ALIGN_UP(queries * (size_t)top * 2 * sizeof(float), BASE_LINE);
+    m.part = ALIGN_UP(m.best + queries * 32, 4096);
+    return m;
+}
+
 /* lstm: its weights turned into panels of 16 channels. In a panel stand, for each k, the four gates
  * of these channels, so that a step goes through them from front to back: w(gate C + 16 p + i, k)
  * ->  [p][k][gate][i]                    beyond C: 0 */
@@ -167,6 +185,7 @@ static inline size_t fast_mel_floats(void)
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads);
 /* cpu_fast_half_fits: whether the plan allows f16 and the heads have the shape. */
@@ -210,6 +229,7 @@ CPU_FAST_KERNEL(cpu_matrix_linear);
 CPU_FAST_KERNEL(cpu_attn_attention);
 CPU_FAST_KERNEL(cpu_attn_attnrange);
 CPU_FAST_KERNEL(cpu_vec_pool);
+CPU_FAST_KERNEL(cpu_top_nearest);
 CPU_FAST_KERNEL(cpu_vec_crosskv);
 CPU_FAST_KERNEL(cpu_vec_embed);
 CPU_FAST_KERNEL(cpu_attn_attnself);

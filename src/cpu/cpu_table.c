@@ -81,6 +81,7 @@ static const struct cpu_kernel rows[] = {
     REF(attnrange, 0),
     FAST(pool, 0, NULL, NULL, cpu_vec_pool),
     REF(pool, 0),
+    FAST(nearest, CPU_BIT(CPU_F32), cpu_fast_nearest, NULL, cpu_top_nearest),
     REF(nearest, CPU_BIT(CPU_F32)),
     FAST(seed, 0, cpu_fast_seed, NULL, cpu_rows_seed),
     REF(seed, 0),
