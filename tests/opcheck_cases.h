@@ -340,6 +340,45 @@ static void build_pick(struct stage *s)
          IDS(top, top_log, token, token_log, out_of(s, "watched", DTYPE_F32, DIMS(d[0]))));
 }
 
+/* d: B N T K */
+static void build_frames(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", true, 1, DIMS(d[0], d[1]));
+    step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[2], d[3]))));
+}
+
+/* d: B T M */
+static void build_magnitude(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", true, 3, DIMS(d[0], d[1], 2 * d[2]));
+    step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1], d[2]))));
+}
+
+/* d: T C, and whether it starts anew */
+static void build_lstm(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", true, 3, DIMS(d[0], 4 * d[1]));
+    int w = weight(s, "w", s->one->kind, 1.5f / sqrtf((float)d[1]), DIMS(4 * d[1], d[1]));
+    int bias = weight(s, "bias", F32, 1, DIMS(4 * d[1]));
+    int start = in_i32(s, "start", false, 1, DIMS(1));
+    int y = out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]));
+    int h = checked(s, plan_state(s->plan, "h", DTYPE_F32, 1, &d[1], &s->e), 1, 0);
+    int c = checked(s, plan_state(s->plan, "c", DTYPE_F32, 1, &d[1], &s->e), 1, 0);
+    s->flops = 8.0 * (double)(d[0] * d[1] * d[1]);
+    step(s, IDS(x, w, bias, start), IDS(y, h, c));
+}
+
+/* d: B C */
+static void build_sigmoid(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", true, 100, DIMS(d[0], d[1]));
+    step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
+}
+
 /* d: G V L */
 static void build_dampen(struct stage *s)
 {
@@ -442,6 +481,9 @@ static void fill_special(struct stage *s)
         break;
     case OP_attncross: /* rows of one window stand together */
         for (int64_t r = 0; r < rows; r++) index[r] = (int32_t)(most - 1 - r * most / rows);
+        break;
+    case OP_lstm:
+        *(int32_t *)data_of(s, 3) = (int32_t)s->one->d[2];
         break;
     case OP_dampen: /* some are banned, some both, some places say nothing */
         for (int64_t i = 0; i < rows * s->one->d[2]; i++) {
@@ -674,6 +716,29 @@ static const struct one cases[] = {
     {.op = OP_pick,      {3, 1531},           -1, F32, PICK(10, 1000, 1010)},
     {.op = OP_pick,      {1, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
     {.op = OP_pick,      {5, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
+
+    {.op = OP_frames,    {1, 1, 1, 1},        -1, F32, .args.stride = 1},
+    {.op = OP_frames,    {3, 40, 5, 16},       2, F32, .args.stride = 8},
+    {.op = OP_frames,    {2, 5, 9, 1},        -1, F32, .args.stride = 1},
+    {.op = OP_frames,    {3, 20, 3, 7},        0, F32, .args.stride = 11},
+
+    {.op = OP_magnitude, {1, 1, 1},           -1, F32},
+    {.op = OP_magnitude, {3, 4, 129},          2, F32},
+    {.op = OP_magnitude, {2, 3, 16},           0, F32},
+
+    {.op = OP_lstm,      {1, 1},              -1, F32},
+    {.op = OP_lstm,      {5, 7, 1},           -1, F32},
+    {.op = OP_lstm,      {9, 16},              6, F32},
+    {.op = OP_lstm,      {4, 19},             -1, F16},
+    {.op = OP_lstm,      {6, 37, 1},          -1, F32, RELU},
+    {.op = OP_lstm,      {21, 128},           -1, F32, RELU},
+    {.op = OP_lstm,      {3, 50},             -1, F32, .largest = true},
+    {.op = OP_lstm,      {3, 33, 1},           0, F32},
+    {.op = OP_lstm,      {128, 128},          -1, F32, RELU, .bench = true},
+
+    {.op = OP_sigmoid,   {1, 1},              -1, F32},
+    {.op = OP_sigmoid,   {7, 37},              5, F32},
+    {.op = OP_sigmoid,   {3, 16},              0, F32},
 };
 /* clang-format on */
 

@@ -31,30 +31,27 @@ static void test_split(void **state)
     struct window_span span[DECODE_MOST];
     int64_t advance;
     struct decode_result two_and_rest = TOKENS(100, 1, 2, 150, 150, 3, 200, 200, 4, 5);
-    assert_int_equal(window_split(&two_and_rest, 100, 3000, false, span, &advance), 2);
+    assert_int_equal(window_split(&two_and_rest, 100, 3000, span, &advance), 2);
     span_is(&span[0], 0, 4, 0, 1);
     span_is(&span[1], 4, 7, 1, 2);
     assert_int_equal(advance, 200); /* the rest is decoded again from 2.00 s on */
-    assert_int_equal(window_split(&two_and_rest, 100, 3000, true, span, &advance), 3);
-    span_is(&span[2], 7, 10, 2, 30); /* or, if there is no again, it lasts to the end */
-    assert_int_equal(advance, 3000);
 
     struct decode_result single_end = TOKENS(100, 1, 150, 150, 2, 175);
-    assert_int_equal(window_split(&single_end, 100, 900, false, span, &advance), 2);
+    assert_int_equal(window_split(&single_end, 100, 900, span, &advance), 2);
     span_is(&span[1], 3, 6, 1, 1.5);
     assert_int_equal(advance, 900); /* nothing was said after it */
 
     struct decode_result no_pair = TOKENS(100, 1, 2, 180);
-    assert_int_equal(window_split(&no_pair, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&no_pair, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 4, 0, 1.6);
     struct decode_result no_times = TOKENS(1, 2, 3);
-    assert_int_equal(window_split(&no_times, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&no_times, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 3, 0, 9);
     struct decode_result only_start = TOKENS(100, 1);
-    assert_int_equal(window_split(&only_start, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&only_start, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 2, 0, 9);
     struct decode_result nothing = {0};
-    assert_int_equal(window_split(&nothing, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&nothing, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 0, 0, 9);
 }
 

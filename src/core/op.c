@@ -241,6 +241,49 @@ static int check_pick(const struct op_io *io, struct err *e)
         a->watch, a->time0, (long long)logits->dim[1]);
 }
 
+static int check_frames(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0], *y = io->out[0];
+    TRY(IS_SHAPE("input", x, -1, -1));
+    TRY(IS_SHAPE("frames", y, x->dim[0], -1, -1));
+    int64_t stride = io->args->stride, samples = x->dim[1];
+    if (stride >= 1 && (y->dim[1] - 1) * stride + y->dim[2] <= 2 * samples - 1) return 0;
+    return err_set(e, E_MODEL, "%lld frames of %lld samples, %lld apart, cannot be cut from %lld",
+                   (long long)y->dim[1], (long long)y->dim[2], (long long)stride,
+                   (long long)samples);
+}
+
+static int check_magnitude(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0];
+    TRY(IS_SHAPE("input", x, -1, -1, -1));
+    TRY(divides("width of the input", x->dim[2], 2, e));
+    return IS_SHAPE("output", io->out[0], x->dim[0], x->dim[1], x->dim[2] / 2);
+}
+
+static int check_lstm(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0];
+    TRY(IS_SHAPE("input", x, -1, -1));
+    TRY(divides("width of the input", x->dim[1], 4, e));
+    int64_t width = x->dim[1] / 4;
+    TRY(IS_SHAPE("weight", io->in[1], 4 * width, width));
+    TRY(IS_SHAPE("bias", io->in[2], 4 * width));
+    TRY(IS_SHAPE("start", io->in[3], 1));
+    TRY(is_type("start", io->in[3], DTYPE_I32, e));
+    TRY(IS_SHAPE("output", io->out[0], x->dim[0], width));
+    for (int i = 1; i < 3; i++) {
+        TRY(IS_SHAPE("state", io->out[i], width));
+        TRY(is_type("state", io->out[i], DTYPE_F32, e));
+    }
+    return 0;
+}
+
+static int check_sigmoid(const struct op_io *io, struct err *e)
+{
+    return same_shape("output", io->out[0], io->in[0], e);
+}
+
 int op_check(enum op op, const struct op_io *io, struct err *e)
 {
     static int (*const check[OP_COUNT])(const struct op_io *, struct err *) = {

@@ -68,3 +68,26 @@ int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e)
     s->own = m;
     return 0;
 }
+
+size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads)
+{
+    (void)threads;
+    size_t width = (size_t)p->value[s->out[1]].dim[0];
+    return 2 * ALIGN_UP(width, FAST_PANEL) * sizeof(float); /* h of this step and of the next */
+}
+
+int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e)
+{
+    int64_t width = s->out[1]->plan->dim[0], up = ALIGN_UP(width, FAST_PANEL);
+    const float *w = s->in[1]->data;
+    float *out = arena_array(a, (size_t)(up * width), FAST_GATES * sizeof *out, BASE_LINE, e);
+    if (!out) return -1;
+    for (int64_t r = 0; r < FAST_GATES * width; r++) {
+        int64_t gate = r / width, c = r % width;
+        float *panel = out + c / FAST_PANEL * width * FAST_GATES * FAST_PANEL;
+        for (int64_t k = 0; k < width; k++)
+            panel[(k * FAST_GATES + gate) * FAST_PANEL + c % FAST_PANEL] = w[r * width + k];
+    }
+    s->own = out;
+    return 0;
+}

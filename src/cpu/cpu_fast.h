@@ -150,6 +150,12 @@ static inline size_t fast_mel_floats(void)
     return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
 }
 
+/* lstm: its weights turned into panels of 16 channels. In a panel stand, for each k, the four gates
+ * of these channels, so that a step goes through them from front to back: w(gate C + 16 p + i, k)
+ * ->  [p][k][gate][i]                    beyond C: 0 */
+#define FAST_GATES 4
+#define FAST_PANEL 16
+
 /* cpu_fast_NAME: bytes of scratch for the kernels of that op (see cpu_kernel.scratch). matrix: of
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
@@ -164,9 +170,13 @@ size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int th
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_logmel(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads);
 
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+
+/* cpu_fast_lstm_prepare: fills s->own with the weights in panels, see FAST_GATES. */
+int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
 /* The kernels. Each is called as cpu.h says; what it computes is said in op.def. */
 #define CPU_FAST_KERNEL(name)                                                    \
@@ -186,6 +196,8 @@ CPU_FAST_KERNEL(cpu_attn_attnself);
 CPU_FAST_KERNEL(cpu_attn_attncross);
 CPU_FAST_KERNEL(cpu_vec_gather);
 CPU_FAST_KERNEL(cpu_pick_pick);
+CPU_FAST_KERNEL(cpu_vec_magnitude);
+CPU_FAST_KERNEL(cpu_lstm_lstm);
 CPU_FAST_KERNEL(cpu_pick_probe);
 
 /* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and

@@ -547,3 +547,76 @@ int cpu_ref_probe(const struct cpu_step *s, struct thread_team *team, int id)
     }
     return 0;
 }
+
+int cpu_ref_frames(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *x = s->in[0], *y = s->out[0];
+    int64_t n = x->plan->dim[1], t_count = y->plan->dim[1], k_count = y->plan->dim[2], from, to;
+    thread_share(team, id, x->rows * t_count, 1, &from, &to);
+    for (int64_t at = from; at < to; at++) {
+        int64_t first = at % t_count * s->step->args.stride;
+        const float *line = f32(x) + at / t_count * n;
+        float *out = f32(y) + at * k_count;
+        int64_t inside = MIN(k_count, MAX(0, n - first));
+        memcpy(out, line + first, (size_t)inside * sizeof *out);
+        for (int64_t k = inside; k < k_count; k++) out[k] = line[2 * (n - 1) - (first + k)];
+    }
+    return 0;
+}
+
+int cpu_ref_magnitude(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    int64_t bins = cpu_value_width(s->out[0]), from, to;
+    thread_share(team, id, cpu_value_lines(s->out[0]), 1, &from, &to);
+    for (int64_t r = from; r < to; r++) {
+        const float *re = f32(s->in[0]) + r * 2 * bins, *im = re + bins;
+        for (int64_t i = 0; i < bins; i++)
+            f32(s->out[0])[r * bins + i] =
+                (float)sqrt(pow((double)re[i], 2) + pow((double)im[i], 2));
+    }
+    return 0;
+}
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+/* One member does it all: each step needs the whole of the step before. */
+int cpu_ref_lstm(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *x = s->in[0];
+    const float *w = f32(s->in[1]), *bias = f32(s->in[2]);
+    float *h = f32(s->out[1]), *c = f32(s->out[2]), *next = s->scratch;
+    int64_t width = cpu_value_width(s->out[0]);
+    (void)team;
+    if (id != 0) return 0;
+    if (*i32(s->in[3])) {
+        memset(h, 0, (size_t)width * sizeof *h);
+        memset(c, 0, (size_t)width * sizeof *c);
+    }
+    for (int64_t t = 0; t < x->rows; t++) {
+        const float *in = f32(x) + t * 4 * width;
+        for (int64_t i = 0; i < width; i++) {
+            double gate[4];
+            for (int64_t g = 0, r = i; g < 4; g++, r += width)
+                gate[g] = (double)in[r] + dot(w + r * width, h, width) + (double)bias[r];
+            double cell = sigmoid(gate[1]) * (double)c[i] + sigmoid(gate[0]) * tanh(gate[2]);
+            c[i] = (float)cell;
+            next[i] = (float)(sigmoid(gate[3]) * tanh(cell));
+        }
+        memcpy(h, next, (size_t)width * sizeof *h);
+        for (int64_t i = 0; i < width; i++)
+            f32(s->out[0])[t * width + i] = (float)act(s->step->args.act, (double)h[i]);
+    }
+    return 0;
+}
+
+int cpu_ref_sigmoid(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *x = s->in[0];
+    int64_t from, to, width = x->plan->rank ? cpu_value_width(x) : 1;
+    thread_share(team, id, cpu_value_lines(x) * width, BASE_LINE / 4, &from, &to);
+    for (int64_t i = from; i < to; i++) f32(s->out[0])[i] = (float)sigmoid((double)f32(x)[i]);
+    return 0;
+}

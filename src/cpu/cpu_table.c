@@ -69,6 +69,12 @@ static const struct cpu_kernel rows[] = {
     REF(dampen, 0),
     FAST(pick, 0, cpu_fast_pick, NULL, cpu_pick_pick),
     REF(pick, 0),
+    REF(frames, 0), /* copies; there is nothing to gain */
+    FAST(magnitude, 0, NULL, NULL, cpu_vec_magnitude),
+    REF(magnitude, 0),
+    FAST(lstm, 0, cpu_fast_lstm, cpu_fast_lstm_prepare, cpu_lstm_lstm),
+    REF(lstm, 0),
+    REF(sigmoid, 0), /* one number per block of speech */
     FAST(probe, 0, NULL, NULL, cpu_pick_probe),
     REF(probe, 0),
 };

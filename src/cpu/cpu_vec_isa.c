@@ -170,3 +170,15 @@ OP_KERNEL(gather)
                (const char *)s->in[0]->data + (size_t)index[g] * bytes, bytes);
     return 0;
 }
+
+OP_KERNEL(magnitude)
+{
+    int64_t bins = cpu_value_width(s->out[0]), from, to;
+    thread_share(team, id, cpu_value_lines(s->out[0]), 1, &from, &to);
+    for (int64_t r = from; r < to; r++) {
+        const float *re = (const float *)s->in[0]->data + r * 2 * bins, *im = re + bins;
+        float *out = (float *)s->out[0]->data + r * bins;
+        for (int64_t i = 0; i < bins; i++) out[i] = __builtin_sqrtf(re[i] * re[i] + im[i] * im[i]);
+    }
+    return 0;
+}

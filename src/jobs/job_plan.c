@@ -6,8 +6,6 @@
 #include "load/store.h"
 #include <string.h>
 
-#define MOST_BATCH 1024
-
 struct plan_opts {
     const char *device, *gpu;
     int compute_type;
@@ -23,7 +21,7 @@ static const struct opt_row rows[] = {
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto", .help = "As for transcribe."},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
-    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = MOST_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
     {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "As for transcribe."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
@@ -85,7 +83,7 @@ static int measure(struct arena *a, const struct subject *s, int batch, struct f
 static int find_most(struct arena *a, const struct subject *s, size_t room, int *most,
                      struct err *e)
 {
-    int fits = 0, beyond = MOST_BATCH + 1;
+    int fits = 0, beyond = SPEECH_BATCH + 1;
     while (beyond - fits > 1) {
         struct figures f;
         struct arena_mark mark = arena_here(a);

@@ -1,6 +1,7 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
 #include "doctor/history.h"
+#include "jobs/batch.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/scribe.h"
@@ -13,13 +14,13 @@
 struct transcribe_opts {
     const char *model, *language, *output, *output_dir, *temperature, *device;
     int format, task, compute_type, kernels;
-    int64_t threads, beam, best_of, seed;
+    int64_t threads, beam, best_of, batch, seed;
     int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
         initial_timestamp, repetition_penalty, reset_above, silence;
     const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
-    bool condition, timestamps, without_timestamps, suppress_blank, stop_loops, words, highlight,
-        offline, quiet;
+    bool vad, condition, timestamps, without_timestamps, suppress_blank, stop_loops, words,
+        highlight, offline, quiet;
 };
 
 #define FORMATS_TEXT ".txt, .srt, .vtt, .json, .tsv, .csv or .lrc"
@@ -43,6 +44,11 @@ static const struct opt_row rows[] = {
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
+    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.help = "Many windows at a time"},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
+     .help = "Above 1: the audio is cut at pauses into parts, and so many are decoded together, with the same care; faster, but no window is conditioned on the text before."},
+    {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). Saves time in long silences; quiet speech may be lost."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
@@ -100,11 +106,13 @@ struct run { /* of all inputs */
     const struct lode_host *host;
     struct arena *model, *job; /* job is reset for each input */
     struct speech *speech;
-    struct scribe *scribe;
+    struct scribe *scribe; /* one of the two: sequential, or */
+    struct batch *batch;   /* batched, with */
+    struct vad *vad;
     const struct out_writer *writer; /* [n_writers] */
     size_t n_writers;
     struct cue_style style;
-    struct scribe_options options; /* of scribe */
+    struct scribe_options options; /* of either */
     const char *output;            /* file or folder; NULL: standard output */
     bool many, to_folder;
     int language;
@@ -279,6 +287,16 @@ static int read_style(const struct transcribe_opts *o, struct cue_style *s, stru
     return 0;
 }
 
+/* What only windows one after the other can do. */
+static int check_batch(const struct transcribe_opts *o, struct err *e)
+{
+    const char *way = o->batch > 1 ? "--batch-size above 1" : "--vad";
+    if (o->batch == 1 && !o->vad) return 0;
+    if (o->words) return err_set(e, E_USAGE, "--word-timestamps cannot be had with %s", way);
+    if (o->clips) return err_set(e, E_USAGE, "--clip-timestamps cannot be had with %s", way);
+    return 0;
+}
+
 static int scribe_options(const struct transcribe_opts *o, struct scribe_options *s, struct err *e)
 {
     *s = (struct scribe_options){
@@ -431,6 +449,34 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
         t->about.device_name, t->about.compute_type);
 }
 
+static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
+{
+    return audio_read(ctx, dst, n, e);
+}
+
+/* Many windows at a time. With --vad speech is found first, and the rest left out. */
+static int batched(struct transcript *t, struct audio *audio, const struct scribe_events *events,
+                   struct scribe_totals *totals, struct err *e)
+{
+    struct run *r = t->run;
+    struct audio_info info;
+    struct vad_options options = vad_batched();
+    struct vad_regions regions;
+    struct vad_joined joined = {.audio = audio, .regions = &regions};
+    struct batch_source source = {.ctx = audio, .read = read_audio};
+    int64_t n = 0;
+    audio_info(audio, &info);
+    source.n_samples = info.n_samples;
+    if (r->vad) {
+        TRY(vad_regions(r->job, r->vad, vad_audio(audio), &options, &regions, &n, e));
+        TRY(audio_rewind(audio, e));
+        source = (struct batch_source){&joined, vad_joined_read, vad_samples(&regions), &regions};
+    }
+    TRY(batch_run(r->batch, &source, events, totals, e));
+    totals->audio_s = r->vad ? (double)n / WHISPER_RATE_HZ : totals->audio_s;
+    return 0;
+}
+
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
  * has. */
 static int transcribe(struct transcript *t, const char *input, struct err *e)
@@ -445,7 +491,9 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
     int rc = 0;
     for (size_t i = 0; i < r->n_writers && rc == 0; i++)
         rc = t->out[i].writer->begin(&t->out[i].sink, &t->about, t->out[i].state, e);
-    if (rc == 0) rc = scribe_run(r->scribe, audio, &events, &totals, e);
+    if (rc == 0)
+        rc = r->batch ? batched(t, audio, &events, &totals, e)
+                      : scribe_run(r->scribe, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
     bool nothing =
@@ -654,6 +702,7 @@ static int open_model(struct run *r, struct err *e)
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
         .beam = (int)r->o->beam,
         .best_of = (int)r->o->best_of,
+        .batch = (int)r->o->batch,
     };
     TRY(read_suppress(r, &so, e));
     TRY(speech_open(r->model, &so, &r->speech, e));
@@ -665,7 +714,12 @@ static int open_model(struct run *r, struct err *e)
     TRY(encode(r, "prefix", o->prefix, &s->prefix, e));
     s->language = r->language;
     s->words.spaceless = net_language_spaceless(r->language);
-    return scribe_open(r->model, r->speech, s, &r->scribe, e);
+    if (!o->vad && o->batch == 1) return scribe_open(r->model, r->speech, s, &r->scribe, e);
+    if (o->vad) {
+        TRY(store_find(r->model, "silero-vad-v6", o->offline, &watch, &folder, e));
+        TRY(vad_open(r->model, folder, &so.engine, &r->vad, e));
+    }
+    return batch_open(r->model, r->speech, s, &r->batch, e);
 }
 
 static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)
@@ -676,6 +730,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     TRY(read_clips(r, &r->options, e));
     TRY(read_suppress(r, &(struct speech_options){0}, e));
     TRY(read_style(r->o, &r->style, e));
+    TRY(check_batch(r->o, e));
     TRY(read_language(r->o, &r->language, e));
     TRY(find_output(r, inputs, e));
     TRY(choose_writers(r, e));
@@ -694,6 +749,7 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
         arena_open("names", 0, &r.names, e) == 0) {
         rc = with_arenas(&r, inputs, e);
     }
+    vad_close(&r.vad);
     speech_close(&r.speech);
     arena_close(&r.names);
     arena_close(&r.job);

@@ -12,9 +12,8 @@ struct scribe {
     struct scribe_options o;
     struct decode *decode;
     struct ratio *ratio;
-    char *text; /* [TEXT_BYTES] of the window or segment at hand */
-    int previous[DECODE_MOST - 1],
-        n_previous; /* tokens the next window is conditioned on: the last 223 */
+    char *text;                                /* [TEXT_BYTES] of the window or segment at hand */
+    int previous[SCRIBE_PREVIOUS], n_previous; /* tokens the next window is conditioned on */
     struct decode_result tried;
     struct window_ladder ladder;
     struct decode_prompt prompt; /* of the window at hand */
@@ -119,15 +118,14 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
     return 0;
 }
 
-/* Keeps the last 223 tokens. */
-static void remember(struct scribe *s, const int *token, int n)
+void scribe_remember(int *previous, int *n_previous, const int *token, int n)
 {
-    int most = (int)COUNT(s->previous);
+    int most = SCRIBE_PREVIOUS;
     if (n > most) token += n - most, n = most;
-    int keep = MIN(s->n_previous, most - n);
-    memmove(s->previous, s->previous + s->n_previous - keep, (size_t)keep * sizeof *token);
-    memcpy(s->previous + keep, token, (size_t)n * sizeof *token);
-    s->n_previous = keep + n;
+    int keep = MIN(*n_previous, most - n);
+    memmove(previous, previous + *n_previous - keep, (size_t)keep * sizeof *token);
+    memcpy(previous + keep, token, (size_t)n * sizeof *token);
+    *n_previous = keep + n;
 }
 
 /* Gives the segments of a window out. */
@@ -140,7 +138,7 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
         int n_tokens = span[i].to - span[i].from;
         struct str text = text_of(s, token, n_tokens);
         if (span[i].t0_s == span[i].t1_s || str_trim(text).n == 0) continue;
-        remember(s, token, n_tokens);
+        scribe_remember(s->previous, &s->n_previous, token, n_tokens);
         struct out_segment segment = {
             .id = ++totals->segments,
             .seek = seek,
@@ -202,7 +200,7 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
 
     *next = seek + size;
     if (window_silent(&s->o.window, &s->ladder.kept)) return 0;
-    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, false, span, &advance);
+    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, &advance);
     *next = seek + advance;
     if (s->words) TRY(add_words(s, seek, size, span, &n, next, e));
     if (n < 0) return 0;
@@ -237,7 +235,7 @@ static int run(struct scribe *s, struct audio *audio, const struct scribe_events
     *totals = (struct scribe_totals){0};
     s->n_previous = 0;
     s->spoken_s = 0;
-    remember(s, s->o.initial.token, s->o.initial.n);
+    scribe_remember(s->previous, &s->n_previous, s->o.initial.token, s->o.initial.n);
     decode_reset(s->decode);
     TRY(listen_begin(&l, audio, speech->pcm, speech->net.samples, CONTEXT, e));
     TRY(find_loudest(s, &l, ev, speech->loudest_in, e));

@@ -53,6 +53,11 @@ struct scribe_totals {
 void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
                    const int *previous, int n_previous, bool with_prefix, struct decode_prompt *p);
 
+#define SCRIBE_PREVIOUS (DECODE_MOST - 1) /* tokens a window is conditioned on, at most */
+
+/* scribe_remember: previous [SCRIBE_PREVIOUS] keeps the last of what is added to it. */
+void scribe_remember(int *previous, int *n_previous, const int *token, int n);
+
 struct scribe;
 
 /* scribe_open: scratch in a, for any number of audios one after the other. */

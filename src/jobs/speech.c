@@ -17,10 +17,10 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
         .rows = MAX(sequences, PROMPT_ROWS),
         .picks = sequences,
         .top = beam > 1 ? 2 * beam : 1,
-        .cache = half ? DTYPE_F16 : DTYPE_F32,
+        .cache = half_cache ? DTYPE_F16 : DTYPE_F32,
         .compute = half ? DTYPE_F16 : DTYPE_F32,
-        .i8 = str_starts(resolved, "int8"),
-        .cross_i8 = gpu && str_starts(resolved, "int8"),
+        .i8 = i8,
+        .cross_i8 = gpu && i8,
     };
 }
 
@@ -163,7 +163,8 @@ static int make_ready(struct arena *a, const struct speech_options *o,
 {
     const char *device = engine_device(s->engine);
     s->compute_type = speech_compute_type(o->compute_type, device);
-    struct net_whisper_shape shape = speech_shape(1, o->beam, o->best_of, s->compute_type, device);
+    struct net_whisper_shape shape =
+        speech_shape(o->batch, o->beam, o->best_of, s->compute_type, device);
     shape.words = o->words;
     shape.dampen = o->dampen;
     struct net_whisper_source source = {.weights = &s->weights};

@@ -10,15 +10,17 @@
 /* The names users give. A name is a preference, see speech_compute_type. */
 #define SPEECH_COMPUTE_TYPES "auto|int8|int8_float32|int8_float16|float16|float32"
 
+#define SPEECH_BATCH 1024 /* most windows decoded together */
+
 struct speech_options {
     const char *folder; /* of the model, or a weight file */
     const char *name;   /* what the user called it */
     const char
         *compute_type; /* "auto", "int8", "int8_float16", "int8_float32", "float16", "float32" */
     struct engine_options engine;
-    int beam, best_of;
-    bool words;            /* times of words will be asked for */
-    float dampen;          /* see struct net_whisper_shape */
+    int beam, best_of, batch; /* batch: windows decoded together */
+    bool words;               /* times of words will be asked for */
+    float dampen;             /* see struct net_whisper_shape */
     bool allow_non_speech; /* what the model's files name as not speech may be said all the same */
     const int *suppress;   /* [n_suppress] more tokens never to be said; lives as long as a */
     int n_suppress;

@@ -74,8 +74,8 @@ static int one_span(const struct decode_result *r, int time0, int64_t size,
     return 1;
 }
 
-int window_split(const struct decode_result *r, int time0, int64_t size, bool whole,
-                 struct window_span *span, int64_t *advance)
+int window_split(const struct decode_result *r, int time0, int64_t size, struct window_span *span,
+                 int64_t *advance)
 {
     int n = 0, from = 0;
     const int *t = r->token;
@@ -94,14 +94,6 @@ int window_split(const struct decode_result *r, int time0, int64_t size, bool wh
     *advance = size;
     if (n == 0) return without_loop(r, span, one_span(r, time0, size, span));
     if (single_end) return without_loop(r, span, n);
-    if (whole) {
-        if (from < r->n)
-            span[n] =
-                (struct window_span){
-                    from, r->n, (t[from] - time0) * WHISPER_TIME_STEP_S, (double)size * 0.01, 0, 0},
-            n++;
-    } else {
-        *advance = (int64_t)(t[from - 1] - time0) * 2; /* the unfinished rest is decoded again */
-    }
+    *advance = (int64_t)(t[from - 1] - time0) * 2; /* the unfinished rest is decoded again */
     return without_loop(r, span, n);
 }

@@ -48,9 +48,8 @@ struct window_span { /* a segment: tokens from .. to-1, seconds from the window'
 /* window_split: cuts at pairs of timestamps (openai/whisper transcribe.py). time0: token of 0.00.
  * size: frames of 10 ms in the window. span: room for DECODE_MOST. Returns how many. *advance:
  * frames to where the next window starts; the tokens after the last span belong to it. What only
- * repeats (decode_result.loop) is in no span. whole: there is no next window to take them, so they
- * are a span, too. */
-int window_split(const struct decode_result *r, int time0, int64_t size, bool whole,
-                 struct window_span *span, int64_t *advance);
+ * repeats (decode_result.loop) is in no span. */
+int window_split(const struct decode_result *r, int time0, int64_t size, struct window_span *span,
+                 int64_t *advance);
 
 #endif
