@@ -114,7 +114,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildca
 COMPILE = @mkdir -p $(@D) && echo "  cc $@" && $(CC) $(FLAGS) $(WITH) -MMD -MP
 
 $(O)/src/%.o: src/%.c $(O)/settings
-	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
+	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c %/cpu_ref_rows.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
 
 define isa_rule
 $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
@@ -222,6 +222,14 @@ fault-full:
 	@$(MAKE) --no-print-directory MODE=asan modules build/asan/tests/t_gpu
 	LODE_FAULT_FULL=1 build/asan/tests/t_gpu
 
+# Every call that can fail, made to fail once and from then on: with sanitizers, and where a model is
+# needed without. More than a night; ARGS="--sample 5000" draws, ./test takes 120.
+torture:
+	@$(MAKE) --no-print-directory MODE=rel all
+	@$(MAKE) --no-print-directory MODE=asan build/asan/lode modules
+	LODE=build/asan/lode tools/torture --set plain $(ARGS)
+	LODE=build/rel/lode tools/torture --set model $(ARGS)
+
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
@@ -271,12 +279,10 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean"
+	@echo "goals: all test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean help
-	@echo "goals: all test golden-full check check-fresh fuzz tidy format man install clean"
-
-.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
+	fault-full torture install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

@@ -88,6 +88,8 @@ static void run_open(struct run *r, struct stage *s, const struct gpu_chip *chip
 {
     *r = (struct run){.stage = s, .chip = chip, .order = order};
     const struct plan_step *ps = &s->plan->step[0];
+    bool few =
+        s->one->live >= 0 && s->one->live <= GPU_LAUNCH_FEW; /* tries kernels for them, too */
     int32_t live = s->one->live;
     memcpy(s->value[s->live].pristine.data, &live, sizeof live);
     for (int v = 0; v < s->plan->n_values; v++) {
@@ -104,8 +106,12 @@ static void run_open(struct run *r, struct stage *s, const struct gpu_chip *chip
             if (p->life == PLAN_STATE && p->type == DTYPE_I8) to->scale = to->at + plan_scales(p);
         }
     }
-    r->scratch = buffer_make(gpu_launch_scratch(chip, s->plan, 0, 1));
-    r->step = (struct gpu_step){.plan = s->plan, .step = ps, .scratch = address(r->scratch.data)};
+    r->scratch = buffer_make(GPU_LAUNCH_COUNTS + gpu_launch_scratch(chip, s->plan, 0, 1, few));
+    r->step = (struct gpu_step){.plan = s->plan,
+                                .step = ps,
+                                .counts = address(r->scratch.data),
+                                .scratch = address(r->scratch.data) + GPU_LAUNCH_COUNTS,
+                                .few = few};
     for (int i = 0; i < OP_INPUTS; i++) r->step.in[i] = ps->in[i] < 0 ? NULL : &r->value[ps->in[i]];
     for (int i = 0; i < OP_OUTPUTS; i++)
         r->step.out[i] = ps->out[i] < 0 ? NULL : &r->value[ps->out[i]];

@@ -77,6 +77,28 @@ static const struct cpu_kernel rows[] = {
     REF(sigmoid, 0), /* one number per block of speech */
     FAST(probe, 0, NULL, NULL, cpu_pick_probe),
     REF(probe, 0),
+    FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
+    REF(attnrange, 0),
+    FAST(pool, 0, NULL, NULL, cpu_vec_pool),
+    REF(pool, 0),
+    REF(nearest, CPU_BIT(CPU_F32)),
+    FAST(seed, 0, cpu_fast_seed, NULL, cpu_rows_seed),
+    REF(seed, 0),
+    FAST(lloyd, 0, cpu_fast_lloyd, NULL, cpu_rows_lloyd),
+    REF(lloyd, 0),
+    FAST(spread, 0, cpu_fast_spread, NULL, cpu_rows_spread),
+    REF(spread, 0),
+    FAST(gram, 0, cpu_fast_gram, NULL, cpu_sym_gram),
+    REF(gram, 0),
+    FAST(eigen, 0, cpu_fast_eigen, NULL, cpu_sym_eigen),
+    REF(eigen, 0),
+    FAST(project, 0, cpu_fast_project, NULL, cpu_rows_project),
+    REF(project, 0),
+    REF(estep, 0),
+    REF(density, 0),
+    REF(near, 0),
+    REF(apart, 0),
+    REF(diffuse, 0),
 };
 /* clang-format on */
 
