@@ -292,7 +292,8 @@ static int check_batch(const struct transcribe_opts *o, struct err *e)
 {
     const char *way = o->batch > 1 ? "--batch-size above 1" : "--vad";
     if (o->batch == 1 && !o->vad) return 0;
-    if (o->words) return err_set(e, E_USAGE, "--word-timestamps cannot be had with %s", way);
+    if (o->silence > 0)
+        return err_set(e, E_USAGE, "--hallucination-silence-threshold cannot be had with %s", way);
     if (o->clips) return err_set(e, E_USAGE, "--clip-timestamps cannot be had with %s", way);
     return 0;
 }

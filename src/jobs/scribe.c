@@ -71,7 +71,7 @@ static int find_loudest(struct scribe *s, struct listen *l, const struct scribe_
 
 static void append(struct decode_prompt *p, const int *token, int n)
 {
-    memcpy(p->token + p->n, token, (size_t)n * sizeof *token);
+    if (n > 0) memcpy(p->token + p->n, token, (size_t)n * sizeof *token); /* token may be NULL */
     p->n += n;
 }
 
@@ -121,6 +121,7 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
 void scribe_remember(int *previous, int *n_previous, const int *token, int n)
 {
     int most = SCRIBE_PREVIOUS;
+    if (n == 0) return; /* token may be NULL */
     if (n > most) token += n - most, n = most;
     int keep = MIN(*n_previous, most - n);
     memmove(previous, previous + *n_previous - keep, (size_t)keep * sizeof *token);
@@ -168,8 +169,10 @@ static int add_words(struct scribe *s, int64_t seek, int64_t size, struct window
     const struct decode_result *kept = &s->ladder.kept;
     const struct net_whisper_config *c = &s->speech->net.config;
     double offset_s = (double)seek * 0.01;
-    TRY(words_window(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
-                     kept->token, span, *n, size, offset_s, s->spoken_s, &s->list, e));
+    struct words_heard heard;
+    TRY(words_hear(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
+                   kept->token, span, *n, size, &heard, e));
+    words_fit(s->words, &heard, kept->token, span, *n, offset_s, s->spoken_s, &s->list);
     double end_s = words_end(&s->list, span, *n, offset_s);
     if (!window_ends(kept, c->time0) && !kept->loop && end_s > offset_s)
         *next = lround(end_s * 100);

@@ -19,6 +19,8 @@ wrong "karaoke needs words" '--highlight-words needs --word-timestamps' --highli
 wrong "lines need words" '--max-line-width needs --word-timestamps' --max_line_width 40 "$jfk"
 wrong "lines of a cue need a width" 'needs --max-line-width' --word_timestamps True --max_line_count 2 "$jfk"
 wrong "doubt needs words" 'needs --word-timestamps' --hallucination_silence_threshold 2 "$jfk"
+wrong "doubt is for the sequential way" 'cannot be had with --batch-size' --word-timestamps \
+    --hallucination-silence-threshold 2 --batch-size 2 "$jfk"
 wrong "clips in disorder" '4 comes after 5' --clip-timestamps 1,5,4 "$jfk"
 wrong "clips that are no numbers" '"x" is not a number' --clip-timestamps 1,x "$jfk"
 wrong "tokens that are no numbers" 'is not a whole number' --suppress-tokens 1.5 "$jfk"
@@ -48,6 +50,9 @@ assert all(abs(a[k] - b[k]) < 0.0201 for a, b in zip(got, want) for k in ("start
 assert all(s["flags"] == [] for s in got)
 END
 ok "words: as faster-whisper has them" python3 "$work/near.py" "$work/out" tests/golden/fw_words.json
+run "$lode" transcribe --model tiny.en --temperature 0 --compute-type float32 --word-timestamps -f json \
+    --batch-size 2 "$jfk"
+ok "words: batched, too" python3 "$work/near.py" "$work/out" tests/golden/fw_words.json
 run "$lode" transcribe $fast --word-timestamps --format all -o "$work/all" --max-line-width 20 --max-line-count 1 "$jfk"
 is "all formats" "$(ls "$work/all")" "$(printf 'jfk.%s\n' csv json lrc srt tsv txt vtt)"
 ok "no line is wider than asked" awk '/-->/ { next } length($0) > 20 { exit 1 }' "$work/all/jfk.vtt"
