@@ -265,12 +265,13 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean"
+	@echo "goals: all test golden-full fault-full check check-fresh fuzz tidy format man gpu-wheels"
+	@echo "       gpu-kernels install clean"
+	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
+	@echo "fault-full lets every call of the GPU's driver fail with every code (hours)"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean help
-	@echo "goals: all test golden-full check check-fresh fuzz tidy format man install clean"
-
-.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test golden-full fault-full check check-fresh fuzz tidy format man \
+	gpu-wheels gpu-kernels install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

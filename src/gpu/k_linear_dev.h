@@ -85,8 +85,8 @@ DEV_FN void linear_look(const struct gpu_linear *a, struct linear_line l, struct
     s->mean = dev_sum_f32(mean) / (float)a->k;
     for (int k = dev_lane() * 4; k < a->k; k += 128) {
         linear_x4(a, l, k, v);
-        DEV_UNROLL for (int i = 0; i < 4; i++)
-            if (k + i < a->k) var = dev_fma(v[i] - s->mean, v[i] - s->mean, var);
+        DEV_UNROLL for (int i = 0; i < 4; i++) if (k + i < a->k) var =
+            dev_fma(v[i] - s->mean, v[i] - s->mean, var);
     }
     s->by = 1.0f / dev_sqrt(dev_sum_f32(var) / (float)a->k + a->eps);
 }
