@@ -59,13 +59,22 @@ struct backend_plan {
     _Atomic int failed; /* first step that failed in this run, or -1 */
 };
 
-static const char *const level_names[CPU_LEVELS] = {"ref", "base", "avx2", "avx512"};
+static const char *const level_names[CPU_LEVELS] = {"ref", "base", "avx2", "avx512", "avx512fp16"};
 
 const char *cpu_level_name(enum cpu_level level)
 {
     assert(level < CPU_LEVELS);
     return level_names[level];
 }
+
+#if defined(__x86_64__)
+/* clang 14's __builtin_cpu_supports has no name for it. */
+static bool has_fp16(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return WITH_FP16 && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & 1u << 23);
+}
+#endif
 
 enum cpu_level cpu_level_best(void)
 {
@@ -78,7 +87,7 @@ enum cpu_level cpu_level_best(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
-        return CPU_AVX512;
+        return has_fp16() ? CPU_FP16 : CPU_AVX512;
     return CPU_AVX2;
 #else
     return CPU_BASE;
@@ -100,7 +109,7 @@ static int level_of(const char *text, enum cpu_level *out, struct err *e)
     }
     return err_set(e, E_USAGE,
                    "\"%s\" is not a level of kernels; levels are auto, ref, base, avx2, "
-                   "avx512",
+                   "avx512, avx512fp16",
                    text);
 }
 

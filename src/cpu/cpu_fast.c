@@ -1,5 +1,6 @@
 /* What the fast kernels of all levels have in common: how much scratch they take, and tables. */
 #include "cpu/cpu_fast.h"
+#include "cpu/cpu_rows.h"
 #include <math.h>
 
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads)
@@ -7,11 +8,33 @@ size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int thre
     return (size_t)threads * fast_matrix_layout(cpu_value_k(&p->value[s->in[1]])).bytes;
 }
 
+static int64_t head_width(const struct plan *p, const struct plan_step *s)
+{
+    return p->value[s->in[0]].dim[2] / 3 / s->args.heads;
+}
+
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads)
 {
-    const struct plan_value *qkv = &p->value[s->in[0]];
-    struct fast_attention m = fast_attention_layout(qkv->dim[1], qkv->dim[2] / 3 / s->args.heads);
+    struct fast_attention m = fast_attention_layout(p->value[s->in[0]].dim[1], head_width(p, s));
     return (m.shared + (size_t)threads * m.part) * sizeof(float);
+}
+
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *qkv = &p->value[s->in[0]];
+    struct fast_attention m = fast_attention_layout(qkv->dim[0], qkv->dim[1] / 3 / s->args.heads);
+    return (size_t)threads * fast_range_floats(&m) * sizeof(float);
+}
+
+bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s)
+{
+    return p->compute == DTYPE_F16 && head_width(p, s) % (2 * CPU_PANEL) == 0;
+}
+
+size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads)
+{
+    struct fast_half m = fast_half_layout(p->value[s->in[0]].dim[1], head_width(p, s));
+    return m.shared + (size_t)threads * m.part;
 }
 
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads)
@@ -52,4 +75,50 @@ int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e)
     }
     s->own = m;
     return 0;
+}
+
+static int64_t size_of(const struct plan *p, int value, int i)
+{
+    return p->value[value].dim[i];
+}
+
+size_t cpu_fast_seed(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_seed_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1),
+                            size_of(p, s->in[1], 0), size_of(p, s->in[1], 1), threads)
+        .bytes;
+}
+
+size_t cpu_fast_lloyd(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_lloyd_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1),
+                             size_of(p, s->in[1], 1), threads)
+        .bytes;
+}
+
+size_t cpu_fast_spread(const struct plan *p, const struct plan_step *s, int threads)
+{
+    (void)threads;
+    return (size_t)size_of(p, s->in[0], 0) * sizeof(double);
+}
+
+size_t cpu_fast_project(const struct plan *p, const struct plan_step *s, int threads)
+{
+    int64_t d = size_of(p, s->in[0], 1), m = size_of(p, s->in[1], 0);
+    size_t each = ALIGN_UP((size_t)(ROWS_TILE * (ALIGN_UP(m, ROWS_COLS) + d)), 1024);
+    size_t floats = ALIGN_UP(rows_panel_floats(m, d), 1024) + (size_t)threads * each;
+    return floats * sizeof(float);
+}
+
+size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int threads)
+{
+    (void)threads;
+    int64_t d = size_of(p, s->in[0], 1), e = size_of(p, s->in[s->in[1] >= 0], 1);
+    return (size_t)((ALIGN_UP(d, ROWS_COLS) + ALIGN_UP(e, ROWS_COLS)) * ROWS_BLOCK) * sizeof(float);
+}
+
+size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads)
+{
+    int64_t n = size_of(p, s->in[0], 0);
+    return (size_t)(2 * n * rows_eigen_line(n) + 4 * n + threads * (8 + 4 * n)) * sizeof(double);
 }

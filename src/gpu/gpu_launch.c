@@ -22,7 +22,9 @@ static const struct {
     [OP_attncross] = {gpu_launch_b_attncross, gpu_launch_b_attncross_scratch,
                       gpu_launch_b_attncross_check},
     [OP_gather] = {gpu_launch_b_gather, NULL, NULL},
+    [OP_dampen] = {gpu_launch_b_dampen, NULL, NULL},
     [OP_pick] = {gpu_launch_b_pick, gpu_launch_b_pick_scratch, NULL},
+    [OP_probe] = {gpu_launch_b_probe, NULL, NULL},
 };
 
 /* ---- neighbours ---- */
@@ -112,6 +114,9 @@ int gpu_launch_check(const struct gpu_chip *chip, const struct plan *p, struct e
 {
     for (int i = 0; i < p->n_steps; i++) {
         gpu_launch_checker *check = ops[p->step[i].op].check;
+        if (!ops[p->step[i].op].fill)
+            return err_set(e, E_DEVICE, "step %s: %s has no kernel for GPUs", p->step[i].name,
+                           op_row(p->step[i].op)->name);
         if (check && check(chip, p, &p->step[i], e)) return -1;
     }
     return 0;

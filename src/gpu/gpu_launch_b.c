@@ -405,6 +405,40 @@ int gpu_launch_b_ask_cross_linear(const struct gpu_chip *chip, const struct gpu_
 
 /* ---- choice of tokens ---- */
 
+int gpu_launch_b_dampen(const struct gpu_chip *chip, const struct gpu_step *s,
+                        struct gpu_launch *out, struct err *e)
+{
+    (void)chip, (void)e;
+    const int64_t *logits = s->in[0]->plan->dim;
+    struct pick_dampen a = {
+        .logits = gpu_launch_in(s, 0),
+        .list = gpu_launch_in(s, 1),
+        .live = live_of(s, 0),
+        .out = gpu_launch_out(s, 0),
+        .vocab = (int)logits[1],
+        .most = (int)s->in[1]->plan->dim[1],
+        .by = s->step->args.scale,
+    };
+    GPU_LAUNCH_SET(out, "pick_dampen", parts(logits[1], PICK_CHUNK), logits[0], 1, PICK_THREADS, a);
+    return 1;
+}
+
+int gpu_launch_b_probe(const struct gpu_chip *chip, const struct gpu_step *s,
+                       struct gpu_launch *out, struct err *e)
+{
+    (void)chip, (void)e;
+    struct pick_probe a = {
+        .logits = gpu_launch_in(s, 0),
+        .token = gpu_launch_in(s, 1),
+        .live = live_of(s, 0),
+        .out = gpu_launch_out(s, 0),
+        .vocab = (int)s->in[0]->plan->dim[1],
+        .eot = s->step->args.eot,
+    };
+    GPU_LAUNCH_SET(out, "pick_probe", s->in[0]->plan->dim[0], 1, 1, PICK_THREADS, a);
+    return 1;
+}
+
 /* Chunks of the vocabulary; *texts: how many tokens come before timestamps, *text_chunks: chunks of
  * those. */
 static int pick_chunks(const struct plan *p, const struct plan_step *step, int *texts,

@@ -2,7 +2,7 @@
 #include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
-#include "jobs/speech.h"
+#include "jobs/words.h"
 #include "load/store.h"
 #include <string.h>
 
@@ -12,7 +12,7 @@ struct plan_opts {
     const char *device, *gpu;
     int compute_type;
     int64_t beam, best_of, batch, threads;
-    bool json, dump;
+    bool words, json, dump;
 };
 
 #define AT(field) offsetof(struct plan_opts, field)
@@ -24,6 +24,7 @@ static const struct opt_row rows[] = {
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = MOST_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
+    {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "As for transcribe."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
@@ -35,8 +36,9 @@ struct figures { /* of one plan on one device */
     struct net_whisper net;
     const struct plan *plan;
     struct backend_memory bytes;
-    size_t room; /* SIZE_MAX if not known */
-    int most;    /* the largest batch that fits; 0: none; -1: not known */
+    size_t words_bytes; /* of this machine's memory, for times of words; not in `bytes` */
+    size_t room;        /* SIZE_MAX if not known */
+    int most;           /* the largest batch that fits; 0: none; -1: not known */
 };
 
 /* Sizes by the published name, without a file; of anything else from its weights. */
@@ -72,7 +74,9 @@ static int measure(struct arena *a, const struct subject *s, int batch, struct f
     struct plan *plan;
     struct net_whisper_shape shape =
         speech_shape(batch, (int)s->o->beam, (int)s->o->best_of, s->compute_type, s->device);
+    shape.words = s->o->words;
     TRY(net_whisper_plan(a, &source, s->config, &shape, &plan, &f->net, e));
+    f->words_bytes = s->o->words ? words_bytes(s->config) : 0;
     f->plan = plan;
     return engine_measure(s->engine, plan, &f->bytes, e);
 }
@@ -149,6 +153,10 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         json_out_key(&j, kinds[i].key);
         json_out_int(&j, (int64_t)kinds[i].bytes);
     }
+    if (o->words) {
+        json_out_key(&j, "words_host_bytes");
+        json_out_int(&j, (int64_t)f->words_bytes);
+    }
     if (f->most >= 0) {
         json_out_key(&j, "room_bytes");
         json_out_int(&j, (int64_t)f->room);
@@ -178,6 +186,9 @@ static int print_text(struct arena *a, const char *model, const struct plan_opts
                      (double)total(&f->bytes) / mib);
     if (!line) return -1;
     TRY(host_text(host, line, strlen(line), e));
+    line = arena_format(a, e, "  words    %9.1f MiB, outside the device\n",
+                        (double)f->words_bytes / mib);
+    if (!line || (o->words && host_text(host, line, strlen(line), e))) return -1;
     if (f->most < 0) return 0;
     line = arena_format(a, e, "  room     %9.1f MiB: %s; the largest batch that fits is %d\n",
                         (double)f->room / mib, total(&f->bytes) <= f->room ? "it fits" : "too much",
