@@ -192,7 +192,8 @@ $(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
 $(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
 $(O)/tests/t_gpu: $(O)/src/gpu/fake_config.o
 $(O)/tests/t_doctor: | $(O)/lode $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
-$(O)/tests/t_gpu_ops: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_gpu_ops $(O)/tests/t_image: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_image: $(O)/emu/own/gpu/kernels.def
 $(O)/tests/t_gpu_ops: $(O)/emu/own/gpu/kernels.def $(EMU) $(KERNEL_OBJ)
 
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
@@ -280,6 +281,8 @@ clean:
 help:
 	@sed -n '1,/^$$/p' Makefile
 	@echo "goals: all test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
+	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
+	@echo "fault-full lets every call of the GPU's driver fail with every code (hours)"
 
 .PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
 	fault-full torture install clean help

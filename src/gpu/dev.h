@@ -119,9 +119,14 @@ struct DEV_ALIGN(8) dev_u2 {
  *                          where all blocks meet; after dev_fence and a count of who has come
  * dev_exp dev_log dev_log10 dev_erf dev_sqrt dev_rsqrt dev_fma dev_max dev_min dev_abs dev_tanh
  *                          f32; dev_rsqrt to about 2 ulp
- * dev_exp_fast             f32, relative error up to about 2^-21 + |x| 2^-23 on the GPU: for
- * softmax dev_round                f32 -> i32, to nearest even dev_half(f)              f32 -> f16
- * bits, to nearest even, overflow to infinity dev_float(h)             f16 bits -> f32, exact
+ * dev_exp_fast             f32, relative error up to 2^-21 + |x| 2^-23 on the GPU: for softmax
+ *
+ * dev_round                f32 -> i32, to nearest even
+ *
+ * dev_half(f)              f32 -> f16 bits, to nearest even, overflow to infinity
+ *
+ * dev_float(h)             f16 bits -> f32, exact
+ *
  * dev_half2(lo, hi)        two f32 -> two f16 in 32 bits, lo in bits 0-15
  * dev_lo(u), dev_hi(u)     their f32 values
  * dev_dp4a(a, b, c)        c + sum over 4 bytes of a.s8 * b.s8

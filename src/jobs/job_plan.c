@@ -130,16 +130,12 @@ static int find_figures(struct arena *a, const struct plan_opts *o, const struct
     return measure(a, &s, (int)o->batch, f, e);
 }
 
-static int put(void *ctx, const char *p, size_t n, struct err *e)
-{
-    return host_text(ctx, p, n, e);
-}
-
 static int print_json(const char *model, const struct plan_opts *o, const struct figures *f,
                       const struct lode_host *host, struct err *e)
 {
+    struct lode_host copy = *host; /* host_put takes a context that is not const */
     struct json_out j;
-    json_out_init(&j, 2, put, (void *)host, e);
+    json_out_init(&j, 2, host_put, &copy, e);
     json_out_object(&j);
     json_out_key(&j, "model");
     json_out_str(&j, model);
@@ -148,6 +144,8 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
     json_out_str(&j, f->device);
     json_out_key(&j, "device_name");
     json_out_str(&j, f->device_name);
+    json_out_key(&j, "device_reason");
+    json_out_str(&j, f->reason);
     json_out_key(&j, "resolved_compute_type");
     json_out_str(&j, f->compute_type);
     const struct {
