@@ -17,10 +17,10 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
         .rows = MAX(sequences, PROMPT_ROWS),
         .picks = sequences,
         .top = beam > 1 ? 2 * beam : 1,
-        .cache = half_cache ? DTYPE_F16 : DTYPE_F32,
+        .cache = half ? DTYPE_F16 : DTYPE_F32,
         .compute = half ? DTYPE_F16 : DTYPE_F32,
-        .i8 = i8,
-        .cross_i8 = gpu && i8,
+        .i8 = str_starts(resolved, "int8"),
+        .cross_i8 = gpu && str_starts(resolved, "int8"),
     };
 }
 
