@@ -61,7 +61,7 @@ int scale_measure(struct arena *a, const struct scale_source *s, bool standardis
     for (int64_t j = 0; j < d; j++) {
         double deviation = sqrt(out->deviation[j] / (double)s->n) * unit, mean = out->mean[j];
         /* what is left of a constant column is rounding: scikit-learn's bound */
-        bool constant = deviation <= (double)s->n * 0x1p-52 * fabs(mean) * 10 || deviation == 0;
+        bool constant = deviation <= (double)s->n * 0x1p-52 * fabs(mean) || deviation == 0;
         out->deviation[j] = deviation;
         out->unit[j] = standardise && !constant ? deviation : 1;
         out->shift[j] = standardise ? mean : fabs(mean) > FAR * deviation ? rounded(mean) : 0;
