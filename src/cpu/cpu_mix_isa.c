@@ -162,8 +162,10 @@ static double mix_row(const struct mix *t, float *part, int32_t *label)
         vf_store(part + k, log_p);
     }
     float top = vf_most(most);
-    *label = 0;
-    while (*label + 1 < t->k && part[*label] != top) ++*label;
+    int32_t best = 0;
+    while (best + W < t->k && !vi_any(vf_load(part + best) == vf_all(top))) best += W;
+    while (best + 1 < t->k && part[best] != top) best++;
+    *label = best;
     for (int64_t k = 0; k < t->columns; k += W) {
         vf p = vf_exp(vf_load(part + k) - top);
         sum += p;
@@ -194,30 +196,36 @@ static void mix_rows(const struct mix *t, int64_t block, int64_t from, int64_t t
     }
 }
 
-/* Adds a block's rows: to columns from..to of the sums, and of the squares; of matrices to these
- * rows. */
-static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t from, int64_t to,
-                     double *sums)
+/* One row with part p of it: to columns from..to of its cluster's sums, and of the squares; of
+ * matrices to these rows. */
+static void mix_add(const struct mix *t, const float *x, double p, int64_t from, int64_t to,
+                    double *sum)
 {
     bool squares = t->width == 1 + 2 * t->d && t->matrices != t->k,
          products = !squares && t->width == 1 + t->d + t->d * t->d;
+    if (from == 0) sum[0] += p;
+    sum++;
+    for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j];
+    sum += t->d;
+    if (squares)
+        for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j] * (double)x[j];
+    for (int64_t r = from; r < to && products; r++) {
+        double factor = p * (double)x[r], *row = sum + r * t->d;
+        for (int64_t j = 0; j < t->d; j++) row[j] += factor * (double)x[j];
+    }
+}
+
+static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t from, int64_t to,
+                     double *sums)
+{
     for (int64_t i = 0; i < rows; i++) {
-        const float *x = t->x + (block + i) * t->d;
-        for (int64_t k = 0; k < t->k; k++) {
-            const float *at = t->part + i * t->columns + k, part = *at;
-            if (k % W == 0 && !vi_any(vf_load(at) >= vf_all(LEAST_PART))) k += W - 1;
-            if (part < LEAST_PART) continue;
-            double *sum = sums + k * t->width, p = (double)part;
-            if (from == 0) sum[0] += p;
-            sum++;
-            for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j];
-            sum += t->d;
-            for (int64_t j = from; j < to && squares; j++)
-                sum[j] += p * (double)x[j] * (double)x[j];
-            for (int64_t r = from; r < to && products; r++) {
-                double factor = p * (double)x[r], *row = sum + r * t->d;
-                for (int64_t j = 0; j < t->d; j++) row[j] += factor * (double)x[j];
-            }
+        const float *part = t->part + i * t->columns;
+        for (int64_t k0 = 0; k0 < t->k; k0 += W) {
+            if (!vi_any(vf_load(part + k0) >= vf_all(LEAST_PART))) continue;
+            for (int64_t k = k0; k < MIN(k0 + W, t->k); k++)
+                if (part[k] >= LEAST_PART)
+                    mix_add(t, t->x + (block + i) * t->d, (double)part[k], from, to,
+                            sums + k * t->width);
         }
     }
 }

@@ -163,7 +163,7 @@ static void put_method(struct json_out *j, const struct run *r, const struct clu
         json_out_end(j, ']');
     }
     if (!c->has_metrics) return;
-    json_out_key(j, "metrics");
+    json_out_key(j, "scores");
     json_out_object(j);
     number_key(j, "silhouette", c->metrics.silhouette);
     number_key(j, "davies_bouldin", c->metrics.davies_bouldin);

@@ -14,7 +14,7 @@ ok "cluster: three clusters of thirty, well apart" python3 -c '
 import json, sys
 c = json.load(open(sys.argv[1]))
 assert c["sizes"] == [30, 30, 30] and c["rows"] == 90 and c["columns"] == 3, c
-assert c["metrics"]["silhouette"] > 0.9 and c["found"] == 3, c' "$work/out"
+assert c["scores"]["silhouette"] > 0.9 and c["found"] == 3, c' "$work/out"
 is "cluster: labels are a .npy of 90 int32" "$(size "$work/l.npy")" 488
 is "cluster: centres are a .npy of 3 x 3 float64" "$(size "$work/c.npy")" 200
 run "$lode" cluster "$work/x.csv" --predict "$work/m" --labels "$work/p.npy" --quiet
