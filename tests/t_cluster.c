@@ -616,6 +616,17 @@ static void test_hostile(void **state)
     OK(run_made(b, &far, 60, o, &r));
     for (int64_t i = 3; i < 60; i++) assert_int_equal(r.label[i], r.label[i % 3]);
     assert_true(r.metrics.silhouette > 0.8);
+    double given[6]; /* centres go out as they may come in */
+    for (int64_t i = 0; i < 6; i++) {
+        given[i] = cluster_centre(&r.model, i / 2, i % 2);
+        assert_true(fabs(given[i] - 1e9) < 30);
+    }
+    double inertia = r.inertia;
+    o.init = given;
+    OK(run_made(b, &far, 60, o, &r));
+    near("inertia", r.inertia, inertia, 1e-6);
+    assert_true(r.steps <= 2);
+    o.init = NULL;
 
     static const struct {
         struct made made;

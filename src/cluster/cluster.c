@@ -20,7 +20,8 @@ struct run {
     struct cluster_result *out;
     struct work work;
     struct methods m;
-    bool assign; /* rows are only to be given to what is there */
+    const double *init; /* as in the options, in the place where the rows lie */
+    bool assign;        /* rows are only to be given to what is there */
 };
 
 static int plan_method(struct run *r, struct err *e)
@@ -39,7 +40,7 @@ static int plan_method(struct run *r, struct err *e)
                              .tol = o->tol,
                              .ridge = o->ridge,
                              .seed = o->seed,
-                             .init = r->assign ? &none : o->init};
+                             .init = r->assign ? &none : r->init};
     struct spectral_options sp = {.k = o->k,
                                   .neighbours = o->neighbours,
                                   .starts = o->starts,
@@ -48,11 +49,11 @@ static int plan_method(struct run *r, struct err *e)
     switch (o->method) {
     case CLUSTER_KMEANS:
     case CLUSTER_MINIBATCH:
-        if (o->init || r->assign || o->method == CLUSTER_MINIBATCH) {
+        if (r->init || r->assign || o->method == CLUSTER_MINIBATCH) {
             size_t kd = (size_t)(o->k * r->work.d);
             float *init = ARENA_NEW(r->a, float, kd, e);
             if (!init) return -1;
-            for (size_t i = 0; i < kd && o->init; i++) init[i] = (float)o->init[i];
+            for (size_t i = 0; i < kd && r->init; i++) init[i] = (float)r->init[i];
             km.init = init;
         }
         return kmeans_plan(&r->work, &km, &r->m.kmeans, e);
@@ -135,6 +136,26 @@ static int run_method(struct run *r, struct err *e)
     return 0;
 }
 
+double cluster_centre(const struct cluster_model *m, int64_t k, int64_t j)
+{
+    double x =
+        m->method == CLUSTER_GMM ? m->gmm.mean[k * m->d + j] : (double)m->centre[k * m->d + j];
+    return m->scale.standardised || m->pca.m ? x : x + m->scale.shift[j];
+}
+
+/* Where rows were shifted to, centres follow. */
+static int shift_init(struct run *r, int64_t d, struct err *e)
+{
+    const struct cluster_model *m = &r->out->model;
+    r->init = r->o->init;
+    if (!r->init || m->scale.standardised || m->pca.m) return 0;
+    double *init = ARENA_NEW(r->a, double, (size_t)(r->o->k * d), e);
+    if (!init) return -1;
+    for (int64_t i = 0; i < r->o->k * d; i++) init[i] = r->o->init[i] - m->scale.shift[i % d];
+    r->init = init;
+    return 0;
+}
+
 /* ---- rows -------------------------------------------------------------------------------------
  */
 
@@ -196,6 +217,22 @@ static int find_plane(struct run *r, struct err *e)
     return rc;
 }
 
+/* How many clusters DBSCAN finds is known only when it has: metrics have a plan of their own. */
+static int judge_found(struct run *r, struct err *e)
+{
+    struct cluster_result *out = r->out;
+    struct work w = {0};
+    int rc = work_open(r->a, r->engine, r->watch, out->n, r->work.d, &w, e);
+    if (rc == 0) rc = metrics_plan(&w, out->clusters, &r->m.metrics, e);
+    if (rc == 0) rc = work_ready(&w, e);
+    if (rc == 0) {
+        memcpy(work_rows(&w), work_rows(&r->work), (size_t)(out->n * w.d) * sizeof(float));
+        rc = metrics_run(&r->m.metrics, out->label, &out->metrics, e);
+    }
+    work_close(&w);
+    return rc;
+}
+
 static int run_all(struct run *r, bool plane, struct err *e)
 {
     struct cluster_result *out = r->out;
@@ -213,6 +250,7 @@ static int run_all(struct run *r, bool plane, struct err *e)
     if (o->pca > 0) TRY(reduce(r, o->pca, &out->model.pca, e));
     int64_t d = out->model.pca.m ? out->model.pca.m : r->source->d;
     out->pca_s = (t0 = thread_seconds()) - t1;
+    TRY(shift_init(r, d, e));
     TRY(work_open(r->a, r->engine, r->watch, r->source->n, d, &r->work, e));
     TRY(plan_method(r, e));
     bool judged = o->metrics && o->method != CLUSTER_DBSCAN;
@@ -227,24 +265,9 @@ static int run_all(struct run *r, bool plane, struct err *e)
     out->fit_s = (t0 = thread_seconds()) - t1;
     if (plane) TRY(find_plane(r, e));
     t0 = thread_seconds();
-    if (!o->metrics) return 0;
-    struct work judge = {0};
-    if (!judged) { /* how many clusters DBSCAN finds is known only now */
-        float *x = work_rows(&r->work);
-        out->has_metrics = out->clusters > 0;
-        if (!out->has_metrics) return 0;
-        TRY(work_open(r->a, r->engine, r->watch, out->n, d, &judge, e));
-        int rc = metrics_plan(&judge, out->clusters, &r->m.metrics, e);
-        if (rc == 0) rc = work_ready(&judge, e);
-        if (rc == 0) memcpy(work_rows(&judge), x, (size_t)(out->n * d) * sizeof *x);
-        if (rc == 0) rc = metrics_run(&r->m.metrics, out->label, &out->metrics, e);
-        out->metrics.silhouettes = NULL;
-        work_close(&judge);
-        out->metrics_s = thread_seconds() - t0;
-        return rc;
-    }
-    out->has_metrics = true;
-    TRY(metrics_run(&r->m.metrics, out->label, &out->metrics, e));
+    if (judged) TRY(metrics_run(&r->m.metrics, out->label, &out->metrics, e));
+    if (o->metrics && !judged && out->clusters > 0) TRY(judge_found(r, e));
+    out->has_metrics = o->metrics && out->clusters > 0;
     out->metrics.silhouettes = NULL; /* of the work, which goes */
     out->metrics_s = thread_seconds() - t0;
     return 0;

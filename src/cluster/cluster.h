@@ -28,7 +28,7 @@ struct cluster_options {
     double pca; /* components, a fraction of the variance, or 0: none */
     bool standardise, metrics;
     uint64_t seed;
-    const double *init; /* [k][d of what is clustered] */
+    const double *init; /* [k][d of what is clustered], as cluster_centre gives them */
 };
 
 struct cluster_model { /* what predict needs */
@@ -59,6 +59,10 @@ struct cluster_result {
 int cluster_run(struct arena *a, struct engine *engine, const struct work_watch *watch,
                 const struct scale_source *source, const struct cluster_options *o, bool plane,
                 struct cluster_result *out, struct err *e);
+
+/* cluster_centre: coordinate j of the centre or mean of cluster k, as the rows were given, or as
+ * they lie after standardising and PCA. */
+double cluster_centre(const struct cluster_model *m, int64_t k, int64_t j);
 
 /* cluster_predict: labels under a model; E_INPUT if the rows have other columns. */
 int cluster_predict(struct arena *a, struct engine *engine, const struct work_watch *watch,

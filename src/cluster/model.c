@@ -155,6 +155,7 @@ int model_take(struct arena *a, const struct load_weights *w, struct cluster_mod
     m->method = (enum cluster_method)about[1];
     m->scale.d = columns;
     m->scale.standardised = about[3];
+    m->scale.moves = true;
     TRY(take_wide(a, w, "shift", columns, &m->scale.shift, e));
     TRY(take_wide(a, w, "unit", columns, &m->scale.unit, e));
     for (int64_t i = 0; i < columns; i++)

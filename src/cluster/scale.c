@@ -61,13 +61,28 @@ int scale_measure(struct arena *a, const struct scale_source *s, bool standardis
     for (int64_t j = 0; j < d; j++) {
         double deviation = sqrt(out->deviation[j] / (double)s->n) * unit, mean = out->mean[j];
         /* what is left of a constant column is rounding: scikit-learn's bound */
-        bool constant = deviation <= (double)s->n * 0x1p-52 * fabs(mean) * 10 || deviation == 0;
+        bool constant = deviation <= (double)s->n * 0x1p-52 * fabs(mean) || deviation == 0;
         out->deviation[j] = deviation;
         out->unit[j] = standardise && !constant ? deviation : 1;
         out->shift[j] = standardise ? mean : fabs(mean) > FAR * deviation ? rounded(mean) : 0;
+        out->moves |= out->shift[j] != 0 || out->unit[j] != 1;
     }
     arena_rewind(a, mark);
     return 0;
+}
+
+/* One row scaled; false if a number in it is too large or no number. Plain loops, for the compiler.
+ */
+static bool scale_row(const struct scale *s, double *row, float *out)
+{
+    int bad = 0;
+    if (s->moves)
+        for (int64_t j = 0; j < s->d; j++) row[j] = (row[j] - s->shift[j]) / s->unit[j];
+    for (int64_t j = 0; j < s->d; j++) {
+        out[j] = (float)row[j];
+        bad |= !(fabs(row[j]) <= SCALE_MOST);
+    }
+    return !bad;
 }
 
 int scale_rows(struct arena *a, const struct scale_source *s, const struct scale *scale,
@@ -78,9 +93,7 @@ int scale_rows(struct arena *a, const struct scale_source *s, const struct scale
     if (!row) return -1;
     for (int64_t i = from; i < from + count; i++, out += s->d) {
         s->row(s->ctx, i, row);
-        for (int64_t j = 0; j < s->d; j++) row[j] = (row[j] - scale->shift[j]) / scale->unit[j];
-        TRY(check_row(row, s->d, i, SCALE_MOST, e));
-        for (int64_t j = 0; j < s->d; j++) out[j] = (float)row[j];
+        if (!scale_row(scale, row, out)) TRY(check_row(row, s->d, i, SCALE_MOST, e));
     }
     arena_rewind(a, mark);
     return 0;

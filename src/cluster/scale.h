@@ -15,7 +15,7 @@ struct scale {
     int64_t d;
     double *mean, *deviation; /* [d] of the columns as read; population's, as scikit-learn */
     double *shift, *unit;     /* [d]: x' = (x - shift) / unit; unit 1 unless standardised */
-    bool standardised;
+    bool standardised, moves; /* moves: some shift is not 0 or some unit not 1 */
 };
 
 /* Where numbers come from: row i as double [d]. */

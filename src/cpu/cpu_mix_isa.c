@@ -19,7 +19,8 @@ struct mix {
     int matrices; /* 0, 1, or k */
     struct rows_mix m;
     float *panel, *square, *part; /* part [ROWS_MIX][columns]: responsibilities */
-    double *likelihood;           /* [ROWS_MIX] */
+    float *level;                 /* [columns]: fixed less `base`, the largest of them */
+    double base, *likelihood;     /* [ROWS_MIX] */
     float *room, *c;              /* of the member */
 };
 
@@ -36,12 +37,15 @@ static struct mix mix_open(const struct cpu_step *s, int id)
     t.k = s->in[2]->plan->dim[0];
     t.width = s->out[2]->plan->dim[1];
     t.matrices = scale->rank == 3 ? (int)scale->dim[0] : 0;
-    t.columns = ALIGN_UP(t.k, 2 * CPU_PANEL);
+    t.columns = rows_up(t.k);
     t.m = rows_mix_layout(t.d, t.k, t.matrices, s->threads);
     t.panel = (float *)at;
     t.square = (float *)(at + t.m.square);
     t.likelihood = (double *)(at + t.m.likelihood);
+    t.level = (float *)(at + t.m.fixed);
     t.part = (float *)(at + t.m.part);
+    t.base = -INFINITY;
+    for (int64_t k = 0; k < t.k; k++) t.base = fmax(t.base, t.fixed[k]);
     t.room = (float *)(at + t.m.rooms + (size_t)id * t.m.room);
     t.c = t.room + ROWS_TILE * ALIGN_UP(t.d, ROWS_COLS);
     return t;
@@ -82,44 +86,50 @@ static void mix_pack_square(const struct mix *t, int64_t from, int64_t to)
 #define MIX_ROWS 4
 #endif
 
-/* |z|^2 of 8 rows, apart by lda, for every cluster: onto out [8][columns]. */
-static void mix_squares(const struct mix *t, const float *a, int64_t lda, float *out)
+/* |z|^2 of 8 rows, apart by lda, for `vecs` vectors of clusters from j on. */
+ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64_t j, int vecs,
+                         float *out)
 {
-    for (int64_t j = 0; j < t->columns; j += MIX_VECS * W) {
-        for (int r0 = 0; r0 < ROWS_TILE; r0 += MIX_ROWS) {
-            vf sum[MIX_ROWS][MIX_VECS];
-            const float *p[MIX_VECS];
-            for (int v = 0; v < MIX_VECS; v++)
-                p[v] = t->panel + (j + v * W) / CPU_PANEL * CPU_PANEL * 2 * t->d +
-                       (j + v * W) % CPU_PANEL;
+    for (int r0 = 0; r0 < ROWS_TILE; r0 += MIX_ROWS) {
+        vf sum[MIX_ROWS][MIX_VECS];
+        const float *p[MIX_VECS];
+        for (int v = 0; v < vecs; v++)
+            p[v] =
+                t->panel + (j + v * W) / CPU_PANEL * CPU_PANEL * 2 * t->d + (j + v * W) % CPU_PANEL;
 #pragma GCC unroll 8
-            for (int r = 0; r < MIX_ROWS; r++)
+        for (int r = 0; r < MIX_ROWS; r++)
 #pragma GCC unroll 2
-                for (int v = 0; v < MIX_VECS; v++) sum[r][v] = vf_all(0);
-            for (int64_t i = 0; i < t->d; i++) {
-                vf scale[MIX_VECS], shift[MIX_VECS];
+            for (int v = 0; v < vecs; v++) sum[r][v] = vf_all(0);
+        for (int64_t i = 0; i < t->d; i++) {
+            vf scale[MIX_VECS], shift[MIX_VECS];
 #pragma GCC unroll 2
-                for (int v = 0; v < MIX_VECS; v++) {
-                    scale[v] = vf_load(p[v] + i * 2 * CPU_PANEL);
-                    shift[v] = vf_load(p[v] + i * 2 * CPU_PANEL + CPU_PANEL);
-                }
-#pragma GCC unroll 8
-                for (int r = 0; r < MIX_ROWS; r++) {
-                    vf x = vf_all(a[(r0 + r) * lda + i]);
-#pragma GCC unroll 2
-                    for (int v = 0; v < MIX_VECS; v++) {
-                        vf z = x * scale[v] - shift[v];
-                        sum[r][v] = z * z + sum[r][v];
-                    }
-                }
+            for (int v = 0; v < vecs; v++) {
+                scale[v] = vf_load(p[v] + i * 2 * CPU_PANEL);
+                shift[v] = vf_load(p[v] + i * 2 * CPU_PANEL + CPU_PANEL);
             }
 #pragma GCC unroll 8
-            for (int r = 0; r < MIX_ROWS; r++)
+            for (int r = 0; r < MIX_ROWS; r++) {
+                vf x = vf_all(a[(r0 + r) * lda + i]);
 #pragma GCC unroll 2
-                for (int v = 0; v < MIX_VECS; v++)
-                    vf_store(out + (r0 + r) * t->columns + j + v * W, sum[r][v]);
+                for (int v = 0; v < vecs; v++) {
+                    vf z = x * scale[v] - shift[v];
+                    sum[r][v] = z * z + sum[r][v];
+                }
+            }
         }
+#pragma GCC unroll 8
+        for (int r = 0; r < MIX_ROWS; r++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                vf_store(out + (r0 + r) * t->columns + j + v * W, sum[r][v]);
     }
+}
+
+static void mix_squares(const struct mix *t, const float *a, int64_t lda, float *out)
+{
+    int64_t j = 0;
+    for (; j + MIX_VECS * W <= t->columns; j += MIX_VECS * W) mix_tile(t, a, lda, j, MIX_VECS, out);
+    for (; j < t->columns; j += W) mix_tile(t, a, lda, j, 1, out);
 }
 
 /* The same with a matrix for every cluster: z = (x - shift) scale. */
@@ -137,28 +147,33 @@ static void mix_full(const struct mix *t, const float *a, float *out)
         for (int64_t r = 0; r < ROWS_TILE; r++)
             out[r * t->columns + k] = rows_dot(t->c + r * up, t->c + r * up, t->d);
     }
+    for (int64_t r = 0; r < ROWS_TILE; r++)
+        for (int64_t k = t->k; k < t->columns; k++) out[r * t->columns + k] = 0;
 }
 
-/* From |z|^2 to responsibilities, in place; returns the row's log-likelihood. */
+/* From |z|^2 to responsibilities, in place; returns the row's log-likelihood. Logarithms count from
+ * base on, which keeps them small enough for f32. */
 static double mix_row(const struct mix *t, float *part, int32_t *label)
 {
-    double most = -INFINITY, sum = 0;
+    vf most = vf_all(-INFINITY), sum = vf_all(0);
+    for (int64_t k = 0; k < t->columns; k += W) {
+        vf log_p = vf_load(t->level + k) - vf_load(part + k) * 0.5f;
+        most = vf_max(log_p, most);
+        vf_store(part + k, log_p);
+    }
+    float top = vf_most(most);
     int32_t best = 0;
-    for (int64_t k = 0; k < t->k; k++) {
-        double log_p = t->fixed[k] - (double)part[k] / 2;
-        if (log_p > most) best = (int32_t)k;
-        most = log_p > most ? log_p : most;
-        part[k] = (float)(-(double)part[k] / 2);
-    }
+    while (best + W < t->k && !vi_any(vf_load(part + best) == vf_all(top))) best += W;
+    while (best + 1 < t->k && part[best] != top) best++;
     *label = best;
-    for (int64_t k = 0; k < t->k; k++) part[k] = (float)((double)part[k] + t->fixed[k] - most);
-    for (int64_t k = 0; k < t->k; k += W) {
-        vf p = vf_exp(vf_load_n(part + k, t->k - k));
-        vf_store_n(part + k, p, t->k - k);
+    for (int64_t k = 0; k < t->columns; k += W) {
+        vf p = vf_exp(vf_load(part + k) - top);
+        sum += p;
+        vf_store(part + k, p);
     }
-    for (int64_t k = 0; k < t->k; k++) sum += (double)part[k];
-    for (int64_t k = 0; k < t->k; k++) part[k] *= (float)(1 / sum);
-    return most + log(sum);
+    float whole = vf_sum(sum);
+    for (int64_t k = 0; k < t->columns; k += W) vf_store(part + k, vf_load(part + k) * (1 / whole));
+    return t->base + (double)top + log((double)whole);
 }
 
 static void mix_rows(const struct mix *t, int64_t block, int64_t from, int64_t to, int32_t *label)
@@ -181,29 +196,36 @@ static void mix_rows(const struct mix *t, int64_t block, int64_t from, int64_t t
     }
 }
 
-/* Adds a block's rows: to columns from..to of the sums, and of the squares; of matrices to these
- * rows. */
-static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t from, int64_t to,
-                     double *sums)
+/* One row with part p of it: to columns from..to of its cluster's sums, and of the squares; of
+ * matrices to these rows. */
+static void mix_add(const struct mix *t, const float *x, double p, int64_t from, int64_t to,
+                    double *sum)
 {
     bool squares = t->width == 1 + 2 * t->d && t->matrices != t->k,
          products = !squares && t->width == 1 + t->d + t->d * t->d;
+    if (from == 0) sum[0] += p;
+    sum++;
+    for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j];
+    sum += t->d;
+    if (squares)
+        for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j] * (double)x[j];
+    for (int64_t r = from; r < to && products; r++) {
+        double factor = p * (double)x[r], *row = sum + r * t->d;
+        for (int64_t j = 0; j < t->d; j++) row[j] += factor * (double)x[j];
+    }
+}
+
+static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t from, int64_t to,
+                     double *sums)
+{
     for (int64_t i = 0; i < rows; i++) {
-        const float *x = t->x + (block + i) * t->d;
-        for (int64_t k = 0; k < t->k; k++) {
-            float part = t->part[i * t->columns + k];
-            if (part < LEAST_PART) continue;
-            double *sum = sums + k * t->width, p = (double)part;
-            if (from == 0) sum[0] += p;
-            sum++;
-            for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j];
-            sum += t->d;
-            for (int64_t j = from; j < to && squares; j++)
-                sum[j] += p * (double)x[j] * (double)x[j];
-            for (int64_t r = from; r < to && products; r++) {
-                double factor = p * (double)x[r], *row = sum + r * t->d;
-                for (int64_t j = 0; j < t->d; j++) row[j] += factor * (double)x[j];
-            }
+        const float *part = t->part + i * t->columns;
+        for (int64_t k0 = 0; k0 < t->k; k0 += W) {
+            if (!vi_any(vf_load(part + k0) >= vf_all(LEAST_PART))) continue;
+            for (int64_t k = k0; k < MIN(k0 + W, t->k); k++)
+                if (part[k] >= LEAST_PART)
+                    mix_add(t, t->x + (block + i) * t->d, (double)part[k], from, to,
+                            sums + k * t->width);
         }
     }
 }
@@ -219,6 +241,8 @@ int ISA_NAME(cpu_mix_estep)(const struct cpu_step *s, struct thread_team *team, 
     mix_pack_square(&t, from, to);
     thread_share(team, id, t.k * t.width, 8, &from, &to);
     memset(sums + from, 0, (size_t)(to - from) * sizeof *sums);
+    for (int64_t k = 0; k < t.columns && id == 0; k++)
+        t.level[k] = k < t.k ? (float)(t.fixed[k] - t.base) : -INFINITY;
     if (id == 0) *total = 0;
     thread_barrier(team);
     thread_share(team, id, t.d, 8, &low, &high);

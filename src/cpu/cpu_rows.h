@@ -140,17 +140,18 @@ static inline struct rows_apart rows_apart_layout(int64_t n, int64_t d, int64_t 
 #define ROWS_MIX 512
 
 struct rows_mix {
-    size_t square, likelihood, part, rooms, room,
+    size_t square, likelihood, fixed, part, rooms, room,
         bytes; /* the panels of scale and shift are first */
 };
 
 static inline struct rows_mix rows_mix_layout(int64_t d, int64_t k, int64_t matrices, int threads)
 {
     struct rows_mix m;
-    size_t columns = (size_t)ALIGN_UP(k, 2 * CPU_PANEL), up = (size_t)ALIGN_UP(d, ROWS_COLS);
+    size_t columns = (size_t)rows_up(k), up = (size_t)ALIGN_UP(d, ROWS_COLS);
     m.square = ALIGN_UP(2 * columns * (size_t)d * sizeof(float), 64);
     m.likelihood = m.square + (size_t)matrices * up * (size_t)d * sizeof(float);
-    m.part = m.likelihood + ROWS_MIX * sizeof(double);
+    m.fixed = m.likelihood + ROWS_MIX * sizeof(double);
+    m.part = m.fixed + columns * sizeof(float);
     m.rooms = ALIGN_UP(m.part + (ROWS_MIX + ROWS_TILE) * columns * sizeof(float), 4096);
     m.room = ALIGN_UP(3 * ROWS_TILE * up * sizeof(float), 4096);
     m.bytes = m.rooms + (size_t)threads * m.room;
@@ -182,6 +183,27 @@ ISA_INLINE float rows_dot(const float *a, const float *b, int64_t d)
         s1 = vf_load(a + i + W) * vf_load(b + i + W) + s1;
     }
     for (; i < d; i += W) s0 = vf_load_n(a + i, d - i) * vf_load_n(b + i, d - i) + s0;
+    return vf_sum(s0 + s1);
+}
+
+/* a . b and a . a at once. */
+ISA_INLINE float rows_dots(const float *a, const float *b, int64_t d, float *square)
+{
+    vf s0 = vf_all(0), s1 = s0, q0 = s0, q1 = s0;
+    int64_t i = 0;
+    for (; i + 2 * W <= d; i += 2 * W) {
+        vf x0 = vf_load(a + i), x1 = vf_load(a + i + W);
+        s0 = x0 * vf_load(b + i) + s0;
+        s1 = x1 * vf_load(b + i + W) + s1;
+        q0 = x0 * x0 + q0;
+        q1 = x1 * x1 + q1;
+    }
+    for (; i < d; i += W) {
+        vf x = vf_load_n(a + i, d - i);
+        s0 = x * vf_load_n(b + i, d - i) + s0;
+        q0 = x * x + q0;
+    }
+    *square = vf_sum(q0 + q1);
     return vf_sum(s0 + s1);
 }
 
@@ -229,6 +251,32 @@ ISA_INLINE const float *rows_eight(const float *x, int64_t n, int64_t d, float *
     return room;
 }
 
+/* c [8][16], rows apart by ldc, = 8 rows times one panel. */
+ISA_INLINE void rows_panel(const float *a, int64_t d, const float *panel, float *c, int64_t ldc)
+{
+    enum { vecs = CPU_PANEL / W, most = W == 16 ? 8 : 2 };
+    for (int64_t from = 0; from < ROWS_TILE; from += most) {
+        vf sum[most][vecs];
+#pragma GCC unroll 8
+        for (int r = 0; r < most; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) sum[r][v] = vf_all(0);
+        for (int64_t i = 0; i < d; i++) {
+#pragma GCC unroll 8
+            for (int r = 0; r < most; r++) {
+                vf x = vf_all(a[(from + r) * d + i]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++)
+                    sum[r][v] = x * vf_load(panel + i * CPU_PANEL + v * W) + sum[r][v];
+            }
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < most; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) vf_store(c + (from + r) * ldc + v * W, sum[r][v]);
+    }
+}
+
 /* c [8][columns] = 8 rows times `k` rows in panels; columns: k in whole tiles. */
 ISA_INLINE void rows_products(const float *a, int64_t d, const float *panel, int64_t k, float *c,
                               int64_t columns)
@@ -236,6 +284,10 @@ ISA_INLINE void rows_products(const float *a, int64_t d, const float *panel, int
     for (int64_t j = 0; j < k; j += ROWS_COLS) {
         if (k - j > 2 * CPU_PANEL) {
             tile_f32(a, d, panel + j * d, CPU_PANEL * d, d, c + j, columns);
+            continue;
+        }
+        if (k - j <= CPU_PANEL) {
+            rows_panel(a, d, panel + j * d, c + j, columns);
             continue;
         }
         for (int r = 0; r < ROWS_TILE; r++)

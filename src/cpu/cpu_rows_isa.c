@@ -331,7 +331,7 @@ static bool lloyd_keeps(const struct lloyd *t, int64_t i)
     if (bound[0] < bound[1]) return true;
     if (bound[1] <= 0) return false;
     const float *row = t->x + i * t->d;
-    float norm = rows_dot(row, row, t->d), product = rows_dot(row, t->centre + own * t->d, t->d);
+    float norm, product = rows_dots(row, t->centre + own * t->d, t->d, &norm);
     float d2 = norm + t->norm[own] - 2 * product + t->slack * (norm + t->norm[own]);
     bound[0] = d2 > 0 ? sqrtf(d2) : 0;
     return bound[0] < bound[1];

@@ -17,7 +17,7 @@ static const struct opt_row rows[] = {
     {.name = "clusters", .letter = 'k', .type = OPT_INT, .offset = AT(k), .min = 1, .max = MOST_COUNT, .fallback = "8", .value = "N", .alias = "n-clusters|n-components", .help = "How many clusters; dbscan finds their number itself."},
     {.name = "seed", .letter = 's', .type = OPT_INT, .offset = AT(seed), .min = 0, .max = 9e15, .fallback = "0", .value = "N", .alias = "random-state", .help = "The same seed gives the same clusters."},
     {.name = "labels", .letter = 'o', .type = OPT_TEXT, .offset = AT(labels), .value = "FILE", .help = "Write the cluster of every row, .npy of int32, noise -1."},
-    {.name = "centers", .type = OPT_TEXT, .offset = AT(centers), .value = "FILE", .help = "Write the centres (means of a mixture), .npy of float32, as they lie after --standardize and --pca."},
+    {.name = "centers", .type = OPT_TEXT, .offset = AT(centers), .value = "FILE", .help = "Write the centres (means of a mixture), .npy of float64, as they lie after --standardize and --pca."},
     {.name = "model", .type = OPT_TEXT, .offset = AT(model), .value = "FILE", .help = "Write what --predict needs: kmeans, minibatch, gmm."},
     {.name = "predict", .type = OPT_TEXT, .offset = AT(predict), .value = "MODEL", .help = "Give the rows to the clusters of a model instead of looking for new ones."},
     {.name = "plot", .type = OPT_TEXT, .offset = AT(plot), .value = "FILE", .help = "Draw the first two principal components, .svg or .png."},
@@ -163,7 +163,7 @@ static void put_method(struct json_out *j, const struct run *r, const struct clu
         json_out_end(j, ']');
     }
     if (!c->has_metrics) return;
-    json_out_key(j, "metrics");
+    json_out_key(j, "scores");
     json_out_object(j);
     number_key(j, "silhouette", c->metrics.silhouette);
     number_key(j, "davies_bouldin", c->metrics.davies_bouldin);
@@ -258,12 +258,10 @@ static int report(const struct run *r, const struct cluster_result *c, struct er
 static int write_centres(const struct run *r, const struct cluster_result *c, struct err *e)
 {
     const struct cluster_model *m = &c->model;
-    float *means = m->centre;
-    if (r->o->method == CLUSTER_GMM) {
-        if (!(means = ARENA_NEW(r->a, float, (size_t)(m->k * m->d), e))) return -1;
-        for (int64_t i = 0; i < m->k * m->d; i++) means[i] = (float)m->gmm.mean[i];
-    }
-    return npy_save(r->a, r->o->centers, means, m->k, m->d, 'f', 4, e);
+    double *centre = ARENA_NEW(r->a, double, (size_t)(m->k * m->d), e);
+    if (!centre) return -1;
+    for (int64_t i = 0; i < m->k * m->d; i++) centre[i] = cluster_centre(m, i / m->d, i % m->d);
+    return npy_save(r->a, r->o->centers, centre, m->k, m->d, 'f', 8, e);
 }
 
 static int write_files(const struct run *r, const struct cluster_result *c, struct err *e)
@@ -290,6 +288,8 @@ static int check_flags(const struct cluster_flags *o, struct err *e)
     if (o->pca >= 1 && o->pca != floor(o->pca))
         return err_set(e, E_USAGE, "--pca %g; a whole number of components, or a part below 1",
                        o->pca);
+    if (o->init && o->pca > 0 && o->pca < 1)
+        return err_set(e, E_USAGE, "--init needs the number of components: --pca N, not a part");
     if (o->predict && (o->plot || o->model || o->centers || o->metrics))
         return err_set(e, E_USAGE,
                        "--predict gives labels alone: leave --plot, --model, --centers "

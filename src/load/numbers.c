@@ -153,13 +153,24 @@ int numbers_open(struct arena *a, const char *path, struct numbers *m, struct er
     return 0;
 }
 
+/* Rows are read in order: those of the file that were are dropped, so that the program does not
+ * hold them twice. They stay in the system's cache. */
+static void read_mapped(const struct npy *f, int64_t row, double *out)
+{
+    enum { PIECE = 4096 };
+    npy_row(f, row, out);
+    if (f->fortran || (row + 1) % PIECE != 0) return;
+    size_t bytes = PIECE * (size_t)f->columns * (size_t)f->size;
+    file_map_drop(&f->map, f->offset + (size_t)(row / PIECE) * bytes, bytes);
+}
+
 void numbers_row(const struct numbers *m, int64_t row, double *out)
 {
     assert(row >= 0 && row < m->rows);
     if (m->text)
         memcpy(out, m->text + row * m->columns, (size_t)m->columns * sizeof *out);
     else
-        npy_row(&m->npy, row, out);
+        read_mapped(&m->npy, row, out);
 }
 
 void numbers_close(struct numbers *m)
