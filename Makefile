@@ -38,6 +38,8 @@ X86 := $(filter x86_64% amd64%,$(shell $(CC) -dumpmachine))
 ISAS := base $(if $(X86),avx2 avx512)
 ISA_avx2 := -march=x86-64-v3
 ISA_avx512 := -march=x86-64-v4 -mavx512vnni
+ISA_avx512fp16 := $(ISA_avx512) -mavx512fp16
+FP16_ON := $(if $(X86),$(shell $(CC) $(ISA_avx512fp16) -x c -fsyntax-only /dev/null 2>/dev/null && echo 1))
 
 # ---- libraries: probed by compiling, for not all of them have a pkg-config file ----
 # have: headers (with <>), libraries. $(H), for GNU make 4.3 keeps the backslash of one escaped here.
@@ -72,7 +74,7 @@ GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null &
 $(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
 endif
 IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
-WITH := $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+WITH := $(foreach l,DNNL UTF8PROC AV CURL FP16,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
 
@@ -100,7 +102,7 @@ endif
 # ---- what is built from what ----
 MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c))
 SRC := $(filter-out src/media/av.c src/load/pull.c src/gpu/emu% src/gpu/fake_% \
-	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c),$(wildcard src/*/*.c))
+	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,src/cpu/cpu_half.c),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
@@ -119,6 +121,8 @@ $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
 	$$(COMPILE) $(KERNEL) $(ISA_$(1)) -DISA=$(1) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+$(O)/src/cpu/cpu_half.o: src/cpu/cpu_half.c $(O)/settings
+	$(COMPILE) -fPIC $(KERNEL) $(ISA_avx512fp16) -DISA=avx512fp16 -c $< -o $@
 
 build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tools/build-images
 	@echo "  nvrtc $@" && tools/build-images build $@ $(GPU_ARCH)
@@ -130,6 +134,7 @@ $(O)/src/gpu/gpu_image.o: $(IMAGES) $(O)/images
 $(O)/src/gpu/gpu_image.o: private FLAGS += -DGPU_IMAGES=$(IMAGES)
 
 $(O)/src/jobs/lode.o: $(O)/version
+$(O)/src/doctor/cases.o: src/doctor/cases.txt
 
 $(O)/lode: $(OBJ)
 	@echo "  ld $@" && $(CC) $(FLAGS) $(OBJ) $(LINK) $(LIBS) -o $@
@@ -160,6 +165,7 @@ $(O)/emu/%_$(1).o: tests/emu/%.cu $(O)/settings
 endef
 $(foreach a,$(EMU_ARCHS),$(eval $(call emu_rule,$(a))))
 $(FAKE) $(O)/src/gpu/fake_nvml.o: private FLAGS += $(EMU_FLAGS)
+$(EMU): private FLAGS += -O2
 
 # which kernels there are: KERNEL(name, architecture)
 kernel_list = @mkdir -p $(@D) && echo "  nm $@" && $(if $^,nm -g $^,:) | \
@@ -185,7 +191,9 @@ $(O)/tests/fakelab.so: $(FAKE) $(O)/emu/lab/fake_image.o $(LAB_OBJ)
 $(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
 $(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
 $(O)/tests/t_gpu: $(O)/src/gpu/fake_config.o
-$(O)/tests/t_gpu_ops: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_doctor: | $(O)/lode $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
+$(O)/tests/t_gpu_ops $(O)/tests/t_image: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_image: $(O)/emu/own/gpu/kernels.def
 $(O)/tests/t_gpu_ops: $(O)/emu/own/gpu/kernels.def $(EMU) $(KERNEL_OBJ)
 
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
@@ -214,6 +222,14 @@ test:
 fault-full:
 	@$(MAKE) --no-print-directory MODE=asan modules build/asan/tests/t_gpu
 	LODE_FAULT_FULL=1 build/asan/tests/t_gpu
+
+# Every call that can fail, made to fail once and from then on: with sanitizers, and where a model is
+# needed without. More than a night; ARGS="--sample 5000" draws, ./test takes 120.
+torture:
+	@$(MAKE) --no-print-directory MODE=rel all
+	@$(MAKE) --no-print-directory MODE=asan build/asan/lode modules
+	LODE=build/asan/lode tools/torture --set plain $(ARGS)
+	LODE=build/rel/lode tools/torture --set model $(ARGS)
 
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
@@ -264,12 +280,12 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean"
+	@echo "goals: all test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
+	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
+	@echo "fault-full lets every call of the GPU's driver fail with every code (hours)"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean help
-	@echo "goals: all test golden-full check check-fresh fuzz tidy format man install clean"
-
-.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
+	fault-full torture install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

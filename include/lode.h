@@ -26,6 +26,7 @@ struct lode_job {
     const struct opt_row *rows; /* options */
     size_t n_rows, opts_bytes;
     int inputs_min, inputs_max; /* words that are not options; max < 0: any number */
+    /* run: 0, or -1 with *e filled; or above 0: an exit status that is the job's answer. */
     int (*run)(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
                struct err *e);
 };

@@ -34,6 +34,9 @@ static const struct one gpu_cases_b[] = {
     {.op = OP_attncross, {6, 2, 72, 300, 2},    4, F16, ATT(2, 0.1f)},
     {.op = OP_attncross, {2, 1, 64, 520, 2},   -1, F16, ATT(1, 3), .largest = true},
 
+    {.op = OP_dampen,    {3, 4100, 300},       -1, F32, .args.scale = 1.3f},   /* three chunks */
+    {.op = OP_probe,     {2, 3000},             1, F32, .args.eot = 2999},
+
     {.op = OP_pick,      {7, 37},              -1, F32, PICK(5, 20, 21)},      /* all banned in one */
     {.op = OP_pick,      {8, 4500},            -1, F32, PICK(5, 2000, 2300)},  /* two chunks of both */
     {.op = OP_pick,      {3, 4096},             2, F32, PICK(3, 2046, 2048), .largest = true},

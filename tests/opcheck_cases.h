@@ -340,6 +340,62 @@ static void build_pick(struct stage *s)
          IDS(top, top_log, token, token_log, out_of(s, "watched", DTYPE_F32, DIMS(d[0]))));
 }
 
+#include "opcheck_vad.h"
+
+/* d: G V L */
+static void build_dampen(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int logits = in_f32(s, "logits", true, 12, DIMS(d[0], d[1]));
+    int list = in_i32(s, "list", true, d[1], DIMS(d[0], d[2]));
+    step(s, IDS(logits, list), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
+}
+
+/* d: R V */
+static void build_probe(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int logits = in_f32(s, "logits", true, 12, DIMS(d[0], d[1]));
+    int token = in_i32(s, "token", true, s->one->args.eot, DIMS(d[0]));
+    step(s, IDS(logits, token), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0]))));
+}
+
+/* d: R H D S P: ranges of about R / S rows fill all of R, in falling order; with biases unless bare
+ */
+static void build_attnrange(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int qkv = in_f32(s, "qkv", false, 2, DIMS(d[0], 3 * d[1] * d[2]));
+    int range = in_i32(s, "range", false, 1, DIMS(d[3], 2));
+    int bias = s->one->bare ? -1 : weight(s, "bias", F32, 2, DIMS(d[1], 2 * d[4] - 1));
+    int y = checked(s, plan_output(s->plan, "y", DTYPE_F32, 2, DIMS(d[0], d[1] * d[2]), -1, &s->e),
+                    0, 0);
+    s->flops = 4.0 * (double)(d[0] * (d[0] / d[3]) * d[1] * d[2]);
+    step(s, IDS(qkv, range, bias), IDS(y));
+}
+
+/* d: S C R */
+static void build_pool(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", false, 1, DIMS(d[2], d[1]));
+    int range = in_i32(s, "range", true, 1, DIMS(d[0], 2));
+    step(s, IDS(x, range), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
+}
+
+/* d: Q C N, groups of d[3] rows */
+static void build_nearest(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int query = in_f32(s, "query", true, 1, DIMS(d[0], d[1]));
+    int base = weight(s, "base", F32, 1, DIMS(d[2], d[1]));
+    int group = in_i32(s, "group", false, 1, DIMS(d[2]));
+    int row = out_of(s, "row", DTYPE_I32, DIMS(d[0], s->one->args.top));
+    s->flops = 2.0 * (double)(d[0] * d[1] * d[2]);
+    step(s, IDS(query, base, group),
+         IDS(row, out_of(s, "product", DTYPE_F32, DIMS(d[0], s->one->args.top))));
+}
+
 static void *data_of(struct stage *s, int input)
 {
     return s->value[s->plan->step[0].in[input]].data.data;
@@ -410,8 +466,23 @@ static void fill_pick(struct stage *s)
     }
 }
 
+/* n ranges that share `rows` as evenly as they can, the last one first. */
+static void fill_ranges(int32_t *range, int64_t n, int64_t rows)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = n - 1 - i;
+        range[2 * at] = (int32_t)(i * rows / n);
+        range[2 * at + 1] = (int32_t)((i + 1) * rows / n - i * rows / n);
+    }
+}
+
 static void fill_special(struct stage *s)
 {
+    if (s->one->op == OP_nearest) {
+        int32_t *group = data_of(s, 2);
+        for (int64_t n = 0; n < s->one->d[2]; n++) group[n] = (int32_t)(n / s->one->d[3]);
+        return;
+    }
     int32_t *index = s->plan->step[0].in[1] < 0 ? NULL : data_of(s, 1);
     int64_t rows = rows_of(s), most = s->one->d[4];
     switch (s->one->op) {
@@ -426,6 +497,21 @@ static void fill_special(struct stage *s)
         break;
     case OP_attncross: /* rows of one window stand together */
         for (int64_t r = 0; r < rows; r++) index[r] = (int32_t)(most - 1 - r * most / rows);
+        break;
+    case OP_lstm:
+        *(int32_t *)data_of(s, 3) = (int32_t)s->one->d[2];
+        break;
+    case OP_dampen: /* some are banned, some both, some places say nothing */
+        for (int64_t i = 0; i < rows * s->one->d[2]; i++) {
+            if (i % 3 == 1) index[i] = i % 2 ? -1 : -2 - index[i];
+            if (i % 7 == 6) index[i] = -2 - index[i - 1] < 0 ? -2 - index[i - 1] : -1;
+        }
+        break;
+    case OP_attnrange:
+        fill_ranges(index, s->one->d[3], s->one->d[0]);
+        break;
+    case OP_pool:
+        fill_ranges(index, rows, s->one->d[2]);
         break;
     case OP_linear: /* a row of zeros, which quantising must survive */
         if (s->one->d[0] > 2)
@@ -466,6 +552,7 @@ static void stage_open(struct stage *s, const struct one *one, int number_of_cas
     snprintf(s->seed, sizeof s->seed, "opcheck/%s/%d", op_row(one->op)->name, number_of_case);
     if (arena_open("opcheck", 0, &s->arena, &s->e) || plan_open(s->arena, &s->plan, &s->e))
         fail_msg("%s", s->e.text);
+    if (one->kind == F16) s->plan->compute = DTYPE_F16;
     s->live = checked(s, plan_input(s->plan, "live", DTYPE_I32, 0, NULL, -1, &s->e), 0, 1);
     build[one->op](s);
     for (int v = 0; v < s->plan->n_values; v++) {
@@ -570,6 +657,10 @@ static const struct one cases[] = {
     {.op = OP_linear,    {49, 112, 64},       -1, I8, GELU},
     {.op = OP_linear,    {6, 50, 1536},       -1, I8, .largest = true},
     {.op = OP_linear,    {37, 48, 384},       -1, I8, .largest = true},
+    {.op = OP_linear,    {1, 1, 1},           -1, I8, .args.skew = true},
+    {.op = OP_linear,    {5, 49, 67},         -1, I8, GELU, .args.skew = true},
+    {.op = OP_linear,    {75, 100, 384},      70, I8, .args.skew = true},
+    {.op = OP_linear,    {19, 48, 1536},      -1, I8, .largest = true, .args.skew = true},
     {.op = OP_linear,    {3, 37, 41},         -1, I8_FILE, GELU},
     {.op = OP_linear,    {1, 96, 128},        -1, I8_FILE, .bare = true},
     {.op = OP_linear,    {1, 1152, 384, 1500}, -1, I8, .bare = true, .bench = true},
@@ -592,7 +683,11 @@ static const struct one cases[] = {
     {.op = OP_attention, {1, 130, 1, 64},     -1, F32, ATT(1, 0.125f), .largest = true},
     {.op = OP_attention, {2, 33, 5, 24},       0, F32, ATT(5, 1)},
     {.op = OP_attention, {1, 421, 1, 64},     -1, F32, ATT(1, 0.125f)},
+    {.op = OP_attention, {3, 17, 3, 32},       2, F16, ATT(3, 0.25f)},
+    {.op = OP_attention, {1, 131, 2, 64},     -1, F16, ATT(2, 0.125f), .largest = true},
+    {.op = OP_attention, {1, 300, 1, 96},     -1, F16, ATT(1, 0.125f)},
     {.op = OP_attention, {1, 1500, 6, 64},    -1, F32, ATT(6, 0.125f), .bench = true},
+    {.op = OP_attention, {1, 1500, 6, 64},    -1, F16, ATT(6, 0.125f), .bench = true},
 
     {.op = OP_crosskv,   {1, 1, 1, 1, 1},     -1, F32, ATT(1, 1)},
     {.op = OP_crosskv,   {2, 7, 3, 5, 4},     -1, F32, ATT(3, 1)},
@@ -631,6 +726,17 @@ static const struct one cases[] = {
     {.op = OP_gather,    {5, 9, 67},           7, F32},
     {.op = OP_gather,    {7, 3, 64},           0, F32},
 
+    {.op = OP_dampen,    {1, 5, 1},           -1, F32, .args.scale = 1.5f},
+    {.op = OP_dampen,    {5, 37, 9},           3, F32, .args.scale = 0.8f},
+    {.op = OP_dampen,    {3, 70, 140},        -1, F32, .args.scale = 1.1f},
+    {.op = OP_dampen,    {4, 50, 7},           0, F32, .args.scale = 2},
+
+    {.op = OP_probe,     {1, 2},              -1, F32, .args.eot = 1},
+    {.op = OP_probe,     {7, 67},              5, F32, .args.eot = 60},
+    {.op = OP_probe,     {3, 1531},           -1, F32, .args.eot = 1000},
+    {.op = OP_probe,     {4, 50},              0, F32, .args.eot = 50},
+    {.op = OP_probe,     {32, 51864},         -1, F32, .args.eot = 50256, .bench = true},
+
     {.op = OP_pick,      {1, 7},              -1, F32, PICK(1, 3, 5)},
     {.op = OP_pick,      {9, 37},             -1, F32, PICK(5, 20, 25)},
     {.op = OP_pick,      {13, 67},            11, F32, PICK(10, 30, -1)},
@@ -639,6 +745,29 @@ static const struct one cases[] = {
     {.op = OP_pick,      {3, 1531},           -1, F32, PICK(10, 1000, 1010)},
     {.op = OP_pick,      {1, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
     {.op = OP_pick,      {5, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
+
+    {.op = OP_attnrange, {1, 1, 1, 1, 1},     -1, F32, ATT(1, 1)},
+    {.op = OP_attnrange, {9, 2, 3, 4, 3},     -1, F32, ATT(2, 0.5f)},
+    {.op = OP_attnrange, {40, 3, 16, 3, 20},  -1, F32, ATT(3, 0.25f), .bare = true},
+    {.op = OP_attnrange, {131, 2, 32, 2, 70}, -1, F32, ATT(2, 0.18f)},
+    {.op = OP_attnrange, {257, 1, 64, 1, 257}, -1, F32, ATT(1, 0.125f)},
+    {.op = OP_attnrange, {66, 5, 24, 9, 33},  -1, F32, ATT(5, 1), .largest = true, .bare = true},
+    {.op = OP_attnrange, {512, 12, 32, 32, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 4, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 2, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+
+    {.op = OP_pool,      {1, 1, 1},           -1, F32},
+    {.op = OP_pool,      {3, 37, 10},         -1, F32, .args.unit = true},
+    {.op = OP_pool,      {7, 64, 50},          4, F32, .args.unit = true, .args.first = true},
+    {.op = OP_pool,      {4, 19, 33},          0, F32, .args.first = true},
+
+    {.op = OP_nearest,   {1, 1, 1, 1},        -1, F32, .args.top = 2},
+    {.op = OP_nearest,   {3, 37, 50, 3},      -1, F32, .args.top = 5},
+    {.op = OP_nearest,   {9, 64, 200, 1},      7, F32, .args.top = 10},
+    {.op = OP_nearest,   {5, 33, 70, 7},      -1, F32, .args.top = 12, .largest = true},
+    {.op = OP_nearest,   {2, 16, 40, 4},       0, F32, .args.top = 3},
+    {.op = OP_nearest,   {20, 384, 1100, 2},  -1, F32, .args.top = 10},
+    {.op = OP_nearest,   {64, 384, 20000, 1}, -1, F32, .args.top = 10, .bench = true},
 
     {.op = OP_seed,      {1, 1, 1, 1},        -1, F32, .bare = true},
     {.op = OP_seed,      {5, 3, 2, 2},        -1, F32, .bare = true},
@@ -711,6 +840,28 @@ static const struct one cases[] = {
     {.op = OP_diffuse,   {33, 17, 3},         -1, F32},
     {.op = OP_diffuse,   {50, 80, 7},         -1, F32},
     {.op = OP_diffuse,   {10000, 96, 34},     -1, F32, .bench = true},
+    {.op = OP_frames,    {1, 1, 1, 1},        -1, F32, .args.stride = 1},
+    {.op = OP_frames,    {3, 40, 5, 16},       2, F32, .args.stride = 8},
+    {.op = OP_frames,    {2, 5, 9, 1},        -1, F32, .args.stride = 1},
+    {.op = OP_frames,    {3, 20, 3, 7},        0, F32, .args.stride = 11},
+
+    {.op = OP_magnitude, {1, 1, 1},           -1, F32},
+    {.op = OP_magnitude, {3, 4, 129},          2, F32},
+    {.op = OP_magnitude, {2, 3, 16},           0, F32},
+
+    {.op = OP_lstm,      {1, 1},              -1, F32},
+    {.op = OP_lstm,      {5, 7, 1},           -1, F32},
+    {.op = OP_lstm,      {9, 16},              6, F32},
+    {.op = OP_lstm,      {4, 19},             -1, F16},
+    {.op = OP_lstm,      {6, 37, 1},          -1, F32, RELU},
+    {.op = OP_lstm,      {21, 128},           -1, F32, RELU},
+    {.op = OP_lstm,      {3, 50},             -1, F32, .largest = true},
+    {.op = OP_lstm,      {3, 33, 1},           0, F32},
+    {.op = OP_lstm,      {128, 128},          -1, F32, RELU, .bench = true},
+
+    {.op = OP_sigmoid,   {1, 1},              -1, F32},
+    {.op = OP_sigmoid,   {7, 37},              5, F32},
+    {.op = OP_sigmoid,   {3, 16},              0, F32},
 };
 /* clang-format on */
 

@@ -1,4 +1,5 @@
 /* The runner: choice of kernels and forms, live rows, state across runs, refusals, memory. */
+#include "cpu/cpu_team.h"
 #include "lab.h"
 
 /* embed -> linear with the same table, as Whisper ties its embeddings; and a state. */
@@ -344,13 +345,44 @@ static void test_wild_weights(void **state)
     assert_int_equal(q[1], 127);
 }
 
+static void test_team(void **state)
+{
+    (void)state;
+    struct cpu_team t = {.most = 4, .n = 4};
+    cpu_team_learn(&t, 1.0, 0.001, 0.0004); /* shares are never quite even */
+    assert_int_equal(t.n, 4);
+    cpu_team_learn(&t, 2.0, 0.001, 0.0009); /* somebody else has the processor */
+    assert_int_equal(t.n, 2);
+    cpu_team_learn(&t, 2.01, 0.001, 0.0009);
+    assert_int_equal(t.n, 1);
+    cpu_team_learn(&t, 2.02, 0.001, 0);
+    assert_int_equal(t.n, 1);
+    cpu_team_learn(&t, 2.5, 0.001, 0);
+    assert_int_equal(t.n, 4);
+    for (int i = 0; i < 20; i++) { /* and stays: the pauses grow, to a limit */
+        t.n = 4;
+        cpu_team_learn(&t, 3.0, 0.001, 0.0009);
+        assert_int_equal(t.n, 2);
+    }
+    assert_true(t.again_s == 3.0 + 5.0);
+    cpu_team_learn(&t, 8.0, 0.001, 0);
+    assert_int_equal(t.n, 4);
+    for (int i = 0; i < 20; i++) cpu_team_learn(&t, 9.0, 0.001, 0);
+    assert_true(t.pause_s < 1e-3); /* a calm machine forgets */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_rows),        cmocka_unit_test(test_one_pack),
-        cmocka_unit_test(test_wild_numbers),     cmocka_unit_test(test_wild_indices),
-        cmocka_unit_test(test_state_and_memory), cmocka_unit_test(test_open),
-        cmocka_unit_test(test_prepare_fails),    cmocka_unit_test(test_wild_weights),
+        cmocka_unit_test(test_live_rows),
+        cmocka_unit_test(test_one_pack),
+        cmocka_unit_test(test_wild_numbers),
+        cmocka_unit_test(test_wild_indices),
+        cmocka_unit_test(test_state_and_memory),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_prepare_fails),
+        cmocka_unit_test(test_wild_weights),
+        cmocka_unit_test(test_team),
     };
     return cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
 }

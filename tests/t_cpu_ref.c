@@ -451,16 +451,111 @@ static void test_pick_chance(void **state)
     assert_int_equal(p.token, 4);
 }
 
+static void test_frames_magnitude(void **state)
+{
+    (void)state;
+    struct lab l;
+    lab_open(&l, "ref", 2);
+    int x = lab_input(&l, "x", DTYPE_F32, DIMS(2, 5), -1);
+    int y = lab_output(&l, "y", DTYPE_F32, DIMS(2, 3, 4), -1);
+    int m = lab_output(&l, "m", DTYPE_F32, DIMS(2, 3, 2), -1);
+    lab_begin(&l, "t");
+    lab_step(&l, OP_frames, ARGS(.stride = 2), IDS(x), IDS(y));
+    lab_step(&l, OP_magnitude, ARGS(0), IDS(y), IDS(m));
+    lab_ready(&l);
+    LAB_PUT(&l, x, float, 3, 0, 4, 1, 0, 6, 5, -8, 12, 0);
+    lab_run(&l, 0);
+    /* the last frame of each begins at the last sample and goes back from it */
+    LAB_NEAR(lab_host(&l, y), 0, 3, 0, 4, 1, 4, 1, 0, 1, 0, 1, 4, 0, 6, 5, -8, 12, -8, 12, 0, 12, 0,
+             12, -8, 5);
+    LAB_NEAR(lab_host(&l, m), 1e-7, 5, 1, 4, sqrtf(2), 4, 1, 10, 13, 8, sqrtf(288), 8, 13);
+    lab_close(&l);
+}
+
+/* One channel: gates that are open (1000), shut (-1000) or half open (0). */
+static void test_lstm(void **state)
+{
+    (void)state;
+    static const float w[4] = {0, 0, 0, 0}, own[4] = {0, 0, 1, 0}, bias[4] = {0, 0, 0.5f, 0};
+    const float half = tanhf(0.5f);
+    for (int with_own = 0; with_own < 2; with_own++) {
+        struct lab l;
+        lab_open(&l, "ref", 2);
+        int x = lab_input(&l, "x", DTYPE_F32, DIMS(3, 4), -1);
+        int weight = lab_weight(&l, "w", DTYPE_F32, DIMS(4, 1), with_own ? own : w, false);
+        int b = lab_weight(&l, "b", DTYPE_F32, DIMS(4), bias, false);
+        int start = lab_input(&l, "start", DTYPE_I32, DIMS(1), -1);
+        int y = lab_output(&l, "y", DTYPE_F32, DIMS(3, 1), -1);
+        int h = lab_state(&l, "h", DTYPE_F32, DIMS(1)), c = lab_state(&l, "c", DTYPE_F32, DIMS(1));
+        lab_begin(&l, "t");
+        lab_step(&l, OP_lstm, ARGS(.act = OP_ACT_RELU), IDS(x, weight, b, start), IDS(y, h, c));
+        lab_ready(&l);
+        /* input, forget, cell, output: takes tanh(0.5); keeps it, says half; forgets, takes -1 */
+        LAB_PUT(&l, x, float, 1000, -1000, 0, 1000, -1000, 1000, 0, 0, 1000, -1000, -1000, 1000);
+        for (int run = 0; run < 3; run++) {
+            LAB_PUT(&l, start, int32_t, run != 1 || with_own);
+            lab_run(&l, 0);
+            LAB_NEAR(lab_host(&l, y), 1e-6, tanhf(half), tanhf(half) / 2,
+                     0); /* the last is ReLU's */
+        }
+        LAB_PUT(&l, x, float, -1000, 1000, 0, 1000, -1000, 1000, 0, 0, 0, 0, 0, -1000);
+        LAB_PUT(&l, start, int32_t, 0); /* the states of the run before: c is -1, h tanh(-1) */
+        lab_run(&l, 0);
+        LAB_NEAR(lab_host(&l, y), 1e-6, 0, 0, 0);
+        float cell;
+        LAB_OK(&l, cpu_backend.peek(l.prepared, c, &cell, sizeof cell, &l.e));
+        float before = with_own ? tanhf(-1) / 2 : 0; /* h of the step before, by its weight */
+        LAB_NEAR(&cell, 1e-6, -0.5f + 0.5f * tanhf(0.5f + before));
+        lab_close(&l);
+    }
+}
+
+static void test_sigmoid(void **state)
+{
+    (void)state;
+    struct lab l;
+    lab_open(&l, "ref", 2);
+    int x = lab_input(&l, "x", DTYPE_F32, DIMS(4, 1), -1);
+    int y = lab_output(&l, "y", DTYPE_F32, DIMS(4, 1), -1);
+    lab_begin(&l, "t");
+    lab_step(&l, OP_sigmoid, ARGS(0), IDS(x), IDS(y));
+    lab_ready(&l);
+    LAB_PUT(&l, x, float, 0, logf(3), -1000, 1000);
+    lab_run(&l, 0);
+    LAB_NEAR(lab_host(&l, y), 1e-7, 0.5f, 0.75f, 0, 1);
+    lab_close(&l);
+}
+
+static void test_speech_shapes(void **state)
+{
+    (void)state;
+    struct lab l;
+    lab_open(&l, "ref", 1);
+    int x = lab_input(&l, "x", DTYPE_F32, DIMS(2, 5), -1);
+    int y = lab_output(&l, "y", DTYPE_F32, DIMS(2, 3, 6), -1);
+    lab_begin(&l, "t");
+    /* 3 frames of 6, 2 apart, need 10 samples; 5 give 9 */
+    assert_int_equal(
+        plan_add(l.plan, OP_frames, "cut", &x, 1, &y, 1, &(struct op_args){.stride = 2}, &l.e), -1);
+    assert_non_null(strstr(l.e.text, "cannot be cut"));
+    assert_int_equal(plan_add(l.plan, OP_frames, "cut", &x, 1, &y, 1, NULL, &l.e), -1);
+    assert_int_equal(plan_add(l.plan, OP_magnitude, "odd", &y, 1, &y, 1, NULL, &l.e), -1);
+    assert_int_equal(plan_add(l.plan, OP_sigmoid, "other", &x, 1, &y, 1, NULL, &l.e), -1);
+    arena_close(&l.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logmel),       cmocka_unit_test(test_melnorm),
-        cmocka_unit_test(test_conv1d),       cmocka_unit_test(test_addpos_layernorm),
-        cmocka_unit_test(test_linear),       cmocka_unit_test(test_linear_i8),
-        cmocka_unit_test(test_attention),    cmocka_unit_test(test_crosskv_attncross),
-        cmocka_unit_test(test_embed_gather), cmocka_unit_test(test_attnself),
-        cmocka_unit_test(test_pick_plain),   cmocka_unit_test(test_pick_bans),
-        cmocka_unit_test(test_pick_mass),    cmocka_unit_test(test_pick_chance),
+        cmocka_unit_test(test_logmel),           cmocka_unit_test(test_melnorm),
+        cmocka_unit_test(test_conv1d),           cmocka_unit_test(test_addpos_layernorm),
+        cmocka_unit_test(test_linear),           cmocka_unit_test(test_linear_i8),
+        cmocka_unit_test(test_attention),        cmocka_unit_test(test_crosskv_attncross),
+        cmocka_unit_test(test_embed_gather),     cmocka_unit_test(test_attnself),
+        cmocka_unit_test(test_pick_plain),       cmocka_unit_test(test_pick_bans),
+        cmocka_unit_test(test_pick_mass),        cmocka_unit_test(test_pick_chance),
+        cmocka_unit_test(test_frames_magnitude), cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_sigmoid),          cmocka_unit_test(test_speech_shapes),
     };
     return cmocka_run_group_tests_name("cpu_ref", tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ struct lab {
     struct arena *a;
     struct err e;
     int first_window;
+    float dampen;            /* of `many` */
     struct speech many, one; /* one: a single sequence, all rows, the oracle's */
 };
 
@@ -53,6 +54,7 @@ static void open_speech(struct lab *lab, struct speech *s, int windows, int sequ
                                       .rows = 40,
                                       .picks = sequences,
                                       .top = top,
+                                      .dampen = s == &lab->many ? lab->dampen : 0,
                                       .mel_input = true};
     struct plan *plan;
     must(lab, engine_open(lab->a, &o, &s->engine, &lab->e));
@@ -360,13 +362,129 @@ static void test_lanes(void **state)
     teardown(&lab);
 }
 
+/* ---- what the text so far does to the next token ---- */
+
+/* The likeliest token after prompt and text, by hand from the bare logits: no timestamps. */
+static int likeliest(struct lab *lab, const int *prompt, int n_prompt, const int *token, int n,
+                     double penalty, int run)
+{
+    static float logits[400];
+    const int32_t *next;
+    const float *logp;
+    int best = -1;
+    oracle_step(lab, prompt, n_prompt, token, n, &next, &logp);
+    must(lab, engine_peek(lab->one.prepared, lab->one.net.logits, logits, sizeof logits, &lab->e));
+    for (int i = 0; i < n; i++) {
+        bool first = true;
+        for (int k = 0; k < i; k++) first &= token[k] != token[i];
+        float *x = &logits[token[i]];
+        if (first) *x = (float)(*x > 0 ? (double)*x / penalty : (double)*x * penalty);
+    }
+    for (int v = 0; v < tiny.vocab; v++) {
+        bool allowed = (v < 11 || v > 13) && (v <= tiny.eot || v >= tiny.time0);
+        for (int i = 0; run > 0 && i + run <= n; i++) /* would end a run that is there already */
+            if (token[i + run - 1] == v &&
+                memcmp(token + i, token + n - run + 1, (size_t)(run - 1) * sizeof *token) == 0)
+                allowed = false;
+        if (allowed && (best < 0 || logits[v] > logits[best])) best = v;
+    }
+    return best;
+}
+
+static void check_greedy(double penalty, int run, int forced)
+{
+    static const int prompt[] = {302, 5, 44, 301, 304, 17, 21, 9}; /* 3 of them can be forced */
+    struct lab lab = {.dampen = (float)penalty};
+    struct decode *d;
+    struct decode_result got;
+    must(&lab, arena_open("test", 0, &lab.a, &lab.e));
+    open_speech(&lab, &lab.many, 1, 1, 1);
+    open_speech(&lab, &lab.one, 1, 1, 2);
+    struct decode_options o = {
+        .beam = 1, .best_of = 1, .patience = 1, .length_penalty = 1, .no_repeat_ngram = run};
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+    struct decode_prompt p = {.n = 5 + forced, .sot_at = 3, .forced = forced};
+    memcpy(p.token, prompt, sizeof prompt);
+    must(&lab, decode_window(d, &p, 0, 7, &got, &lab.e));
+    assert_in_range(got.n, forced + 1, tiny.text_ctx / 2);
+    assert_memory_equal(got.token, prompt + 5, (size_t)forced * sizeof *prompt);
+    int n = forced;
+    for (; n < got.n; n++)
+        assert_int_equal(got.token[n], likeliest(&lab, prompt, 5, got.token, n, penalty, run));
+    if (n < tiny.text_ctx / 2)
+        assert_int_equal(likeliest(&lab, prompt, 5, got.token, n, penalty, run), tiny.eot);
+    teardown(&lab);
+}
+
+static void test_dampened(void **state)
+{
+    (void)state;
+    check_greedy(1.4, 0, 0);
+    check_greedy(1, 1, 0);
+    check_greedy(1, 2, 2);
+    check_greedy(0.7, 3, 0);
+    check_greedy(1.1, 2, 3);
+}
+
+/* A forced beginning is kept by every way of choosing, and timestamps go on after its first. */
+static void test_forced(void **state)
+{
+    (void)state;
+    static const int prompt[] = {301, 305, 17, 21};
+    for (int way = 0; way < 3; way++) {
+        struct lab lab;
+        struct decode *d;
+        struct decode_result got;
+        setup(&lab, way == 1 ? 4 : 1);
+        struct decode_options o = {.beam = way == 1 ? 4 : 1,
+                                   .best_of = 5,
+                                   .patience = 1,
+                                   .length_penalty = 1,
+                                   .initial_times = 10,
+                                   .suppress_blank = true,
+                                   .most = 6};
+        must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+        struct decode_prompt p = {.n = 4, .sot_at = 0, .forced = 3};
+        memcpy(p.token, prompt, sizeof prompt);
+        must(&lab, decode_window(d, &p, way == 2 ? 1.0 : 0, 7, &got, &lab.e));
+        assert_in_range(got.n, 3, 9); /* at most 6 new ones */
+        assert_memory_equal(got.token, prompt + 1, 3 * sizeof *prompt);
+        for (int i = 3, latest = tiny.time0; i < got.n; i++) {
+            assert_true(got.token[i] != tiny.no_timestamps);
+            if (got.token[i] < tiny.time0) continue;
+            assert_true(i == 3 || got.token[i] >= latest);
+            latest = got.token[i];
+        }
+        teardown(&lab);
+    }
+}
+
+static void test_loop(void **state)
+{
+    (void)state;
+    int t[224];
+    for (int period = 1; period <= 30; period++) {
+        for (int i = 0; i < 224; i++) t[i] = i < 50 ? 100 + i : i % period;
+        int need = MAX(40, 4 * period);
+        if (50 + need > 224) continue;
+        assert_int_equal(decode_loop(t, 50 + need - 1, 305), 0);
+        assert_int_equal(decode_loop(t, 50 + need, 305), need - period);
+        assert_int_equal(decode_loop(t, 224, 305), 224 - 50 - period);
+    }
+    for (int i = 0; i < 224; i++) t[i] = i % 5 ? i % 5 : 305 + i; /* times that go on */
+    assert_int_equal(decode_loop(t, 60, 305), 55);
+    for (int i = 0; i < 224; i++) t[i] = i * i % 199;
+    for (int n = 0; n <= 190; n++) assert_int_equal(decode_loop(t, n, 305), 0);
+    assert_int_equal(decode_loop(t, 0, 305), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_beams),
-        cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_long_prompt),
-        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_beams),       cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_long_prompt), cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_dampened),    cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,12 @@ static void every_spelling(void **state)
     assert_int_equal(parse("--no_ladder --words=false --language=a=b", &o, in, &e), 0);
     assert_true(!o.ladder && !o.words);
     assert_string_equal(o.language, "a=b");
+    assert_int_equal(parse("--words False --ladder True a.wav", &o, in, &e), 0); /* as openai */
+    assert_true(!o.words && o.ladder);
+    assert_string_equal(in, "a.wav");
+    assert_int_equal(parse("--words true --no-ladder False", &o, in, &e), 0); /* names of files */
+    assert_true(o.words && !o.ladder);
+    assert_string_equal(in, "true,False");
     assert_int_equal(parse("--language -5 --patience -0", &o, in, &e),
                      0); /* a value may begin so */
     assert_string_equal(o.language, "-5");

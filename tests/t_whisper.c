@@ -34,6 +34,8 @@ static const struct net_whisper_config two_layers = {
     .eot = 590,
     .time0 = 595,
     .no_speech = 592,
+    .alignment = {{0, 1}, {1, 0}},
+    .n_alignment = 2,
 };
 
 struct fixture {
@@ -113,6 +115,32 @@ static void release(struct machine *m)
     engine_close(&m->engine);
 }
 
+/* The tape "align": the same six tokens once more, where each layer listened, and the probability
+ * of the token after each among text. */
+static void compare_listening(struct fixture *f, struct machine *m, const float *tokens,
+                              const float *logits, const float *cross, double tolerance)
+{
+    int32_t *token = engine_host(m->ep, m->net.heard_token),
+            *position = engine_host(m->ep, m->net.heard_position),
+            *next = engine_host(m->ep, m->net.heard_next);
+    float want[6];
+    for (int i = 0; i < 6; i++) {
+        double sum = 0;
+        token[i] = (int32_t)tokens[i];
+        position[i] = i;
+        next[i] = (int32_t)tokens[(i + 1) % 6] % two_layers.eot;
+        for (int v = 0; v < two_layers.eot; v++)
+            sum += exp((double)logits[i * 600 + v] - (double)logits[i * 600 + next[i]]);
+        want[i] = (float)(1 / sum);
+    }
+    *(int32_t *)engine_host(m->ep, m->net.n_heard) = 6;
+    must(f, engine_run(m->ep, m->net.tape_align, &f->e));
+    near("probability", engine_host(m->ep, m->net.probability), want, 6, tolerance);
+    for (int h = 0; h < two_layers.n_alignment; h++)
+        near("listening", engine_host(m->ep, m->net.weights[h]),
+             cross + two_layers.alignment[h].layer * 6 * 200, 6 * 200, tolerance);
+}
+
 /* Encoder output, then six tokens: as one run of six rows or as six steps of one. */
 static void compare_with_transformers(struct fixture *f, const char *kernels, int threads,
                                       bool steps, bool i8, enum dtype cache, double tolerance)
@@ -127,6 +155,7 @@ static void compare_with_transformers(struct fixture *f, const char *kernels, in
                                       .compute = cache,
                                       .i8 = i8,
                                       .mel_input = true,
+                                      .words = true,
                                       .attention_output = true};
     prepare(f, &m, kernels, threads, shape, &two_layers);
     float *mel = engine_host(m.ep, m.net.mel);
@@ -162,6 +191,7 @@ static void compare_with_transformers(struct fixture *f, const char *kernels, in
             near(name, weights, want_cross + (l * 6 + at) * 200, per_run * 200, tolerance);
         }
     }
+    compare_listening(f, &m, tokens, want_logits, want_cross, tolerance);
     release(&m);
 }
 

@@ -1,5 +1,6 @@
 /* The ladder and the cutting of windows, by hand: token 100 is the timestamp 0.00, 101 is 0.02 and
  * so on; smaller ones are text. */
+#include "jobs/out.h"
 #include "jobs/window.h"
 
 #include <math.h>
@@ -30,31 +31,77 @@ static void test_split(void **state)
     struct window_span span[DECODE_MOST];
     int64_t advance;
     struct decode_result two_and_rest = TOKENS(100, 1, 2, 150, 150, 3, 200, 200, 4, 5);
-    assert_int_equal(window_split(&two_and_rest, 100, 3000, false, span, &advance), 2);
+    assert_int_equal(window_split(&two_and_rest, 100, 3000, span, &advance), 2);
     span_is(&span[0], 0, 4, 0, 1);
     span_is(&span[1], 4, 7, 1, 2);
     assert_int_equal(advance, 200); /* the rest is decoded again from 2.00 s on */
-    assert_int_equal(window_split(&two_and_rest, 100, 3000, true, span, &advance), 3);
-    span_is(&span[2], 7, 10, 2, 30); /* or, if there is no again, it lasts to the end */
-    assert_int_equal(advance, 3000);
 
     struct decode_result single_end = TOKENS(100, 1, 150, 150, 2, 175);
-    assert_int_equal(window_split(&single_end, 100, 900, false, span, &advance), 2);
+    assert_int_equal(window_split(&single_end, 100, 900, span, &advance), 2);
     span_is(&span[1], 3, 6, 1, 1.5);
     assert_int_equal(advance, 900); /* nothing was said after it */
 
     struct decode_result no_pair = TOKENS(100, 1, 2, 180);
-    assert_int_equal(window_split(&no_pair, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&no_pair, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 4, 0, 1.6);
     struct decode_result no_times = TOKENS(1, 2, 3);
-    assert_int_equal(window_split(&no_times, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&no_times, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 3, 0, 9);
     struct decode_result only_start = TOKENS(100, 1);
-    assert_int_equal(window_split(&only_start, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&only_start, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 2, 0, 9);
     struct decode_result nothing = {0};
-    assert_int_equal(window_split(&nothing, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&nothing, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 0, 0, 9);
+}
+
+/* What only repeats is in no span, the times stay those of the whole. */
+static void test_loop(void **state)
+{
+    (void)state;
+    struct window_span span[DECODE_MOST];
+    int64_t advance;
+    struct decode_result r = TOKENS(100, 1, 2, 150, 150, 1, 2, 200, 200, 1, 2, 250);
+    r.loop = 6;
+    assert_int_equal(window_split(&r, 100, 3000, span, &advance), 2);
+    span_is(&span[0], 0, 4, 0, 1);
+    span_is(&span[1], 4, 6, 1, 2);
+    assert_int_equal(advance, 3000);
+    r.loop = 8;
+    assert_int_equal(window_split(&r, 100, 3000, span, &advance), 1);
+    struct decode_result flat = TOKENS(1, 2, 1, 2, 1, 2);
+    flat.loop = 4;
+    assert_int_equal(window_split(&flat, 100, 900, span, &advance), 1);
+    span_is(&span[0], 0, 2, 0, 9);
+
+    struct window_options o = {.temperature = {0, 1},
+                               .n_temperatures = 2,
+                               .compression_ratio = 2.4,
+                               .logprob = -1,
+                               .no_speech = 0.6};
+    struct window_ladder l = {0};
+    assert_false(window_climb(&l, &o, &flat, 1.0)); /* however well it compresses */
+    struct decode_result fine = TOKENS(1, 2, 3);
+    assert_true(window_climb(&l, &o, &fine, 1.0));
+    assert_int_equal(l.kept.n, 3);
+    assert_int_equal(window_flags(&o, &l), 0);
+    l = (struct window_ladder){0};
+    o.compression_ratio = NAN; /* nobody asks for it */
+    assert_true(window_climb(&l, &o, &flat, 9.0));
+    assert_int_equal(window_flags(&o, &l), OUT_REPETITION);
+}
+
+static void test_flags(void **state)
+{
+    (void)state;
+    struct window_options o = {.compression_ratio = 2.4, .logprob = -1, .no_speech = 0.6};
+    struct window_ladder l = {.kept_ratio = 2.5, .kept = {.avg_logprob = -1.5, .no_speech = 0.7}};
+    assert_int_equal(window_flags(&o, &l), OUT_REPETITION | OUT_OVER_SILENCE | OUT_LOW_CONFIDENCE);
+    l = (struct window_ladder){.kept_ratio = 2.4, .kept = {.avg_logprob = -1, .no_speech = 0.6}};
+    assert_int_equal(window_flags(&o, &l), 0);
+    o = (struct window_options){.compression_ratio = NAN, .logprob = NAN, .no_speech = NAN};
+    l = (struct window_ladder){.kept_ratio = 9, .kept = {.avg_logprob = -9, .no_speech = 1}};
+    assert_int_equal(window_flags(&o, &l), 0);
 }
 
 static const struct window_options ladder = {.temperature = {0, 0.2, 0.4},
@@ -112,10 +159,9 @@ static void test_silence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_first_good_one),
-        cmocka_unit_test(test_all_bad),
-        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_loop),    cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_split),   cmocka_unit_test(test_first_good_one),
+        cmocka_unit_test(test_all_bad), cmocka_unit_test(test_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

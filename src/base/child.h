@@ -6,9 +6,17 @@
 #include "base/str.h"
 
 struct child_end {
-    int status;        /* exit status; 128 + signal if a signal ended it */
+    int status;        /* exit status; 128 + signal if a signal ended it; -1: could not be ended */
+    bool late;         /* it ran out of time */
     struct str output; /* stdout and stderr together, NUL-terminated; the tail if it was longer than
                           max_bytes */
+};
+
+struct child_rules {
+    const char *const
+        *env; /* "NAME=value" in place of our own of that name, NULL ends it; or NULL */
+    int timeout_s, grace_s; /* when it is asked to stop; how much later it is killed */
+    size_t max_bytes;
 };
 
 /* child_run: argv[0] is looked up in PATH; argv ends with NULL. Standard input is empty. After
@@ -17,5 +25,10 @@ struct child_end {
  * be started, ran out of time). */
 int child_run(struct arena *a, const char *const argv[], int timeout_s, size_t max_bytes,
               struct child_end *end, struct err *e);
+
+/* child_run_under: the same under these rules; running out of time is told by end->late and is no
+ * error. A child that cannot even be killed (it waits inside a driver) is left behind. */
+int child_run_under(struct arena *a, const char *const argv[], const struct child_rules *rules,
+                    struct child_end *end, struct err *e);
 
 #endif

@@ -29,6 +29,11 @@ const char *env_get(const char *name)
     return value && *value ? value : NULL;
 }
 
+const char *env_foreign(const char *name)
+{
+    return getenv(name);
+}
+
 const struct env_row *env_rows(size_t *n)
 {
     *n = COUNT(rows);

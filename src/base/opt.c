@@ -120,7 +120,8 @@ static int set_number(const struct opt_row *row, const char *text, double *out, 
         return err_set(e, E_USAGE, "--%s takes a %s, not \"%s\"", row->name,
                        whole ? "whole number" : "number", text);
     if (v < row->min || v > row->max)
-        return err_set(e, E_USAGE, "--%s is %g to %g, not %s", row->name, row->min, row->max, text);
+        return err_set(e, E_USAGE, "--%s is %.10g to %.10g, not %s", row->name, row->min, row->max,
+                       text);
     *out = v;
     return 0;
 }
@@ -221,6 +222,12 @@ static int take_long(struct parse *p, const char *word)
     if (row->type != OPT_BOOL) return take_value(p, row, value);
     if (value && !truth)
         return err_set(p->e, E_USAGE, "--no-%s takes no value, here \"%s\"", row->name, value);
+    /* openai's program writes booleans as Python does; no file is likely to have such a name */
+    const char *next = p->at < p->argc ? p->argv[p->at] : "";
+    if (!value && truth && (strcmp(next, "True") == 0 || strcmp(next, "False") == 0)) {
+        truth = strcmp(next, "True") == 0;
+        p->at++;
+    }
     if (value) return set(row, value, p->opts, p->e);
     *(bool *)((char *)p->opts + row->offset) = truth;
     return 0;
@@ -296,11 +303,11 @@ static void limits(const struct opt_row *row, struct strbuf *b)
     if (!from && !to && !choice && !fallback) return;
     strbuf_text(b, " (");
     if (from && to)
-        strbuf_format(b, "%g to %g", row->min, row->max);
+        strbuf_format(b, "%.10g to %.10g", row->min, row->max);
     else if (from)
-        strbuf_format(b, "%g or more", row->min);
+        strbuf_format(b, "%.10g or more", row->min);
     else if (to)
-        strbuf_format(b, "at most %g", row->max);
+        strbuf_format(b, "at most %.10g", row->max);
     else if (choice)
         strbuf_text(b, row->choices);
     if (fallback)

@@ -1,8 +1,8 @@
 /* Options as rows. From one table come parsing, defaults, ranges, help text, the man page, later
  * HTTP parameters and the web form.
  * `--beam-size 5`, `--beam-size=5`, `--beam_size 5` and, where a letter is given, `-b 5` / `-b5`
- * mean the same. A boolean takes no value on the command line; `--no-NAME` sets it false; `--NAME
- * true|false|1|0` through opt_set. */
+ * mean the same. A boolean takes no value on the command line but `--NAME=true|false|1|0` and, as
+ * openai's programs have it, `--NAME True|False`; `--no-NAME` sets it false. */
 #ifndef BASE_OPT_H
 #define BASE_OPT_H
 

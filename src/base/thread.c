@@ -1,15 +1,21 @@
 #include "base/thread.h"
 #include "base/str.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <omp.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
-/* About a hundred microseconds of waiting before the processor is offered to somebody else: longer
- * than the longest step of one token's decode, so a team with processors of its own never yields.
+/* About a hundred microseconds of waiting before the processor is left to somebody else: longer
+ * than the longest step of one token's decode, so a team with processors of its own never sleeps.
  */
 enum { SPINS = 4000, CPUS_MOST = 16384 };
 
@@ -113,47 +119,99 @@ int thread_cpus(void)
     return MAX(cpus, 1);
 }
 
-/* libgomp starts and joins its threads by means that the thread sanitizer does not see; it is told.
+/* ---- waiting: first awake, then asleep --------------------------------------------------------
  */
-#ifdef __SANITIZE_THREAD__
-void __tsan_acquire(void *p);
-void __tsan_release(void *p);
-#define ACQUIRE(p) __tsan_acquire(p)
-#define RELEASE(p) __tsan_release(p)
-#define UNSEEN     __attribute__((no_sanitize_thread))
-#else
-#define ACQUIRE(p) ((void)(p))
-#define RELEASE(p) ((void)(p))
-#define UNSEEN
-#endif
 
-static __attribute__((noinline)) void member(struct thread_team *team, int id,
-                                             void (*fn)(void *, struct thread_team *, int),
-                                             void *ctx)
+static long futex(const _Atomic int *word, int op, int value)
 {
-    ACQUIRE(team);
-    fn(ctx, team, id);
-    RELEASE(team);
+    return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-UNSEEN void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx)
+/* Returns when *word is no longer `value`. */
+static void wait_while(const _Atomic int *word, int value, _Atomic int *sleepers)
 {
-    assert(n >= 1);
-    struct thread_team team = {.n = 1};
-    if (n == 1) {
-        fn(ctx, &team, 0);
-        return;
+    for (int spins = 0; spins < SPINS; spins++) {
+        if (atomic_load_explicit(word, memory_order_acquire) != value) return;
+        relax();
     }
-    RELEASE(&team);
-    // clang-format off
-#pragma omp parallel num_threads(n)
-    {
-#pragma omp single
-        team.n = omp_get_num_threads(); /* may be fewer than asked for */
-        member(&team, omp_get_thread_num(), fn, ctx);
+    atomic_fetch_add(sleepers, 1);
+    while (atomic_load(word) == value) futex(word, FUTEX_WAIT, value);
+    atomic_fetch_sub(sleepers, 1);
+}
+
+/* After *word was changed. */
+static void wake(const _Atomic int *word, const _Atomic int *sleepers)
+{
+    if (atomic_load(sleepers)) futex(word, FUTEX_WAKE, INT_MAX);
+}
+
+/* ---- the pool ---------------------------------------------------------------------------------
+ */
+
+enum { MEMBER_BITS = 12, MEMBERS_MOST = 1 << MEMBER_BITS };
+
+/* Threads 1..n_made wait for `call`, whose low bits say how many members the team has and whose
+ * high bits make every call another number. Only members of a team look at the rest, which stays as
+ * it is until all of them are done. */
+static struct {
+    int n_made;
+    _Atomic int call, sleepers;
+    _Atomic int busy, joining; /* members not yet done; whether their caller sleeps */
+    struct thread_team *team;
+    void (*fn)(void *, struct thread_team *, int);
+    void *ctx;
+} thread_pool;
+
+static void *member(void *arg)
+{
+    int id = (int)(intptr_t)arg, seen = 0;
+    for (;;) {
+        wait_while(&thread_pool.call, seen, &thread_pool.sleepers);
+        seen = atomic_load_explicit(&thread_pool.call, memory_order_acquire);
+        if (id >= seen % MEMBERS_MOST) continue;
+        thread_pool.fn(thread_pool.ctx, thread_pool.team, id);
+        int left = atomic_fetch_sub(&thread_pool.busy, 1) - 1;
+        if (left == 0) wake(&thread_pool.busy, &thread_pool.joining);
     }
-    // clang-format on
-    ACQUIRE(&team);
+    return NULL;
+}
+
+/* Makes the pool large enough for n members, or as large as the system allows. Returns how many a
+ * team can have. Members take no signals: whoever reads or sleeps is to be interrupted by them. */
+static int grow(int n)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (thread_pool.n_made < n - 1) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, member, (void *)(intptr_t)(thread_pool.n_made + 1)))
+            break;
+        pthread_detach(thread);
+        thread_pool.n_made++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return MIN(n, thread_pool.n_made + 1);
+}
+
+void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx)
+{
+    assert(n >= 1 && n < MEMBERS_MOST);
+    struct thread_team team = {.n = n > thread_pool.n_made + 1 ? grow(n) : n};
+    if (team.n > 1) {
+        thread_pool.team = &team;
+        thread_pool.fn = fn;
+        thread_pool.ctx = ctx;
+        atomic_store_explicit(&thread_pool.busy, team.n - 1, memory_order_relaxed);
+        unsigned call = (unsigned)atomic_load_explicit(&thread_pool.call, memory_order_relaxed);
+        call = ((call >> MEMBER_BITS) + 1) << MEMBER_BITS & INT_MAX;
+        atomic_store(&thread_pool.call, (int)(call + (unsigned)team.n));
+        wake(&thread_pool.call, &thread_pool.sleepers);
+    }
+    fn(ctx, &team, 0);
+    if (team.n == 1) return;
+    for (int left; (left = atomic_load_explicit(&thread_pool.busy, memory_order_acquire)) > 0;)
+        wait_while(&thread_pool.busy, left, &thread_pool.joining);
 }
 
 void thread_alone(void (*fn)(void *ctx), void *ctx)
@@ -170,15 +228,11 @@ void thread_barrier(struct thread_team *team)
     int turn = atomic_load_explicit(&team->turn, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&team->waiting, 1, memory_order_acq_rel) + 1 == team->n) {
         atomic_store_explicit(&team->waiting, 0, memory_order_relaxed);
-        atomic_fetch_add_explicit(&team->turn, 1, memory_order_release);
+        atomic_fetch_add(&team->turn, 1);
+        wake(&team->turn, &team->sleepers);
         return;
     }
-    for (int spins = 0; atomic_load_explicit(&team->turn, memory_order_acquire) == turn; spins++) {
-        if (spins < SPINS)
-            relax();
-        else
-            sched_yield();
-    }
+    wait_while(&team->turn, turn, &team->sleepers);
 }
 
 void thread_share(const struct thread_team *team, int id, int64_t n, int64_t grain, int64_t *from,

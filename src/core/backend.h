@@ -6,13 +6,14 @@
 #include "core/plan.h"
 
 struct backend_options {
-    int threads;         /* cpu: members of the team; 0: all processors the process may use */
-    const char *kernels; /* cpu: "auto", or force a level: "ref" "base" "avx2" "avx512" */
-    const char *which;   /* GPU: its number, from 0, in the driver's order; the UUID the driver's
-                            tools print ("GPU-.."), or its beginning; or the PCI address
-                            "0000:3b:00.0". "" is number 0 */
-    const char *gpu; /* NULL, or the name of one that is only to be planned for: "t4", "16GiB" */
-    bool profile;    /* GPU: take the time of every step, which costs some of it */
+    int threads; /* cpu: members of the team; 0: all processors the process may use */
+    const char
+        *kernels; /* cpu: "auto", or force a level: "ref" "base" "avx2" "avx512" "avx512fp16" */
+    const char *which; /* GPU: its number, from 0, in the driver's order; the UUID the driver's
+                          tools print ("GPU-.."), or its beginning; or the PCI address
+                          "0000:3b:00.0". "" is number 0 */
+    const char *gpu;   /* NULL, or the name of one that is only to be planned for: "t4", "16GiB" */
+    bool profile;      /* GPU: take the time of every step, which costs some of it */
 };
 
 struct backend_device; /* an opened device; lives in the arena given to open */
@@ -48,7 +49,8 @@ struct backend {
     /* state: bytes of a STATE value (or, on the cpu, any slab value) copied out, for tests and plan
      * compare. */
     int (*peek)(struct backend_plan *bp, int value, void *out, size_t bytes, struct err *e);
-    /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured. */
+    /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured.
+     * Steps that a device does in one go are told as the first of them, the others as 0. */
     const double *(*profile)(const struct backend_plan *bp);
     /* release: before the arena given to prepare is reset or closed: gives back what does not lie
      * in it (oneDNN's primitives, a GPU's memory). NULL is allowed. */

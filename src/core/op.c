@@ -195,6 +195,26 @@ static int check_gather(const struct op_io *io, struct err *e)
     return IS_SHAPE("output", io->out[0], io->in[1]->dim[0], io->in[0]->dim[1]);
 }
 
+static int check_dampen(const struct op_io *io, struct err *e)
+{
+    TRY(IS_SHAPE("logits", io->in[0], -1, -1));
+    TRY(IS_SHAPE("tokens", io->in[1], io->in[0]->dim[0], -1));
+    TRY(is_type("tokens", io->in[1], DTYPE_I32, e));
+    return same_shape("output", io->out[0], io->in[0], e);
+}
+
+static int check_probe(const struct op_io *io, struct err *e)
+{
+    const struct tensor *logits = io->in[0];
+    TRY(IS_SHAPE("logits", logits, -1, -1));
+    TRY(IS_SHAPE("token", io->in[1], logits->dim[0]));
+    TRY(is_type("token", io->in[1], DTYPE_I32, e));
+    TRY(IS_SHAPE("probability", io->out[0], logits->dim[0]));
+    if (io->args->eot >= 1 && io->args->eot <= logits->dim[1]) return 0;
+    return err_set(e, E_MODEL, "end of text is token %d of a vocabulary of %lld", io->args->eot,
+                   (long long)logits->dim[1]);
+}
+
 static int check_pick(const struct op_io *io, struct err *e)
 {
     const struct tensor *logits = io->in[0];
@@ -219,6 +239,47 @@ static int check_pick(const struct op_io *io, struct err *e)
         e, E_MODEL,
         "top %d, watched token %d and first timestamp %d do not suit a vocabulary of %lld", a->top,
         a->watch, a->time0, (long long)logits->dim[1]);
+}
+
+static int check_range(const struct tensor *range, struct err *e)
+{
+    TRY(IS_SHAPE("ranges", range, -1, 2));
+    return is_type("ranges", range, DTYPE_I32, e);
+}
+
+static int check_attnrange(const struct op_io *io, struct err *e)
+{
+    const struct tensor *qkv = io->in[0], *bias = io->in[2];
+    int64_t heads = io->args->heads;
+    TRY(IS_SHAPE("qkv", qkv, -1, -1));
+    TRY(divides("width of qkv", qkv->dim[1], 3 * heads, e));
+    TRY(check_range(io->in[1], e));
+    if (bias) {
+        TRY(IS_SHAPE("bias by distance", bias, heads, -1));
+        TRY(divides("distances and one", bias->dim[1] + 1, 2, e));
+    }
+    return IS_SHAPE("output", io->out[0], qkv->dim[0], qkv->dim[1] / 3);
+}
+
+static int check_pool(const struct op_io *io, struct err *e)
+{
+    TRY(IS_SHAPE("input", io->in[0], -1, -1));
+    TRY(check_range(io->in[1], e));
+    return IS_SHAPE("output", io->out[0], io->in[1]->dim[0], io->in[0]->dim[1]);
+}
+
+static int check_nearest(const struct op_io *io, struct err *e)
+{
+    const struct tensor *query = io->in[0], *base = io->in[1];
+    int64_t top = io->args->top;
+    TRY(IS_SHAPE("query", query, -1, -1));
+    TRY(IS_SHAPE("base", base, -1, query->dim[1]));
+    TRY(IS_SHAPE("groups", io->in[2], base->dim[0]));
+    TRY(is_type("groups", io->in[2], DTYPE_I32, e));
+    if (top < 1) return err_set(e, E_MODEL, "the %lld nearest are asked for", (long long)top);
+    TRY(IS_SHAPE("rows", io->out[0], query->dim[0], top));
+    TRY(is_type("rows", io->out[0], DTYPE_I32, e));
+    return IS_SHAPE("products", io->out[1], query->dim[0], top);
 }
 
 /* ---- clustering ---- */
@@ -345,6 +406,49 @@ static int check_diffuse(const struct op_io *io, struct err *e)
     TRY(IS_KIND("graph", io->in[0], I32, io->in[2]->dim[0] + 1 + io->in[1]->dim[0]));
     TRY(IS_KIND("factor", io->in[3], F32, 3));
     return IS_KIND("y", io->out[0], F32, io->in[2]->dim[0], io->in[2]->dim[1]);
+}
+
+static int check_frames(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0], *y = io->out[0];
+    TRY(IS_SHAPE("input", x, -1, -1));
+    TRY(IS_SHAPE("frames", y, x->dim[0], -1, -1));
+    int64_t stride = io->args->stride, samples = x->dim[1];
+    if (stride >= 1 && (y->dim[1] - 1) * stride + y->dim[2] <= 2 * samples - 1) return 0;
+    return err_set(e, E_MODEL, "%lld frames of %lld samples, %lld apart, cannot be cut from %lld",
+                   (long long)y->dim[1], (long long)y->dim[2], (long long)stride,
+                   (long long)samples);
+}
+
+static int check_magnitude(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0];
+    TRY(IS_SHAPE("input", x, -1, -1, -1));
+    TRY(divides("width of the input", x->dim[2], 2, e));
+    return IS_SHAPE("output", io->out[0], x->dim[0], x->dim[1], x->dim[2] / 2);
+}
+
+static int check_lstm(const struct op_io *io, struct err *e)
+{
+    const struct tensor *x = io->in[0];
+    TRY(IS_SHAPE("input", x, -1, -1));
+    TRY(divides("width of the input", x->dim[1], 4, e));
+    int64_t width = x->dim[1] / 4;
+    TRY(IS_SHAPE("weight", io->in[1], 4 * width, width));
+    TRY(IS_SHAPE("bias", io->in[2], 4 * width));
+    TRY(IS_SHAPE("start", io->in[3], 1));
+    TRY(is_type("start", io->in[3], DTYPE_I32, e));
+    TRY(IS_SHAPE("output", io->out[0], x->dim[0], width));
+    for (int i = 1; i < 3; i++) {
+        TRY(IS_SHAPE("state", io->out[i], width));
+        TRY(is_type("state", io->out[i], DTYPE_F32, e));
+    }
+    return 0;
+}
+
+static int check_sigmoid(const struct op_io *io, struct err *e)
+{
+    return same_shape("output", io->out[0], io->in[0], e);
 }
 
 int op_check(enum op op, const struct op_io *io, struct err *e)

@@ -64,8 +64,8 @@ struct plan {
     struct plan_tape tape[PLAN_TAPES];
     int n_tapes;
     bool finished;
-    enum dtype compute; /* F16: a GPU may hold matrices as f16 and multiply with them; F32 (as
-                           plan_open leaves it): it may not. A CPU computes in f32 in any case */
+    enum dtype compute; /* F16: a backend may multiply in f16, and a GPU hold matrices so; F32 (as
+                           plan_open leaves it): it may not */
     size_t weight_bytes, state_bytes, step_bytes; /* filled by plan_finish */
 };
 

@@ -18,6 +18,7 @@
 #include "cpu/cpu.h"
 #include "base/log.h"
 #include "core/plancheck.h"
+#include "cpu/cpu_team.h"
 #include <stdatomic.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -28,6 +29,7 @@ enum { MOST_THREADS = 1024 };
 
 struct backend_device {
     int threads;
+    struct cpu_team team;
     enum cpu_level level;
     struct backend_plan *plans; /* prepared and not yet released */
 };
@@ -53,16 +55,26 @@ struct backend_plan {
     struct tape tape[PLAN_TAPES];
     struct backend_memory memory;
     int running;        /* the tape that run was asked for */
+    double waited_s;    /* by member 0 for the others, in this run */
     _Atomic int failed; /* first step that failed in this run, or -1 */
 };
 
-static const char *const level_names[CPU_LEVELS] = {"ref", "base", "avx2", "avx512"};
+static const char *const level_names[CPU_LEVELS] = {"ref", "base", "avx2", "avx512", "avx512fp16"};
 
 const char *cpu_level_name(enum cpu_level level)
 {
     assert(level < CPU_LEVELS);
     return level_names[level];
 }
+
+#if defined(__x86_64__)
+/* clang 14's __builtin_cpu_supports has no name for it. */
+static bool has_fp16(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return WITH_FP16 && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & 1u << 23);
+}
+#endif
 
 enum cpu_level cpu_level_best(void)
 {
@@ -75,7 +87,7 @@ enum cpu_level cpu_level_best(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
-        return CPU_AVX512;
+        return has_fp16() ? CPU_FP16 : CPU_AVX512;
     return CPU_AVX2;
 #else
     return CPU_BASE;
@@ -97,7 +109,7 @@ static int level_of(const char *text, enum cpu_level *out, struct err *e)
     }
     return err_set(e, E_USAGE,
                    "\"%s\" is not a level of kernels; levels are auto, ref, base, avx2, "
-                   "avx512",
+                   "avx512, avx512fp16",
                    text);
 }
 
@@ -111,6 +123,7 @@ static int cpu_open(struct arena *a, const struct backend_options *o, struct bac
     if (!d) return -1;
     TRY(level_of(o->kernels, &d->level, e));
     d->threads = o->threads ? o->threads : thread_cpus();
+    d->team = (struct cpu_team){.most = d->threads, .n = d->threads};
     *out = d;
     return 0;
 }
@@ -418,9 +431,11 @@ static void walk(void *ctx, struct thread_team *team, int id)
             int none = -1;
             atomic_compare_exchange_strong(&bp->failed, &none, i);
         }
+        double done = id == 0 ? thread_seconds() : 0;
         thread_barrier(team);
         if (id == 0) {
             double now = thread_seconds();
+            bp->waited_s += now - done;
             bp->seconds[i] += now - before;
             before = now;
         }
@@ -437,7 +452,12 @@ static int cpu_run(struct backend_plan *bp, int tape, struct err *e)
     }
     bp->running = tape;
     bp->failed = -1;
-    thread_run(bp->device->threads, walk, bp);
+    bp->waited_s = 0;
+    struct cpu_team *team = &bp->device->team;
+    double start = thread_seconds();
+    thread_run(team->n, walk, bp);
+    double end = thread_seconds();
+    cpu_team_learn(team, end, end - start, bp->waited_s);
     if (bp->failed < 0) return 0;
     return err_set(e, E_DEVICE, "step %s failed in kernel %s", bp->plan->step[bp->failed].name,
                    bp->kernel[bp->failed]->name);

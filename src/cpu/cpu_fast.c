@@ -8,11 +8,39 @@ size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int thre
     return (size_t)threads * fast_matrix_layout(cpu_value_k(&p->value[s->in[1]])).bytes;
 }
 
+static int64_t head_width(const struct plan *p, const struct plan_step *s)
+{
+    return p->value[s->in[0]].dim[2] / 3 / s->args.heads;
+}
+
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads)
 {
-    const struct plan_value *qkv = &p->value[s->in[0]];
-    struct fast_attention m = fast_attention_layout(qkv->dim[1], qkv->dim[2] / 3 / s->args.heads);
+    struct fast_attention m = fast_attention_layout(p->value[s->in[0]].dim[1], head_width(p, s));
     return (m.shared + (size_t)threads * m.part) * sizeof(float);
+}
+
+size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *query = &p->value[s->in[0]];
+    return (size_t)threads * fast_top_layout(query->dim[0], query->dim[1], s->args.top).part;
+}
+
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *qkv = &p->value[s->in[0]];
+    struct fast_attention m = fast_attention_layout(qkv->dim[0], qkv->dim[1] / 3 / s->args.heads);
+    return (size_t)threads * fast_range_floats(&m) * sizeof(float);
+}
+
+bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s)
+{
+    return p->compute == DTYPE_F16 && head_width(p, s) % (2 * CPU_PANEL) == 0;
+}
+
+size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads)
+{
+    struct fast_half m = fast_half_layout(p->value[s->in[0]].dim[1], head_width(p, s));
+    return m.shared + (size_t)threads * m.part;
 }
 
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads)
@@ -99,6 +127,29 @@ size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threa
 {
     int64_t n = size_of(p, s->in[0], 0);
     return (size_t)(2 * n * rows_eigen_line(n) + 4 * n + threads * (8 + 4 * n)) * sizeof(double);
+}
+
+size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads)
+{
+    (void)threads;
+    size_t width = (size_t)p->value[s->out[1]].dim[0];
+    return 2 * ALIGN_UP(width, FAST_PANEL) * sizeof(float); /* h of this step and of the next */
+}
+
+int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e)
+{
+    int64_t width = s->out[1]->plan->dim[0], up = ALIGN_UP(width, FAST_PANEL);
+    const float *w = s->in[1]->data;
+    float *out = arena_array(a, (size_t)(up * width), FAST_GATES * sizeof *out, BASE_LINE, e);
+    if (!out) return -1;
+    for (int64_t r = 0; r < FAST_GATES * width; r++) {
+        int64_t gate = r / width, c = r % width;
+        float *panel = out + c / FAST_PANEL * width * FAST_GATES * FAST_PANEL;
+        for (int64_t k = 0; k < width; k++)
+            panel[(k * FAST_GATES + gate) * FAST_PANEL + c % FAST_PANEL] = w[r * width + k];
+    }
+    s->own = out;
+    return 0;
 }
 
 size_t cpu_fast_density(const struct plan *p, const struct plan_step *s, int threads)

@@ -11,7 +11,7 @@
 
 /* What one member needs for products with K inner elements, in bytes from its part's start. */
 struct fast_matrix {
-    size_t factor, quant, panels, rows, bytes;
+    size_t factor, least, quant, panels, rows, bytes;
     int64_t stride; /* elements between lines of quant; not a multiple of a page's part, so that
                        lines do not push each other out of the cache */
 };
@@ -22,7 +22,8 @@ static inline struct fast_matrix fast_matrix_layout(int64_t k)
     size_t up = (size_t)ALIGN_UP(k, BASE_LINE);
     m.stride = (int64_t)up + BASE_LINE;
     m.factor = 8 * 48 * sizeof(float); /* first lie the sums of one tile */
-    m.quant = m.factor + FAST_LINES * sizeof(float);
+    m.least = m.factor + FAST_LINES * sizeof(float);
+    m.quant = m.least + FAST_LINES * sizeof(float);
     m.panels = m.quant; /* a kernel needs one of the two */
     size_t quant = FAST_LINES * (size_t)m.stride * sizeof(int16_t),
            panels = 48 * up * sizeof(float);
@@ -55,6 +56,36 @@ static inline struct fast_attention fast_attention_layout(int64_t t_count, int64
     m.query = (size_t)(FAST_QUERIES * m.line);
     m.out = m.query + (size_t)(FAST_QUERIES * ALIGN_UP(d_count, 16));
     m.part = ALIGN_UP(m.out + (size_t)(FAST_QUERIES * m.d_up), 1024);
+    return m;
+}
+
+/* Packed sequences: a member's keys, values and part, for the longest there can be. */
+static inline size_t fast_range_floats(const struct fast_attention *m)
+{
+    return ALIGN_UP(m->keys + m->values + m->part, 1024);
+}
+
+/* The same in f16 (cpu_half.c), for heads whose channels fill pairs of panels. */
+struct fast_half {
+    int64_t t_up, t_even;          /* positions in whole tiles of 48; an even number of them */
+    int64_t line;                  /* floats between rows of scores */
+    size_t keys;                   /* halves of one head's keys; its values follow */
+    size_t shared;                 /* bytes of both places */
+    size_t query, sum, tile, part; /* bytes from a member's part: scores come first; whole part */
+};
+
+static inline struct fast_half fast_half_layout(int64_t t_count, int64_t d_count)
+{
+    struct fast_half m;
+    m.t_up = ALIGN_UP(t_count, 48);
+    m.t_even = ALIGN_UP(t_count, 2);
+    m.line = m.t_up + 16;
+    m.keys = (size_t)(m.t_up * d_count);
+    m.shared = 2 * ALIGN_UP((m.keys + (size_t)(m.t_even * d_count)) * sizeof(uint16_t), 4096);
+    m.query = (size_t)(FAST_QUERIES * m.line) * sizeof(float);
+    m.sum = m.query + (size_t)(FAST_QUERIES * d_count) * sizeof(uint16_t);
+    m.tile = m.sum + (size_t)(FAST_QUERIES * d_count) * sizeof(float);
+    m.part = ALIGN_UP(m.tile + 8 * 48 * sizeof(int32_t), 4096);
     return m;
 }
 
@@ -126,10 +157,42 @@ static inline size_t fast_mel_floats(void)
     return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
 }
 
+/* nearest: a member's panels of 48 rows of the base, the products of a tile, queries that do not
+ * fill a tile, and for every query a list and what is known of it; bytes from its part's start. */
+struct fast_top {
+    size_t sums, few, lists, best, part;
+};
+
+static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top)
+{
+    struct fast_top m;
+    size_t queries = (size_t)q_count, row = (size_t)c_count * sizeof(float);
+    m.sums = ALIGN_UP(48 * row, BASE_LINE);
+    m.few = m.sums + 8 * 48 * sizeof(float);
+    m.lists = m.few + ALIGN_UP(8 * row, BASE_LINE);
+    m.best = m.lists + ALIGN_UP(queries * (size_t)top * 2 * sizeof(float), BASE_LINE);
+    m.part = ALIGN_UP(m.best + queries * 32, 4096);
+    return m;
+}
+
+/* lstm: its weights turned into panels of 16 channels. In a panel stand, for each k, the four gates
+ * of these channels, so that a step goes through them from front to back: w(gate C + 16 p + i, k)
+ * ->  [p][k][gate][i]                    beyond C: 0 */
+#define FAST_GATES 4
+#define FAST_PANEL 16
+
 /* cpu_fast_NAME: bytes of scratch for the kernels of that op (see cpu_kernel.scratch). matrix: of
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads);
+/* cpu_fast_half_fits: whether the plan allows f16 and the heads have the shape. */
+bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
+#if WITH_FP16
+int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int id);
+#endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
@@ -140,6 +203,7 @@ size_t cpu_fast_spread(const struct plan *p, const struct plan_step *s, int thre
 size_t cpu_fast_project(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_density(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_near(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_apart(const struct plan *p, const struct plan_step *s, int threads);
@@ -147,6 +211,9 @@ size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threa
 
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+
+/* cpu_fast_lstm_prepare: fills s->own with the weights in panels, see FAST_GATES. */
+int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
 /* The kernels. Each is called as cpu.h says; what it computes is said in op.def. */
 #define CPU_FAST_KERNEL(name)                                                    \
@@ -160,12 +227,18 @@ CPU_FAST_KERNEL(cpu_vec_addpos);
 CPU_FAST_KERNEL(cpu_vec_layernorm);
 CPU_FAST_KERNEL(cpu_matrix_linear);
 CPU_FAST_KERNEL(cpu_attn_attention);
+CPU_FAST_KERNEL(cpu_attn_attnrange);
+CPU_FAST_KERNEL(cpu_vec_pool);
+CPU_FAST_KERNEL(cpu_top_nearest);
 CPU_FAST_KERNEL(cpu_vec_crosskv);
 CPU_FAST_KERNEL(cpu_vec_embed);
 CPU_FAST_KERNEL(cpu_attn_attnself);
 CPU_FAST_KERNEL(cpu_attn_attncross);
 CPU_FAST_KERNEL(cpu_vec_gather);
 CPU_FAST_KERNEL(cpu_pick_pick);
+CPU_FAST_KERNEL(cpu_vec_magnitude);
+CPU_FAST_KERNEL(cpu_lstm_lstm);
+CPU_FAST_KERNEL(cpu_pick_probe);
 CPU_FAST_KERNEL(cpu_rows_seed);
 CPU_FAST_KERNEL(cpu_rows_lloyd);
 CPU_FAST_KERNEL(cpu_rows_spread);

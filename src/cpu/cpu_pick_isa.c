@@ -277,3 +277,15 @@ int ISA_NAME(cpu_pick_pick)(const struct cpu_step *s, struct thread_team *team, 
         finish(s, g, (struct fast_part *)(parts + (size_t)g * m.part), apart, team->n);
     return 0;
 }
+
+int ISA_NAME(cpu_pick_probe)(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    int64_t v_count = s->in[0]->plan->dim[1], n = s->step->args.eot, from, to;
+    thread_share(team, id, s->in[0]->rows, 1, &from, &to);
+    for (int64_t r = from; r < to; r++) {
+        const float *x = (const float *)s->in[0]->data + r * v_count;
+        float most = largest(x, n), own = x[((const int32_t *)s->in[1]->data)[r]];
+        ((float *)s->out[0]->data)[r] = expf(own - most) / sum_exp(x, n, most, 1);
+    }
+    return 0;
+}

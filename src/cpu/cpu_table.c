@@ -31,6 +31,14 @@
 #define LINEAR_DNNL
 #endif
 
+#if WITH_FP16
+#define ATTENTION_FP16                                                                           \
+    {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
+     NULL,         cpu_half_attention},
+#else
+#define ATTENTION_FP16
+#endif
+
 /* op, forms of the matrix, scratch, prepare, run */
 /* clang-format off */
 static const struct cpu_kernel rows[] = {
@@ -46,7 +54,7 @@ static const struct cpu_kernel rows[] = {
     REF(layernorm, 0),
     LINEAR_DNNL FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
     REF(linear, CPU_PLAIN),
-    FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
+    ATTENTION_FP16 FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
     REF(attention, 0),
     FAST(crosskv, 0, NULL, NULL, cpu_vec_crosskv),
     REF(crosskv, 0),
@@ -58,8 +66,23 @@ static const struct cpu_kernel rows[] = {
     REF(attncross, 0),
     FAST(gather, 0, NULL, NULL, cpu_vec_gather),
     REF(gather, 0),
+    REF(dampen, 0),
     FAST(pick, 0, cpu_fast_pick, NULL, cpu_pick_pick),
     REF(pick, 0),
+    REF(frames, 0), /* copies; there is nothing to gain */
+    FAST(magnitude, 0, NULL, NULL, cpu_vec_magnitude),
+    REF(magnitude, 0),
+    FAST(lstm, 0, cpu_fast_lstm, cpu_fast_lstm_prepare, cpu_lstm_lstm),
+    REF(lstm, 0),
+    REF(sigmoid, 0), /* one number per block of speech */
+    FAST(probe, 0, NULL, NULL, cpu_pick_probe),
+    REF(probe, 0),
+    FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
+    REF(attnrange, 0),
+    FAST(pool, 0, NULL, NULL, cpu_vec_pool),
+    REF(pool, 0),
+    FAST(nearest, CPU_BIT(CPU_F32), cpu_fast_nearest, NULL, cpu_top_nearest),
+    REF(nearest, CPU_BIT(CPU_F32)),
     FAST(seed, 0, cpu_fast_seed, NULL, cpu_rows_seed),
     REF(seed, 0),
     FAST(lloyd, 0, cpu_fast_lloyd, NULL, cpu_rows_lloyd),

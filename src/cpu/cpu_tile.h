@@ -95,6 +95,10 @@ typedef int16_t quant_t;
 TILE(tile_i8_asm, "vpdpbusd", 3, TILE_ZERO)
 TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO)
 TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD)
+#if defined __AVX512FP16__
+TILE(tile_f16_3, "vfmadd231ph", 3, TILE_ZERO)
+TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO)
+#endif
 /* clang-format on */
 
 /* c [8][48] i32 = a times b. lda: elements between rows; panel: bytes between panels. */

@@ -20,6 +20,29 @@ struct nvml_memory {
     unsigned long long total, free, used; /* bytes */
 };
 
+struct nvml_pci {
+    char legacy[16];
+    unsigned domain, bus, device, id, subsystem;
+    char text[32]; /* "00000000:3B:00.0" */
+};
+
+struct nvml_utilization {
+    unsigned gpu, memory; /* percent of the last sampling period */
+};
+
+struct nvml_process {
+    unsigned pid;
+    unsigned long long used; /* bytes, or all ones: not known */
+    unsigned instance[2];    /* of MIG */
+};
+
+struct nvml_fabric { /* of machines with NVSwitch */
+    unsigned char cluster[16];
+    int status;
+    unsigned clique;
+    unsigned char state; /* 0 none, 1 not started, 2 in progress, 3 completed */
+};
+
 struct nvml_api { /* any of these may be NULL */
 #define CALL(name, parameters) int(*name) parameters;
 #include "gpu/nvml.def"

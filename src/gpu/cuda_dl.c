@@ -36,8 +36,9 @@ static const struct {
     {999, "often nvidia-uvm is not loaded, or was lost in a suspend"},
 };
 
-int cuda_dl_set(const struct cuda_dl *d, int code, struct err *e, const char *what)
+int cuda_dl_set(struct cuda_dl *d, int code, struct err *e, const char *what)
 {
+    d->code = code;
     const char *name = NULL, *meaning = "";
     if (d->call.cuGetErrorName) d->call.cuGetErrorName(code, &name);
     for (size_t i = 0; i < COUNT(meanings); i++) {
@@ -80,12 +81,17 @@ static int find_library(struct cuda_dl *d, void **library, struct err *e)
     return 0;
 }
 
-int cuda_dl_open(struct cuda_dl *d, struct err *e)
+int cuda_dl_find(struct cuda_dl *d, struct err *e)
 {
     void *library = NULL;
     *d = (struct cuda_dl){0};
     TRY(find_library(d, &library, e));
-    TRY(find_calls(d, library, e));
+    return find_calls(d, library, e);
+}
+
+int cuda_dl_open(struct cuda_dl *d, struct err *e)
+{
+    TRY(cuda_dl_find(d, e));
     char what[300];
     snprintf(what, sizeof what, "%s cannot be started", d->path);
     int code = d->call.cuInit(0);

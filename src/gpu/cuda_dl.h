@@ -14,15 +14,19 @@ struct cuda_dl {
     const struct cuda_fake *fake; /* NULL for the real driver */
     int version;                  /* what the driver is for: 12040 is CUDA 12.4 */
     char path[256];               /* of the library, for messages */
+    int code;                     /* of the last call that failed */
 };
 
-/* cuda_dl_open: finds the library (or, if LODE_FAKE_GPU is set, the module lode-fakecuda.so) and
- * its functions, initialises it, checks its version. Never closed: a driver that was initialised
- * cannot be unloaded safely. Errors: E_MISSING if there is no driver at all, else E_DEVICE. */
+/* cuda_dl_find: finds the library (or, if LODE_FAKE_GPU is set, the module lode-fakecuda.so) and
+ * its functions, and calls none. Errors: E_MISSING if there is no driver at all, else E_DEVICE. */
+int cuda_dl_find(struct cuda_dl *d, struct err *e);
+
+/* cuda_dl_open: finds it, initialises it, checks its version. Never closed: a driver that was
+ * initialised cannot be unloaded safely. Errors: as cuda_dl_find. */
 int cuda_dl_open(struct cuda_dl *d, struct err *e);
 
-/* cuda_dl_set: fills *e with "WHAT: CUDA_ERROR_NAME (number), what it usually means". Always -1.
- * E_NOMEM for out of memory, else E_DEVICE. */
-int cuda_dl_set(const struct cuda_dl *d, int code, struct err *e, const char *what);
+/* cuda_dl_set: notes the code, fills *e with "WHAT: CUDA_ERROR_NAME (number), what it usually
+ * means". Always -1. E_NOMEM for out of memory, else E_DEVICE. */
+int cuda_dl_set(struct cuda_dl *d, int code, struct err *e, const char *what);
 
 #endif

@@ -43,6 +43,31 @@ static void shuffle(struct emu_warp *w)
     }
 }
 
+static uint32_t folded(enum emu_collective what, uint32_t a, uint32_t b)
+{
+    switch (what) {
+    case EMU_SUM_F32:
+        return emu_as_u32(emu_as_f32(a) + emu_as_f32(b));
+    case EMU_MAX_F32:
+        return emu_as_u32(fmaxf(emu_as_f32(a), emu_as_f32(b)));
+    case EMU_SUM_I32:
+        return a + b;
+    default:
+        return (int)a > (int)b ? a : b;
+    }
+}
+
+/* The butterfly of dev_sum_f32 and its like: lane i and lane i ^ 16, then 8, 4, 2, 1. */
+static void butterfly(struct emu_warp *w)
+{
+    uint32_t v[2][32];
+    int now = 0;
+    for (int i = 0; i < 32; i++) v[0][i] = ((const struct shuffle_slot *)w->slot[i])->v;
+    for (int mask = 16; mask > 0; mask >>= 1, now = !now)
+        for (int i = 0; i < 32; i++) v[!now][i] = folded(w->what, v[now][i], v[now][i ^ mask]);
+    for (int i = 0; i < 32; i++) ((struct shuffle_slot *)w->slot[i])->got = v[now][i];
+}
+
 static void ballot(struct emu_warp *w)
 {
     uint32_t bits = 0;
@@ -145,6 +170,12 @@ static void work(struct emu_warp *w)
     case EMU_SHFL_UP:
         shuffle(w);
         break;
+    case EMU_SUM_F32:
+    case EMU_MAX_F32:
+    case EMU_SUM_I32:
+    case EMU_MAX_I32:
+        butterfly(w);
+        break;
     case EMU_BALLOT:
         ballot(w);
         break;
@@ -214,34 +245,32 @@ uint32_t emu_shuffle(enum emu_collective what, uint32_t v, int by, const char *w
     return slot.got;
 }
 
+/* One wait for what takes a GPU five shuffles. */
+static uint32_t fold(enum emu_collective what, uint32_t v, const char *where)
+{
+    struct shuffle_slot slot = {v, 0, 0};
+    collect(what, &slot, where);
+    return slot.got;
+}
+
 float emu_sum_f32(float v, const char *where)
 {
-    for (int i = 16; i > 0; i >>= 1)
-        v += emu_as_f32(emu_shuffle(EMU_SHFL_XOR, emu_as_u32(v), i, where));
-    return v;
+    return emu_as_f32(fold(EMU_SUM_F32, emu_as_u32(v), where));
 }
 
 float emu_max_f32(float v, const char *where)
 {
-    for (int i = 16; i > 0; i >>= 1)
-        v = fmaxf(v, emu_as_f32(emu_shuffle(EMU_SHFL_XOR, emu_as_u32(v), i, where)));
-    return v;
+    return emu_as_f32(fold(EMU_MAX_F32, emu_as_u32(v), where));
 }
 
 int emu_sum_i32(int v, const char *where)
 {
-    for (int i = 16; i > 0; i >>= 1)
-        v = (int)((uint32_t)v + emu_shuffle(EMU_SHFL_XOR, (uint32_t)v, i, where));
-    return v;
+    return (int)fold(EMU_SUM_I32, (uint32_t)v, where);
 }
 
 int emu_max_i32(int v, const char *where)
 {
-    for (int i = 16; i > 0; i >>= 1) {
-        int other = (int)emu_shuffle(EMU_SHFL_XOR, (uint32_t)v, i, where);
-        v = v > other ? v : other;
-    }
-    return v;
+    return (int)fold(EMU_MAX_I32, (uint32_t)v, where);
 }
 
 void emu_ldmatrix(uint32_t *r, const void *row, int n, int transposed, const char *where)

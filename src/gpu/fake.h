@@ -11,6 +11,8 @@
  *     context=SIZE      taken by a context (default 320MiB)
  *     order=0..3        in which order threads run (gpu/emu.h)
  *     prohibited        compute mode "prohibited"
+ *     persistence=0 mode=3 mig=1 instances=2 reasons=64 gen=1 width=4 ecc=... see fake_state: what
+ *                       NVML tells of every GPU, and CUDA keeps to
  *     missing=NAME      a driver without that function
  *     report=FILE       what leaked, and how much was done, is written there at the end
  *
@@ -22,7 +24,10 @@
  *                       then everywhere. ecc=N: the same with 214
  *     NAME=CODE@N[+]    the N-th call of that driver function gives CODE
  *     any=CODE@N[+]     the N-th call of any driver function
- *     hang=NAME@N[/S]   the N-th call of that function takes S seconds (3600) */
+ *     hang=NAME@N[/S]   the N-th call of that function takes S seconds (3600)
+ *     crash=NAME@N      the N-th call of that function ends the process by a signal
+ *
+ * Of NVML's functions CODE, hang and crash concern every call. */
 #ifndef GPU_FAKE_H
 #define GPU_FAKE_H
 
@@ -42,6 +47,23 @@ struct fake_device {
     char pci[16]; /* "0000:3B:00.0" */
 };
 
+enum fake_state { /* numbers NVML gives; the key of each is its name here in small letters */
+                  FAKE_MODE, /* compute mode: 2 prohibited, 3 exclusive process */
+                  FAKE_MIG,  /* 1: on; INSTANCES: how many were made */
+                  FAKE_INSTANCES,
+                  FAKE_PERSISTENCE,
+                  FAKE_REASONS, /* mask of reasons for low clocks */
+                  FAKE_GEN,     /* PCIe now; the most is 4 and 16 */
+                  FAKE_WIDTH,
+                  FAKE_UNCORRECTED, /* ECC errors since the driver was loaded */
+                  FAKE_REMAP,       /* 1: rows wait to be remapped; 2: it failed */
+                  FAKE_TEMPERATURE, /* Celsius */
+                  FAKE_WATTS,
+                  FAKE_FABRIC, /* 0 none, 1 not started, 2 in progress, 3 completed */
+                  FAKE_PID,    /* of a process that computes on it; 0: none */
+                  FAKE_STATES
+};
+
 #define FAKE_DEVICES 8
 #define FAKE_RULES   16
 #define FAKE_NAME    40
@@ -52,6 +74,7 @@ struct fake_rule {
     unsigned long at;
     bool on; /* and all later ones */
     unsigned hang_s;
+    bool crash;
 };
 
 struct fake_config {
@@ -61,7 +84,7 @@ struct fake_config {
     int cuda; /* 12040 */
     uint64_t vram, used, context;
     int order;
-    bool prohibited;
+    int state[FAKE_STATES];
     int n_rules;
     struct fake_rule rule[FAKE_RULES];
     int n_missing;

@@ -33,6 +33,22 @@ static const struct { int branch, cuda; } drivers[] = {
     {545, 12030}, {550, 12040}, {555, 12050}, {560, 12060}, {565, 12070}, {570, 12080},
     {575, 12090}, {580, 13000}, {590, 13010},
 };
+
+static const struct { const char *key; int fallback, most; } states[FAKE_STATES] = {
+    [FAKE_MODE]        = {"mode", 0, 3},
+    [FAKE_MIG]         = {"mig", 0, 1},
+    [FAKE_INSTANCES]   = {"instances", 0, 7},
+    [FAKE_PERSISTENCE] = {"persistence", 1, 1},
+    [FAKE_REASONS]     = {"reasons", 1, 511}, /* 1: idle */
+    [FAKE_GEN]         = {"gen", 4, 6},
+    [FAKE_WIDTH]       = {"width", 16, 32},
+    [FAKE_UNCORRECTED] = {"uncorrected", 0, 1000000},
+    [FAKE_REMAP]       = {"remap", 0, 2},
+    [FAKE_TEMPERATURE] = {"temperature", 41, 150},
+    [FAKE_WATTS]       = {"watts", 60, 2000},
+    [FAKE_FABRIC]      = {"fabric", 0, 3},
+    [FAKE_PID]         = {"pid", 0, 4194304},
+};
 /* clang-format on */
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
@@ -158,10 +174,22 @@ static int hang(struct reader *r, char *text)
     return 0;
 }
 
+/* NAME@N */
+static int crash(struct reader *r, char *text)
+{
+    char *at = strchr(text, '@');
+    if (!at) return complain(r, "not NAME@N", text);
+    *at++ = 0;
+    struct fake_rule *rule = new_rule(r, text);
+    if (!rule || when(r, rule, at)) return -1;
+    rule->crash = true;
+    return 0;
+}
+
 static int flag(struct reader *r, const char *key)
 {
     if (strcmp(key, "prohibited")) return complain(r, "not an option", key);
-    r->c->prohibited = true;
+    r->c->state[FAKE_MODE] = 2;
     return 0;
 }
 
@@ -169,6 +197,8 @@ static int option(struct reader *r, const char *key, char *value)
 {
     struct fake_config *c = r->c;
     int v;
+    for (int i = 0; i < FAKE_STATES; i++)
+        if (strcmp(key, states[i].key) == 0) return small(r, value, states[i].most, &c->state[i]);
     if (strcmp(key, "driver") == 0) return set_driver(r, value);
     if (strcmp(key, "vram") == 0) return size(r, value, &c->vram);
     if (strcmp(key, "used") == 0) return size(r, value, &c->used);
@@ -181,6 +211,7 @@ static int option(struct reader *r, const char *key, char *value)
     if (strcmp(key, "any") == 0 || strncmp(key, "cu", 2) == 0 || strncmp(key, "nvml", 4) == 0)
         return fault(r, key, value);
     if (strcmp(key, "hang") == 0) return hang(r, value);
+    if (strcmp(key, "crash") == 0) return crash(r, value);
     if (strcmp(key, "report") == 0) return copy(r, c->report, sizeof c->report, value);
     if (strcmp(key, "missing") == 0) {
         if (c->n_missing == (int)N(c->missing)) return complain(r, "too many missing, from", value);
@@ -272,6 +303,7 @@ int fake_read(const char *text, const char *visible, struct fake_config *out, ch
     char buffer[1000], *rest = buffer, *one;
     struct reader r = {out, wrong, room};
     *out = (struct fake_config){.driver = "580.65.06", .cuda = 13000, .context = 320u << 20};
+    for (int i = 0; i < FAKE_STATES; i++) out->state[i] = states[i].fallback;
     if (copy(&r, buffer, sizeof buffer, text)) return -1;
     char *keys = part(&rest, ','), *key;
     while ((key = part(&keys, '+')))

@@ -104,7 +104,8 @@ static int cuInit(unsigned flags)
     ENTER(cuInit, FAKE_NOTHING);
     struct fake_driver *d = fake_driver_state();
     if (flags) LEAVE(1);
-    if (d->config.n == 0) LEAVE(100);
+    if (d->config.n == 0 || (d->config.state[FAKE_MIG] && !d->config.state[FAKE_INSTANCES]))
+        LEAVE(100);
     if (!d->started) d->pid = fake_driver_pid();
     d->started = true;
     LEAVE(0);
@@ -227,7 +228,7 @@ static int cuDeviceGetAttribute(int *value, int attribute, int device)
         *value = d->gpu.processors;
         break;
     case CUDA_ATTR_COMPUTE_MODE:
-        *value = fake_driver_state()->config.prohibited ? CUDA_COMPUTE_MODE_PROHIBITED : 0;
+        *value = fake_driver_state()->config.state[FAKE_MODE];
         break;
     case 35:
         *value = 0;
@@ -255,7 +256,8 @@ static int cuDevicePrimaryCtxRetain(void **context, int device)
     struct fake_driver *d = fake_driver_state();
     const struct fake_device *device_row = device_of(device);
     if (!device_row) LEAVE(101);
-    if (d->config.prohibited) LEAVE(46);
+    const int *state = d->config.state;
+    if (state[FAKE_MODE] == 2 || (state[FAKE_MODE] == 3 && state[FAKE_PID])) LEAVE(46);
     struct fake_context *c = &d->context[device];
     if (c->holders == 0) {
         uint64_t total = total_of(device_row);
@@ -388,6 +390,18 @@ static int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *str
     if (!pinned(to, bytes)) LEAVE(fake_driver_drain(s, NULL));
     memset(to, 0xA5, bytes); /* whoever reads before waiting reads this */
     LEAVE(0);
+}
+
+static int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream)
+{
+    ENTER(cuMemcpyDtoDAsync_v2, FAKE_CONTEXT);
+    struct fake_stream *s = fake_driver_find(FAKE_STREAM, stream);
+    if (!s) LEAVE(400);
+    if (bytes == 0) LEAVE(0);
+    if (!fake_driver_block(FAKE_MEMORY, to, bytes) || !fake_driver_block(FAKE_MEMORY, from, bytes))
+        LEAVE(1);
+    struct fake_op op = {.what = FAKE_COPY, .device = to, .from = from, .bytes = bytes};
+    LEAVE(fake_driver_add(s, &op, NULL, 0));
 }
 
 static int cuMemsetD8Async(uint64_t at, unsigned char value, size_t bytes, void *stream)

@@ -9,6 +9,7 @@
 #include "gpu/fake_driver.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +93,7 @@ static int injected(struct fake_driver *d, const char *name, unsigned long count
         bool any = strcmp(r->call, "any") == 0;
         if (!any && strcmp(r->call, name)) continue;
         if (!hits(r, any ? (unsigned long)d->stats.calls : count)) continue;
+        if (r->crash) raise(SIGSEGV);
         if (r->hang_s) { /* nobody else is held up */
             pthread_mutex_unlock(&fake_driver_all.lock);
             sleep(r->hang_s);
@@ -341,8 +343,11 @@ static int run_op(struct fake_op *o)
         return 0;
     }
     if (!fake_driver_block(FAKE_MEMORY, o->device, o->bytes)) return 700;
+    if (o->what == FAKE_COPY && !fake_driver_block(FAKE_MEMORY, o->from, o->bytes)) return 700;
     if (o->what == FAKE_FILL)
         memset(device, o->value, o->bytes);
+    else if (o->what == FAKE_COPY)
+        memmove(device, (void *)(uintptr_t)o->from, o->bytes);
     else if (o->what == FAKE_UP)
         memcpy(device, o->data ? o->data : o->host, o->bytes);
     else

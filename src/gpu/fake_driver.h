@@ -45,7 +45,7 @@ struct fake_function {
     size_t shared;    /* static, known after the first run */
 };
 
-enum fake_what { FAKE_LAUNCH, FAKE_UP, FAKE_DOWN, FAKE_FILL, FAKE_MARK };
+enum fake_what { FAKE_LAUNCH, FAKE_UP, FAKE_DOWN, FAKE_COPY, FAKE_FILL, FAKE_MARK };
 
 struct fake_event {
     struct fake_object object;
@@ -58,7 +58,7 @@ struct fake_op { /* one piece of work of a stream or graph */
     enum fake_what what;
     struct fake_function *function;
     struct emu_launch launch;
-    uint64_t device;
+    uint64_t device, from; /* from: of FAKE_COPY */
     void *host;
     size_t bytes;
     unsigned char value;

@@ -7,15 +7,18 @@
 #include "gpu/fake.h"
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum { /* nvmlReturn_t */
        NVML_OK = 0,
        NVML_UNINITIALIZED = 1,
        NVML_INVALID_ARGUMENT = 2,
+       NVML_NOT_SUPPORTED = 3,
        NVML_NOT_FOUND = 6,
        NVML_INSUFFICIENT_SIZE = 7,
        NVML_UNKNOWN = 999
@@ -30,8 +33,12 @@ static struct {
 static int injected(const char *name)
 {
     const struct fake_config *c = &fake_nvml_state.config;
-    for (int i = 0; i < c->n_rules; i++)
-        if (strcmp(c->rule[i].call, name) == 0) return c->rule[i].code;
+    for (int i = 0; i < c->n_rules; i++) {
+        if (strcmp(c->rule[i].call, name) != 0) continue;
+        if (c->rule[i].crash) raise(SIGSEGV);
+        if (c->rule[i].hang_s) sleep(c->rule[i].hang_s);
+        return c->rule[i].code;
+    }
     return 0;
 }
 
@@ -126,6 +133,210 @@ static int nvmlDeviceGetMemoryInfo(void *device, struct nvml_memory *memory)
     memory->total = total;
     memory->used = used < total ? used : total;
     memory->free = total - memory->used;
+    return NVML_OK;
+}
+
+/* ---- numbers of a GPU ---- */
+
+/* d: the device that is asked about. */
+#define ASK(name)                                    \
+    ENTER(name);                                     \
+    const struct fake_device *d = device_of(device); \
+    if (!d) return NVML_INVALID_ARGUMENT
+#define STATE(which) fake_nvml_state.config.state[FAKE_##which]
+
+static int nvmlSystemGetCudaDriverVersion_v2(int *version)
+{
+    ENTER(nvmlSystemGetCudaDriverVersion_v2);
+    *version = fake_nvml_state.config.cuda;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetCount_v2(unsigned *n)
+{
+    ENTER(nvmlDeviceGetCount_v2);
+    *n = (unsigned)fake_nvml_state.config.n;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device)
+{
+    ENTER(nvmlDeviceGetHandleByIndex_v2);
+    if (index >= (unsigned)fake_nvml_state.config.n) return NVML_INVALID_ARGUMENT;
+    *device = &fake_nvml_state.config.device[index];
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetName(void *device, char *text, unsigned room)
+{
+    ASK(nvmlDeviceGetName);
+    return give(text, room, d->gpu.name);
+}
+
+static int nvmlDeviceGetUUID(void *device, char *text, unsigned room)
+{
+    ASK(nvmlDeviceGetUUID);
+    char uuid[48];
+    fake_uuid(d, uuid);
+    return give(text, room, uuid);
+}
+
+static int nvmlDeviceGetPciInfo_v3(void *device, struct nvml_pci *pci)
+{
+    ASK(nvmlDeviceGetPciInfo_v3);
+    *pci = (struct nvml_pci){.id = 0x10de};
+    snprintf(pci->legacy, sizeof pci->legacy, "%s", d->pci);
+    snprintf(pci->text, sizeof pci->text, "0000%s", d->pci);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetComputeMode(void *device, int *mode)
+{
+    ASK(nvmlDeviceGetComputeMode);
+    *mode = STATE(MODE);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *pending)
+{
+    ASK(nvmlDeviceGetMigMode);
+    if (d->gpu.sm != 80 && d->gpu.sm != 90 && d->gpu.sm != 100) return NVML_NOT_SUPPORTED;
+    *now = *pending = (unsigned)STATE(MIG);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **instance)
+{
+    ASK(nvmlDeviceGetMigDeviceHandleByIndex);
+    if (index >= (unsigned)STATE(INSTANCES)) return NVML_NOT_FOUND;
+    *instance = device;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetPersistenceMode(void *device, int *mode)
+{
+    ASK(nvmlDeviceGetPersistenceMode);
+    *mode = STATE(PERSISTENCE);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, unsigned long long *mask)
+{
+    ASK(nvmlDeviceGetCurrentClocksThrottleReasons);
+    *mask = (unsigned long long)STATE(REASONS);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetCurrPcieLinkGeneration(void *device, unsigned *generation)
+{
+    ASK(nvmlDeviceGetCurrPcieLinkGeneration);
+    *generation = (unsigned)STATE(GEN);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetMaxPcieLinkGeneration(void *device, unsigned *generation)
+{
+    ASK(nvmlDeviceGetMaxPcieLinkGeneration);
+    *generation = 4;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetCurrPcieLinkWidth(void *device, unsigned *width)
+{
+    ASK(nvmlDeviceGetCurrPcieLinkWidth);
+    *width = (unsigned)STATE(WIDTH);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetMaxPcieLinkWidth(void *device, unsigned *width)
+{
+    ASK(nvmlDeviceGetMaxPcieLinkWidth);
+    *width = 16;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetTotalEccErrors(void *device, int kind, int counter, unsigned long long *n)
+{
+    ASK(nvmlDeviceGetTotalEccErrors);
+    *n = kind == 1 && counter == 0 ? (unsigned long long)STATE(UNCORRECTED) : 0;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetRemappedRows(void *device, unsigned *corrected, unsigned *uncorrected,
+                                     unsigned *pending, unsigned *failed)
+{
+    ASK(nvmlDeviceGetRemappedRows);
+    if (d->gpu.sm < 80) return NVML_NOT_SUPPORTED;
+    *corrected = 0;
+    *uncorrected = *pending = STATE(REMAP) == 1;
+    *failed = STATE(REMAP) == 2;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *celsius)
+{
+    ASK(nvmlDeviceGetTemperature);
+    if (sensor != 0) return NVML_INVALID_ARGUMENT;
+    *celsius = (unsigned)STATE(TEMPERATURE);
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatts)
+{
+    ASK(nvmlDeviceGetPowerUsage);
+    *milliwatts = (unsigned)STATE(WATTS) * 1000;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *milliwatts)
+{
+    ASK(nvmlDeviceGetEnforcedPowerLimit);
+    *milliwatts = 300000;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetClockInfo(void *device, int clock, unsigned *mhz)
+{
+    ASK(nvmlDeviceGetClockInfo);
+    *mhz = clock == 2 ? 5001 : 585;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetMaxClockInfo(void *device, int clock, unsigned *mhz)
+{
+    ASK(nvmlDeviceGetMaxClockInfo);
+    *mhz = clock == 2 ? 5001 : 1590;
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetUtilizationRates(void *device, struct nvml_utilization *percent)
+{
+    ASK(nvmlDeviceGetUtilizationRates);
+    *percent = (struct nvml_utilization){0, 0};
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *n,
+                                                   struct nvml_process *process)
+{
+    ASK(nvmlDeviceGetComputeRunningProcesses_v3);
+    unsigned room = *n;
+    *n = STATE(PID) != 0;
+    if (*n > room) return NVML_INSUFFICIENT_SIZE;
+    if (*n) *process = (struct nvml_process){(unsigned)STATE(PID), 1u << 30, {0, 0}};
+    return NVML_OK;
+}
+
+static int nvmlDeviceGetComputeRunningProcesses_v2(void *device, unsigned *n,
+                                                   struct nvml_process *process)
+{
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, n, process);
+}
+
+static int nvmlDeviceGetGpuFabricInfo(void *device, struct nvml_fabric *fabric)
+{
+    ASK(nvmlDeviceGetGpuFabricInfo);
+    *fabric = (struct nvml_fabric){.state = (unsigned char)STATE(FABRIC)};
     return NVML_OK;
 }
 

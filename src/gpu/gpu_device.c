@@ -275,7 +275,7 @@ static int try_canary(struct backend_device *d, struct err *e)
     return rc;
 }
 
-static int start(struct backend_device *d, const char *which, struct err *e)
+int gpu_device_start(struct backend_device *d, const char *which, struct err *e)
 {
     const struct cuda_api *cu = &d->dl.call;
     TRY(cuda_dl_open(&d->dl, e));
@@ -300,7 +300,7 @@ int gpu_device_open(struct arena *a, const struct backend_options *o, struct bac
     d->profile = o->profile;
     if (o->gpu) {
         TRY(open_paper(d, o->gpu, e));
-    } else if (start(d, o->which ? o->which : "", e)) {
+    } else if (gpu_device_start(d, o->which ? o->which : "", e)) {
         gpu_device_close(d);
         return -1;
     }

@@ -25,6 +25,9 @@ struct backend_device {
 
 int gpu_device_open(struct arena *a, const struct backend_options *o, struct backend_device **out,
                     struct err *e);
+/* gpu_device_start: the same for a zeroed struct of the caller's, which must be closed in any case
+ * and tells by d->dl.code what the driver said. which: as in struct backend_options. */
+int gpu_device_start(struct backend_device *d, const char *which, struct err *e);
 void gpu_device_close(struct backend_device *d);
 
 /* gpu_device_check: passes code 0; else fills *e. Any error but lack of memory means that the

@@ -7,10 +7,16 @@
 
 gpu_launch_filler gpu_launch_b_logmel, gpu_launch_b_melnorm, gpu_launch_b_crosskv,
     gpu_launch_b_embed, gpu_launch_b_attnself, gpu_launch_b_attncross, gpu_launch_b_gather,
-    gpu_launch_b_pick;
+    gpu_launch_b_dampen, gpu_launch_b_pick, gpu_launch_b_probe;
 gpu_launch_scratcher gpu_launch_b_logmel_scratch, gpu_launch_b_crosskv_scratch,
     gpu_launch_b_attncross_scratch, gpu_launch_b_pick_scratch;
 gpu_launch_checker gpu_launch_b_crosskv_check, gpu_launch_b_attnself_check,
     gpu_launch_b_attncross_check;
+
+/* Few rows, one launch each. gpu_launch_b_self_linear: attnself and linear;
+ * gpu_launch_b_ask_cross_linear: layernorm, linear, attncross, linear. Scratch: step is the
+ * attention. */
+gpu_launch_filler gpu_launch_b_self_linear, gpu_launch_b_ask_cross_linear;
+gpu_launch_scratcher gpu_launch_b_self_linear_scratch, gpu_launch_b_ask_cross_linear_scratch;
 
 #endif

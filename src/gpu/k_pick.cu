@@ -375,3 +375,41 @@ DEV_KERNEL(pick_row, struct pick, a, PICK_THREADS)
                                       : a.top_log[(int64_t)g * a.n_top];
     }
 }
+
+/* ---- logits before the choice, and of a token already chosen ---- */
+
+DEV_KERNEL(pick_dampen, struct pick_dampen, a, PICK_THREADS)
+{
+    int g = (int)blockIdx.y, from = (int)blockIdx.x * PICK_CHUNK;
+    int to = from + PICK_CHUNK < a.vocab ? from + PICK_CHUNK : a.vocab;
+    if (a.live && g >= *a.live) return;
+    const float *logits = a.logits + (int64_t)g * a.vocab;
+    const int *list = a.list + (int64_t)g * a.most;
+    float *out = a.out + (int64_t)g * a.vocab;
+    for (int v = from + (int)threadIdx.x; v < to; v += PICK_THREADS) out[v] = logits[v];
+    dev_sync();
+    for (int i = (int)threadIdx.x; i < a.most; i += PICK_THREADS) {
+        int v = list[i];
+        if (v < from || v >= to) continue;
+        out[v] = logits[v] > 0.0f ? logits[v] / a.by : logits[v] * a.by;
+    }
+    dev_sync(); /* a token that is banned, too, stays banned */
+    for (int i = (int)threadIdx.x; i < a.most; i += PICK_THREADS) {
+        int v = -2 - list[i];
+        if (v >= from && v < to) out[v] = -DEV_INF;
+    }
+}
+
+DEV_KERNEL(pick_probe, struct pick_probe, a, PICK_THREADS)
+{
+    DEV_SHARED(float, v, PICK_WARPS);
+    int r = (int)blockIdx.x;
+    if (a.live && r >= *a.live) return;
+    const float *x = a.logits + (int64_t)r * a.vocab;
+    float most = -DEV_INF, sum = 0.0f;
+    for (int i = (int)threadIdx.x; i < a.eot; i += PICK_THREADS) most = dev_max(most, x[i]);
+    most = pick_block_max(most, v);
+    for (int i = (int)threadIdx.x; i < a.eot; i += PICK_THREADS) sum += pick_exp(x[i], most, 1.0f);
+    sum = pick_block_sum(sum, v);
+    if (threadIdx.x == 0) a.out[r] = pick_exp(x[a.token[r]], most, 1.0f) / sum;
+}

@@ -23,4 +23,21 @@ struct pick {
     int n_top, watch, eot, time0;
 };
 
+/* See op.def, dampen. grid: chunks of PICK_CHUNK, G */
+struct pick_dampen {
+    const float *logits;
+    const int *list, *live; /* [G, most] */
+    float *out;
+    int vocab, most;
+    float by;
+};
+
+/* See op.def, probe. grid: R */
+struct pick_probe {
+    const float *logits;
+    const int *token, *live;
+    float *out;
+    int vocab, eot;
+};
+
 #endif

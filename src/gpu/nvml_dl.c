@@ -1,7 +1,7 @@
 #include "gpu/nvml_dl.h"
 #include "base/env.h"
 #include "base/module.h"
-#include "gpu/cuda_api.h"
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -13,15 +13,18 @@ static const struct {
 #undef CALL
 };
 
-static void find_calls(struct nvml_api *api)
+int nvml_dl_open(struct nvml_api *api, char *path, size_t room, struct err *e)
 {
-    struct err ignored;
     const void *table = NULL;
     void *library = NULL;
     bool fake = env_get("LODE_FAKE_GPU") != NULL;
-    if (fake ? module_open("fakenvml", "lode_fakenvml", &table, &ignored)
-             : module_library("libnvidia-ml.so.1", &library, &ignored))
-        return;
+    *api = (struct nvml_api){0};
+    TRY(fake ? module_open("fakenvml", "lode_fakenvml", &table, e)
+             : module_library("libnvidia-ml.so.1", &library, e));
+    if (fake)
+        snprintf(path, room, "lode-fakenvml.so");
+    else
+        module_path(library, path, room);
     for (size_t i = 0; i < COUNT(calls); i++) {
         void *to = (char *)api + calls[i].offset;
         if (fake) {
@@ -32,15 +35,18 @@ static void find_calls(struct nvml_api *api)
             memcpy(to, &f, sizeof f);
         }
     }
+    return 0;
 }
 
 void nvml_dl_facts(const char *pci, struct nvml_facts *out)
 {
-    struct nvml_api api = {0};
+    struct nvml_api api;
+    struct err ignored;
+    char path[2];
     void *device = NULL;
     struct nvml_memory memory = {0};
     *out = (struct nvml_facts){0};
-    find_calls(&api);
+    if (nvml_dl_open(&api, path, sizeof path, &ignored)) return;
     if (!api.nvmlInit_v2 || !api.nvmlShutdown || api.nvmlInit_v2() != 0) return;
     if (!api.nvmlSystemGetDriverVersion ||
         api.nvmlSystemGetDriverVersion(out->driver, sizeof out->driver) != 0)

@@ -3,7 +3,8 @@
 #ifndef GPU_NVML_DL_H
 #define GPU_NVML_DL_H
 
-#include "base/base.h"
+#include "base/err.h"
+#include "gpu/cuda_api.h"
 
 struct nvml_facts {
     char driver[32]; /* "580.65.06", or "" */
@@ -13,5 +14,9 @@ struct nvml_facts {
 /* nvml_dl_facts: of the GPU at this PCI address ("0000:3b:00.0"). Starts NVML and shuts it down
  * again: some milliseconds, so only ask when a message needs it. */
 void nvml_dl_facts(const char *pci, struct nvml_facts *out);
+
+/* nvml_dl_open: the library's calls, those that are missing NULL; path: the file it came from.
+ * Nothing is started yet. Errors: E_MISSING with what the system's loader says. */
+int nvml_dl_open(struct nvml_api *api, char *path, size_t room, struct err *e);
 
 #endif

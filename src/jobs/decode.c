@@ -5,8 +5,8 @@
 
 struct hypothesis {
     int token[DECODE_MOST];
-    int n;
-    double sum; /* of log-probabilities */
+    int n, loop; /* loop: see decode_result */
+    double sum;  /* of log-probabilities */
 };
 
 struct candidate {
@@ -24,13 +24,14 @@ struct lane { /* one window being decoded, in sequences base .. base + width - 1
     bool timestamps;
     int base;
     int fed;                              /* tokens of the prompt that lie in the cache */
-    int most;                             /* tokens this window may have */
-    int steps;                            /* tokens chosen so far */
+    int most;                             /* tokens this window may have, forced ones with them */
+    int steps;                            /* tokens so far, the same */
     struct hypothesis *now, *next, *done; /* [width], [width], [most done] */
     int n_now, n_done;
     int *sequence;            /* [width] which of now[] still live, when sampling */
     int pick0, n_picks, rows; /* of the run at hand */
     bool sot_picked;
+    bool leader_ended; /* the likeliest text of some step was at its end */
 };
 
 struct decode {
@@ -78,17 +79,19 @@ static float draw(const struct decode *d, struct lane *l)
     return (tensor_hash("draw", at, 1.0f) + 1) / 2;
 }
 
-/* What may follow the tokens sampled so far: openai's ApplyTimestampRules. */
+/* What may follow the tokens so far: openai's ApplyTimestampRules, which leave the first token
+ * after a forced beginning alone. */
 static void set_rule(const struct decode *d, const struct lane *l, const int *token, int n,
                      int32_t rule[OP_RULES])
 {
+    int sampled = n - l->prompt.forced;
     const struct net_whisper_config *c = &d->s->net.config;
     int32_t bits = 0, from = c->time0, to = c->vocab - 1;
     if (l->timestamps && n == 0) {
         bits = OP_RULE_BAN_TEXT | OP_RULE_BAN_EOT;
         to = MIN(to, c->time0 + d->o.initial_times);
-    } else if (l->timestamps) {
-        bool last = token[n - 1] >= c->time0, before = n < 2 || token[n - 2] >= c->time0;
+    } else if (l->timestamps && sampled > 0) {
+        bool last = token[n - 1] >= c->time0, before = sampled < 2 || token[n - 2] >= c->time0;
         int latest = n - 1;
         while (latest > 0 && token[latest] < c->time0) latest--;
         if (last && before)
@@ -98,7 +101,7 @@ static void set_rule(const struct decode *d, const struct lane *l, const int *to
         from = token[latest] +
                (last ? 0 : 1); /* a segment may end where it began only to close a pair */
     }
-    bool blank = n == 0 && d->o.suppress_blank;
+    bool blank = sampled <= 0 && d->o.suppress_blank;
     int32_t filled[OP_RULES] = {bits, from, to, blank ? c->blank : -1, blank ? c->eot : -1};
     memcpy(rule, filled, sizeof filled);
 }
@@ -118,6 +121,19 @@ static void add_row(struct decode *d, struct lane *l, int token, int position, i
     l->rows++;
 }
 
+/* What makes a token less likely or impossible because of the tokens so far: the list of op.def's
+ * dampen. As CTranslate2's RepetitionPenalty and NoRepeatNgram; a run may be made of any tokens. */
+static void fill_list(const struct decode *d, const int *token, int n, int32_t *list)
+{
+    int most = d->s->net.config.text_ctx, at = 0, run = d->o.no_repeat_ngram;
+    for (int i = 0; i < n; i++) list[at++] = token[i];
+    for (int i = 0; run > 0 && i + run <= n; i++)
+        if (memcmp(token + i, token + n - run + 1, (size_t)(run - 1) * sizeof *token) == 0)
+            list[at++] = -2 - token[i + run - 1];
+    assert(at <= most);
+    while (at < most) list[at++] = -1;
+}
+
 /* Logits of the row added last, ruled by what this hypothesis has so far. */
 static void add_pick(struct decode *d, struct lane *l, const int *token, int n)
 {
@@ -125,6 +141,7 @@ static void add_pick(struct decode *d, struct lane *l, const int *token, int n)
     int pick = (*s->n_picks)++;
     s->pick[pick] = *s->n_rows - 1;
     set_rule(d, l, token, n, s->rule + pick * OP_RULES);
+    if (s->list) fill_list(d, token, n, s->list + (size_t)pick * (size_t)s->net.config.text_ctx);
     s->chance[2 * pick] = (float)l->temperature;
     s->chance[2 * pick + 1] = l->temperature > 0 ? draw(d, l) : 0;
     l->n_picks++;
@@ -150,14 +167,15 @@ static void fill_prompt(struct decode *d, struct lane *l)
 static void fill_first(struct decode *d, struct lane *l)
 {
     add_row(d, l, l->prompt.token[l->prompt.n - 1], l->prompt.n - 1, 0);
-    for (int i = 0; i < l->n_now; i++) add_pick(d, l, NULL, 0);
+    for (int i = 0; i < l->n_now; i++) add_pick(d, l, l->now[i].token, l->now[i].n);
 }
 
 static void fill_next(struct decode *d, struct lane *l)
 {
     for (int i = 0; i < l->n_now; i++) {
         const struct hypothesis *h = &l->now[l->sequence[i]];
-        add_row(d, l, h->token[h->n - 1], l->prompt.n + h->n - 1, l->sequence[i]);
+        add_row(d, l, h->token[h->n - 1], l->prompt.n - l->prompt.forced + h->n - 1,
+                l->sequence[i]);
         add_pick(d, l, h->token, h->n);
     }
 }
@@ -177,6 +195,33 @@ static void fill(struct decode *d, struct lane *l)
         fill_first(d, l);
     else if (l->stage == NEXT)
         fill_next(d, l);
+}
+
+/* ---- loops ---- */
+
+#define LOOP_TIMES 4 /* the same this often, */
+#define LOOP_TOKENS                                                                \
+    40 /* and this long, is no speech: openai's threshold of 2.4 for how well text \
+          compresses would not trust it either */
+
+int decode_loop(const int *token, int n, int time0)
+{
+    for (int period = 1; period * LOOP_TIMES <= n; period++) {
+        int i = n - 1;
+        while (i >= period &&
+               (token[i] == token[i - period] || (token[i] >= time0 && token[i - period] >= time0)))
+            i--;
+        int again = n - 1 - i, whole = again + period;
+        if (whole >= LOOP_TOKENS && whole >= LOOP_TIMES * period) return again;
+    }
+    return 0;
+}
+
+/* A loop of h that has just got longer, if loops are to be stopped. */
+static bool loops(const struct decode *d, struct hypothesis *h)
+{
+    if (d->o.stop_loops) h->loop = decode_loop(h->token, h->n, d->s->net.config.time0);
+    return h->loop > 0;
 }
 
 /* ---- beam search ---- */
@@ -210,6 +255,7 @@ static void extend(struct hypothesis *to, const struct hypothesis *from, const s
 {
     memcpy(to->token, from->token, (size_t)from->n * sizeof *to->token);
     to->n = from->n;
+    to->loop = 0;
     to->sum = c->sum;
     if (c->token >= 0) to->token[to->n++] = c->token;
 }
@@ -228,6 +274,24 @@ static void continue_with(struct decode *d, struct lane *l, int slot, const stru
            context * sizeof *d->history);
 }
 
+/* Without a length penalty no longer text can overtake the leader once it has ended. */
+static bool enough(const struct decode *d, const struct lane *l)
+{
+    return l->n_done >= (int)lround(d->o.beam * d->o.patience) ||
+           (d->o.length_penalty == 0 && l->leader_ended);
+}
+
+/* Whether the likeliest of the live beams loops: it is recorded then. */
+static bool leads_into_loop(const struct decode *d, struct lane *l, int live)
+{
+    struct hypothesis *best = l->next;
+    for (int i = 1; i < live; i++)
+        if (l->next[i].sum > best->sum) best = &l->next[i];
+    if (!loops(d, best)) return false;
+    l->done[l->n_done++] = *best;
+    return true;
+}
+
 /* One selection: finished candidates are recorded and replaced by spare ones. The lane is finished
  * when enough are recorded. */
 static void select_beams(struct decode *d, struct lane *l)
@@ -237,6 +301,7 @@ static void select_beams(struct decode *d, struct lane *l)
     for (int k = 0; k < MIN(n, d->o.beam); k++) {
         struct candidate c = d->candidate[k];
         if (c.token == eot || last_step) {
+            l->leader_ended |= k == 0;
             struct candidate end = {c.sum, c.parent, c.token == eot ? -1 : c.token};
             extend(&l->done[l->n_done++], &l->now[c.parent], &end);
             while (spare < n && d->candidate[spare].token == eot) spare++;
@@ -246,7 +311,7 @@ static void select_beams(struct decode *d, struct lane *l)
         l->sequence[live] = live;
         continue_with(d, l, live++, &c);
     }
-    if (last_step || live == 0 || l->n_done >= (int)lround(d->o.beam * d->o.patience)) {
+    if (last_step || live == 0 || enough(d, l) || leads_into_loop(d, l, live)) {
         l->stage = FINISHED;
         return;
     }
@@ -270,7 +335,7 @@ static void take_tokens(struct decode *d, struct lane *l)
         int at = l->pick0 + i, token = sampled ? s->sampled[at] : s->top_token[at * top];
         h->sum += (double)(sampled ? s->sampled_logp[at] : s->top_logp[at * top]);
         if (token != s->net.config.eot) h->token[h->n++] = token;
-        if (token == s->net.config.eot || h->n == l->most)
+        if (token == s->net.config.eot || h->n == l->most || loops(d, h))
             l->done[l->n_done++] = *h;
         else
             l->sequence[live++] = l->sequence[i];
@@ -297,12 +362,18 @@ void decode_start(struct decode *d, int lane, const struct decode_prompt *p, dou
     l->temperature = temperature;
     l->key = key;
     l->draws = 0;
-    l->timestamps = p->token[p->n - 1] != d->s->net.config.no_timestamps;
-    l->fed = l->steps = l->n_done = 0;
-    l->most = MIN(MIN(DECODE_MOST, context / 2), context - (p->n - 1));
+    l->timestamps = p->token[p->n - 1 - p->forced] != d->s->net.config.no_timestamps;
+    l->fed = l->n_done = 0;
+    l->steps = p->forced;
+    l->leader_ended = false;
+    l->most = MIN(MIN(DECODE_MOST, context / 2), context - (p->n - p->forced - 1));
+    if (d->o.most > 0) l->most = MIN(l->most, p->forced + d->o.most);
+    assert(p->forced < l->most);
     l->n_now = temperature > 0 ? d->o.best_of : 1;
     for (int i = 0; i < d->width; i++) {
-        l->now[i].n = 0;
+        memcpy(l->now[i].token, p->token + p->n - p->forced, (size_t)p->forced * sizeof *p->token);
+        l->now[i].n = p->forced;
+        l->now[i].loop = 0;
         l->now[i].sum = 0;
         l->sequence[i] = i;
         int32_t *history = history_of(d, l, i); /* all share the prompt, which lies in the first */
@@ -371,6 +442,7 @@ int decode_take(struct decode *d, int lane, struct decode_result *out, struct er
     }
     memcpy(out->token, best->token, (size_t)best->n * sizeof *out->token);
     out->n = best->n;
+    out->loop = best->loop;
     out->avg_logprob = best->sum / (best->n + 1);
     out->no_speech = l->no_speech;
     return 0;

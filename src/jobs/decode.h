@@ -15,12 +15,16 @@ struct decode_options {
     int initial_times; /* the first timestamp may be at most this many steps of 0.02 s into the
                           window */
     bool suppress_blank;
-    uint64_t seed; /* of sampling; the same seed gives the same text */
+    int no_repeat_ngram; /* no run of this many tokens twice; 0: off */
+    int most;            /* new tokens of a window, at most; 0: no more limit than DECODE_MOST */
+    bool stop_loops;     /* a window that says the same over and over ends early */
+    uint64_t seed;       /* of sampling; the same seed gives the same text */
 };
 
 struct decode_result {
     int token[DECODE_MOST]; /* without end of text */
     int n;
+    int loop; /* of the n, how many at the end only repeat what stands before them; stopped then */
     double avg_logprob; /* sum of log-probabilities / (n + 1), end of text counted */
     double no_speech;   /* probability */
 };
@@ -29,7 +33,13 @@ struct decode_prompt {          /* what a window is decoded after */
     int token[2 * DECODE_MOST]; /* ends with the sot sequence; timestamps are on unless it ends with
                                    no_timestamps */
     int n, sot_at;              /* sot lies at token[sot_at] */
+    int forced; /* the last of them, after the sot sequence, are the beginning of the text */
 };
+
+/* decode_loop: how many tokens at the end of a text only repeat what stands before them; 0 if it is
+ * not worth the name of a loop: at least 4 rounds and 40 tokens. Timestamps differ from one round
+ * to the next, so any is like any other. */
+int decode_loop(const int *token, int n, int time0);
 
 struct decode;
 

@@ -3,18 +3,16 @@
 #include "jobs/cluster_options.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
-#include "jobs/speech.h"
+#include "jobs/words.h"
 #include "load/store.h"
 #include <string.h>
-
-#define MOST_BATCH 1024
 
 struct plan_opts {
     const char *device, *gpu;
     int compute_type;
     int64_t beam, best_of, batch, threads, rows, dims, k, n_init;
     int method;
-    bool json, dump, metrics;
+    bool words, json, dump, metrics;
 };
 
 #define AT(field) offsetof(struct plan_opts, field)
@@ -25,7 +23,8 @@ static const struct opt_row rows[] = {
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto", .help = "As for transcribe."},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
-    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = MOST_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
+    {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "As for transcribe."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "rows", .type = OPT_INT, .offset = AT(rows), .min = 1, .max = 2e9, .fallback = "1000000", .value = "N", .help = "cluster: rows."},
     {.name = "dims", .type = OPT_INT, .offset = AT(dims), .min = 1, .max = 2e9, .fallback = "200", .value = "N", .help = "cluster: numbers in a row, or components of --pca."},
@@ -43,8 +42,9 @@ struct figures { /* of one plan on one device */
     struct net_whisper net;
     const struct plan *plan;
     struct backend_memory bytes;
-    size_t room; /* SIZE_MAX if not known */
-    int most;    /* the largest batch that fits; 0: none; -1: not known */
+    size_t words_bytes; /* of this machine's memory, for times of words; not in `bytes` */
+    size_t room;        /* SIZE_MAX if not known */
+    int most;           /* the largest batch that fits; 0: none; -1: not known */
 };
 
 /* Sizes by the published name, without a file; of anything else from its weights. */
@@ -80,7 +80,9 @@ static int measure(struct arena *a, const struct subject *s, int batch, struct f
     struct plan *plan;
     struct net_whisper_shape shape =
         speech_shape(batch, (int)s->o->beam, (int)s->o->best_of, s->compute_type, s->device);
+    shape.words = s->o->words;
     TRY(net_whisper_plan(a, &source, s->config, &shape, &plan, &f->net, e));
+    f->words_bytes = s->o->words ? words_bytes(s->config) : 0;
     f->plan = plan;
     return engine_measure(s->engine, plan, &f->bytes, e);
 }
@@ -89,7 +91,7 @@ static int measure(struct arena *a, const struct subject *s, int batch, struct f
 static int find_most(struct arena *a, const struct subject *s, size_t room, int *most,
                      struct err *e)
 {
-    int fits = 0, beyond = MOST_BATCH + 1;
+    int fits = 0, beyond = SPEECH_BATCH + 1;
     while (beyond - fits > 1) {
         struct figures f;
         struct arena_mark mark = arena_here(a);
@@ -128,16 +130,12 @@ static int find_figures(struct arena *a, const struct plan_opts *o, const struct
     return measure(a, &s, (int)o->batch, f, e);
 }
 
-static int put(void *ctx, const char *p, size_t n, struct err *e)
-{
-    return host_text(ctx, p, n, e);
-}
-
 static int print_json(const char *model, const struct plan_opts *o, const struct figures *f,
                       const struct lode_host *host, struct err *e)
 {
+    struct lode_host copy = *host; /* host_put takes a context that is not const */
     struct json_out j;
-    json_out_init(&j, 2, put, (void *)host, e);
+    json_out_init(&j, 2, host_put, &copy, e);
     json_out_object(&j);
     json_out_key(&j, "model");
     json_out_str(&j, model);
@@ -146,6 +144,8 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
     json_out_str(&j, f->device);
     json_out_key(&j, "device_name");
     json_out_str(&j, f->device_name);
+    json_out_key(&j, "device_reason");
+    json_out_str(&j, f->reason);
     json_out_key(&j, "resolved_compute_type");
     json_out_str(&j, f->compute_type);
     const struct {
@@ -158,6 +158,10 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
     for (size_t i = 0; i < COUNT(kinds); i++) {
         json_out_key(&j, kinds[i].key);
         json_out_int(&j, (int64_t)kinds[i].bytes);
+    }
+    if (o->words) {
+        json_out_key(&j, "words_host_bytes");
+        json_out_int(&j, (int64_t)f->words_bytes);
     }
     if (f->most >= 0) {
         json_out_key(&j, "room_bytes");
@@ -188,6 +192,9 @@ static int print_text(struct arena *a, const char *model, const struct plan_opts
                      (double)total(&f->bytes) / mib);
     if (!line) return -1;
     TRY(host_text(host, line, strlen(line), e));
+    line = arena_format(a, e, "  words    %9.1f MiB, outside the device\n",
+                        (double)f->words_bytes / mib);
+    if (!line || (o->words && host_text(host, line, strlen(line), e))) return -1;
     if (f->most < 0) return 0;
     line = arena_format(a, e, "  room     %9.1f MiB: %s; the largest batch that fits is %d\n",
                         (double)f->room / mib, total(&f->bytes) <= f->room ? "it fits" : "too much",

@@ -1,5 +1,7 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
+#include "doctor/history.h"
+#include "jobs/batch.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/scribe.h"
@@ -10,25 +12,30 @@
 #include <string.h>
 
 struct transcribe_opts {
-    const char *model, *language, *output, *temperature, *device;
+    const char *model, *language, *output, *output_dir, *temperature, *device;
     int format, task, compute_type, kernels;
-    int64_t threads, beam, best_of, seed;
+    int64_t threads, beam, best_of, batch, seed;
+    int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
-        initial_timestamp;
-    bool condition, timestamps, suppress_blank, offline, quiet;
+        initial_timestamp, repetition_penalty, reset_above, silence;
+    const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
+    bool vad, condition, timestamps, without_timestamps, suppress_blank, stop_loops, words,
+        highlight, offline, quiet;
 };
 
-#define FORMATS   "txt|srt|vtt|json"
-#define AT(field) offsetof(struct transcribe_opts, field)
+#define FORMATS_TEXT ".txt, .srt, .vtt, .json, .tsv, .csv or .lrc"
+#define FORMATS      "txt|srt|vtt|json|tsv|csv|lrc"
+#define AT(field)    offsetof(struct transcribe_opts, field)
 /* clang-format off */
 static const struct opt_row rows[] = {
     {.help = "What and where to"},
     {.name = "model", .letter = 'm', .type = OPT_TEXT, .offset = AT(model), .fallback = "tiny.en", .value = "NAME",
      .help = "Model name (see `lode models`), model folder, or weight file. Fetched if it is not in the cache."},
-    {.name = "output", .letter = 'o', .type = OPT_TEXT, .offset = AT(output), .value = "FILE|FOLDER", .alias = "output-dir",
+    {.name = "output", .letter = 'o', .type = OPT_TEXT, .offset = AT(output), .value = "FILE|FOLDER",
      .help = "Write there instead of to standard output: a file for one input, a folder for any number. A folder gets one file per input and format."},
-    {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS, .fallback = "auto", .alias = "output-format",
-     .help = "Form of the transcript. auto: what the name after -o ends in, else txt."},
+    {.name = "output-dir", .type = OPT_TEXT, .offset = AT(output_dir), .value = "FOLDER", .help = "The same, and it is a folder: made if it is not there."},
+    {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS "|all", .fallback = "auto", .alias = "output-format",
+     .help = "Form of the transcript. auto: what the name after -o ends in; txt on standard output and in folders. all: one file of each, in a folder."},
     {.name = "language", .letter = 'l', .type = OPT_TEXT, .offset = AT(language), .value = "CODE",
      .help = "Language spoken, as a code or an English name: en, hi, german."},
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
@@ -37,7 +44,12 @@ static const struct opt_row rows[] = {
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
-    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.help = "Many windows at a time"},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
+     .help = "Above 1: the audio is cut at pauses into parts, and so many are decoded together, with the same care; faster, but no window is conditioned on the text before."},
+    {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). Saves time in long silences; quiet speech may be lost."},
+    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Samples at temperatures above 0."},
@@ -45,19 +57,39 @@ static const struct opt_row rows[] = {
     {.name = "length-penalty", .type = OPT_NUMBER, .offset = AT(length_penalty), .min = -4, .max = 4, .fallback = "1", .value = "X", .help = "Hypotheses are ranked by log-probability over length to this power."},
     {.name = "temperature", .type = OPT_TEXT, .offset = AT(temperature), .fallback = "0,0.2,0.4,0.6,0.8,1", .value = "LIST",
      .help = "Tried in this order until the text can be trusted. A single number: only that."},
-    {.name = "temperature-increment-on-fallback", .type = OPT_NUMBER, .offset = AT(increment), .min = 0, .max = 1, .fallback = "0", .value = "X",
+    {.name = "temperature-increment-on-fallback", .type = OPT_NUMBER, .offset = AT(increment), .min = 0, .max = 1, .fallback = "0", .value = "X", .alias = "temperature-inc",
      .help = "If above 0: the list is the first temperature and steps of this up to 1."},
     {.name = "compression-ratio-threshold", .type = OPT_NUMBER, .offset = AT(compression_ratio), .min = 0, .max = 100, .fallback = "2.4", .value = "X", .help = "Text that compresses better repeats itself and is tried again. 0: off."},
-    {.name = "logprob-threshold", .type = OPT_NUMBER, .offset = AT(logprob), .min = -100, .max = 0, .fallback = "-1", .value = "X", .alias = "log-prob-threshold", .help = "Text with a lower mean log-probability is tried again."},
-    {.name = "no-speech-threshold", .type = OPT_NUMBER, .offset = AT(no_speech), .min = 0, .max = 1, .fallback = "0.6", .value = "X", .help = "A window that is silence with a higher probability, and whose text is unlikely, is left out."},
+    {.name = "logprob-threshold", .type = OPT_NUMBER, .offset = AT(logprob), .min = -100, .max = 0, .fallback = "-1", .value = "X", .alias = "log-prob-threshold|logprob-thold", .help = "Text with a lower mean log-probability is tried again."},
+    {.name = "no-speech-threshold", .type = OPT_NUMBER, .offset = AT(no_speech), .min = 0, .max = 1, .fallback = "0.6", .value = "X", .alias = "no-speech-thold", .help = "A window that is silence with a higher probability, and whose text is unlikely, is left out."},
+    {.name = "repetition-penalty", .type = OPT_NUMBER, .offset = AT(repetition_penalty), .min = 0.01, .max = 100, .fallback = "1", .value = "X", .help = "Above 1: tokens the window already has become less likely."},
+    {.name = "no-repeat-ngram-size", .type = OPT_INT, .offset = AT(no_repeat_ngram), .min = 0, .max = 223, .fallback = "0", .value = "N", .help = "No N tokens in a row twice in a window. 0: off."},
+    {.name = "stop-loops", .type = OPT_BOOL, .offset = AT(stop_loops), .fallback = "true", .help = "A window that says the same over and over ends there and is tried again. What is kept of a loop is its first round, flagged \"repetition\" in json."},
+    {.name = "max-new-tokens", .type = OPT_INT, .offset = AT(max_new_tokens), .min = 0, .max = 224, .fallback = "0", .value = "N", .help = "At most so many tokens in a window. 0: 224.", .alias = "sample-len"},
+    {.name = "initial-prompt", .type = OPT_TEXT, .offset = AT(initial_prompt), .value = "TEXT", .alias = "prompt", .help = "What was said before the first window: names, spelling, style."},
+    {.name = "hotwords", .type = OPT_TEXT, .offset = AT(hotwords), .value = "TEXT", .help = "The same before every window. With the text so far at most 223 tokens; hotwords come first."},
+    {.name = "prefix", .type = OPT_TEXT, .offset = AT(prefix), .value = "TEXT", .help = "How the text of the first window begins. Hotwords do not apply there."},
+    {.name = "clip-timestamps", .type = OPT_TEXT, .offset = AT(clips), .value = "LIST", .help = "Only these parts: start,end,start,end.. in seconds, in order; the last end may be left out."},
+    {.name = "suppress-tokens", .type = OPT_TEXT, .offset = AT(suppress), .fallback = "-1", .value = "LIST", .help = "Numbers of tokens never to be said; -1 stands for those the model's files name as not speech, an empty list for none."},
     {.name = "condition-on-previous-text", .type = OPT_BOOL, .offset = AT(condition), .fallback = "true", .help = "The text so far is the prompt of the next window."},
+    {.name = "prompt-reset-on-temperature", .type = OPT_NUMBER, .offset = AT(reset_above), .min = 0, .max = 2, .fallback = "0.5", .value = "X", .help = "Unless that text was decoded above this temperature."},
     {.name = "timestamps", .type = OPT_BOOL, .offset = AT(timestamps), .fallback = "true", .help = "Let the model say when; without, a segment is a whole window."},
+    {.name = "without-timestamps", .type = OPT_BOOL, .offset = AT(without_timestamps), .help = "The same as --no-timestamps."},
     {.name = "max-initial-timestamp", .type = OPT_NUMBER, .offset = AT(initial_timestamp), .min = 0, .max = 30, .fallback = "1", .value = "SECONDS", .help = "The first timestamp of a window is at most this."},
     {.name = "suppress-blank", .type = OPT_BOOL, .offset = AT(suppress_blank), .fallback = "true", .help = "A window cannot begin with a blank or be empty."},
     {.name = "seed", .type = OPT_INT, .offset = AT(seed), .min = 0, .max = 1e15, .fallback = "0", .value = "N", .help = "Of sampling. The same seed gives the same text."},
+    {.help = "Words and lines"},
+    {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "When each word was said, and how likely it is: in json, and for the options below."},
+    {.name = "prepend-punctuations", .type = OPT_TEXT, .offset = AT(prepend), .fallback = WORDS_PREPEND, .value = "MARKS", .help = "Marks that belong to the word after them."},
+    {.name = "append-punctuations", .type = OPT_TEXT, .offset = AT(append), .fallback = WORDS_APPEND, .value = "MARKS", .help = "Marks that belong to the word before them."},
+    {.name = "hallucination-silence-threshold", .type = OPT_NUMBER, .offset = AT(silence), .min = 0, .max = 1000, .fallback = "0", .value = "SECONDS", .help = "Skip silence longer than this where words are hard to believe, and those words. 0: off. Needs --word-timestamps."},
+    {.name = "highlight-words", .type = OPT_BOOL, .offset = AT(highlight), .help = "srt and vtt: a cue per word, the word underlined in its line (karaoke); lrc: a time before each word. Needs --word-timestamps."},
+    {.name = "max-line-width", .type = OPT_INT, .offset = AT(line_width), .min = 0, .max = 10000, .fallback = "0", .value = "N", .help = "srt and vtt: characters of a line. Needs --word-timestamps."},
+    {.name = "max-line-count", .type = OPT_INT, .offset = AT(line_count), .min = 0, .max = 1000, .fallback = "0", .value = "N", .help = "srt and vtt: lines of a cue. Needs --max-line-width."},
+    {.name = "max-words-per-line", .type = OPT_INT, .offset = AT(words_per_line), .min = 0, .max = 1000, .fallback = "0", .value = "N", .help = "srt and vtt: words of a line. No effect with --max-line-width. Needs --word-timestamps."},
     {.help = "Other"},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
-    {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .help = "No summary lines on standard error."},
+    {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .alias = "no-prints", .help = "No summary lines on standard error."},
 };
 /* clang-format on */
 
@@ -74,8 +106,14 @@ struct run { /* of all inputs */
     const struct lode_host *host;
     struct arena *model, *job; /* job is reset for each input */
     struct speech *speech;
-    struct scribe *scribe;
-    const struct out_writer *writer;
+    struct scribe *scribe; /* one of the two: sequential, or */
+    struct batch *batch;   /* batched, with */
+    struct vad *vad;
+    const struct out_writer *writer; /* [n_writers] */
+    size_t n_writers;
+    struct cue_style style;
+    struct scribe_options options; /* of either */
+    const char *output;            /* file or folder; NULL: standard output */
     bool many, to_folder;
     int language;
     int n_done, n_failed;
@@ -86,12 +124,19 @@ struct run { /* of all inputs */
     size_t n_taken, taken_cap;
 };
 
+struct output { /* a transcript in one format */
+    struct transcript *of;
+    const struct out_writer *writer;
+    struct out_sink sink;
+    char *path; /* NULL: standard output */
+    struct file_out file;
+    _Alignas(16) char state[OUT_STATE_BYTES];
+};
+
 struct transcript { /* of one input */
     struct run *run;
     struct out_about about;
-    struct out_sink sink;
-    struct file_out file;
-    _Alignas(16) char state[OUT_STATE_BYTES];
+    struct output *out; /* [run->n_writers] */
 };
 
 /* ---- options ---- */
@@ -158,6 +203,101 @@ static int check_language(struct run *r, struct err *e)
                    net_language_name(r->language));
 }
 
+/* The numbers of a list, in arena memory; how many, or -1. */
+static int64_t read_numbers(struct run *r, const char *option, const char *list, double least,
+                            double **out, struct err *e)
+{
+    size_t most = 1, n = 0;
+    for (const char *c = list; *c; c++) most += *c == ',';
+    *out = ARENA_NEW(r->names, double, most, e);
+    if (!*out) return -1;
+    for (const char *p = list; *p;) {
+        char word[32];
+        size_t length = strcspn(p, ",");
+        snprintf(word, sizeof word, "%.*s", (int)MIN(length, sizeof word - 1), p);
+        double *v = &(*out)[n++];
+        if (!str_double(word, v) || *v < least || *v > 1e9)
+            return err_set(e, E_USAGE, "--%s: \"%s\" is not a number from %g on", option, word,
+                           least);
+        p += length + (p[length] == ',');
+    }
+    return (int64_t)n;
+}
+
+static int read_clips(struct run *r, struct scribe_options *s, struct err *e)
+{
+    double *t_s;
+    if (!r->o->clips) return 0;
+    int64_t n = read_numbers(r, "clip-timestamps", r->o->clips, 0, &t_s, e);
+    if (n < 0) return -1;
+    struct scribe_clip *clip = ARENA_NEW(r->names, struct scribe_clip, (size_t)(n + 1) / 2, e);
+    if (!clip) return -1;
+    for (int64_t i = 1; i < n; i++)
+        if (t_s[i] < t_s[i - 1])
+            return err_set(e, E_USAGE, "--clip-timestamps: %g comes after %g", t_s[i], t_s[i - 1]);
+    for (int64_t i = 0; i < n; i += 2) {
+        clip[i / 2].from = llrint(t_s[i] * 100);
+        clip[i / 2].to = i + 1 < n ? llrint(t_s[i + 1] * 100) : INT64_MAX;
+    }
+    s->clip = clip;
+    s->n_clips = (int)((n + 1) / 2);
+    return 0;
+}
+
+static int read_suppress(struct run *r, struct speech_options *so, struct err *e)
+{
+    double *id;
+    int64_t n = read_numbers(r, "suppress-tokens", r->o->suppress, -1, &id, e);
+    if (n < 0) return -1;
+    int *token = ARENA_NEW(r->names, int, (size_t)n + 1, e);
+    if (!token) return -1;
+    so->suppress = token;
+    so->allow_non_speech = true;
+    for (int64_t i = 0; i < n; i++) {
+        if (id[i] != floor(id[i]))
+            return err_set(e, E_USAGE, "--suppress-tokens: %g is not a whole number", id[i]);
+        if (id[i] < 0)
+            so->allow_non_speech = false;
+        else
+            token[so->n_suppress++] = (int)id[i];
+    }
+    return 0;
+}
+
+/* What subtitles look like. An option without the one it works on is a mistake, not a wish. */
+static int read_style(const struct transcribe_opts *o, struct cue_style *s, struct err *e)
+{
+    const struct {
+        const char *name, *needs;
+        bool asked, has;
+    } pairs[] = {
+        {"highlight-words", "word-timestamps", o->highlight, o->words},
+        {"max-line-width", "word-timestamps", o->line_width > 0, o->words},
+        {"max-words-per-line", "word-timestamps", o->words_per_line > 0, o->words},
+        {"hallucination-silence-threshold", "word-timestamps", o->silence > 0, o->words},
+        {"max-line-count", "max-line-width", o->line_count > 0, o->line_width > 0},
+    };
+    for (size_t i = 0; i < COUNT(pairs); i++)
+        if (pairs[i].asked && !pairs[i].has)
+            return err_set(e, E_USAGE, "--%s needs --%s", pairs[i].name, pairs[i].needs);
+    *s = (struct cue_style){.line_width = (int)o->line_width,
+                            .line_count = (int)o->line_count,
+                            .words_per_line = o->line_width ? 0 : (int)o->words_per_line,
+                            .highlight = o->highlight};
+    return 0;
+}
+
+/* What only windows one after the other can do. */
+static int check_batch(const struct transcribe_opts *o, struct err *e)
+{
+    const char *way = o->batch > 1 ? "--batch-size above 1" : "--vad";
+    if (o->batch == 1 && !o->vad) return 0;
+    if (o->silence > 0)
+        return err_set(e, E_USAGE, "--hallucination-silence-threshold cannot be had with %s", way);
+    if (o->clips) return err_set(e, E_USAGE, "--clip-timestamps cannot be had with %s", way);
+    return 0;
+}
+
 static int scribe_options(const struct transcribe_opts *o, struct scribe_options *s, struct err *e)
 {
     *s = (struct scribe_options){
@@ -167,50 +307,73 @@ static int scribe_options(const struct transcribe_opts *o, struct scribe_options
                    .length_penalty = o->length_penalty,
                    .initial_times = (int)lround(o->initial_timestamp / WHISPER_TIME_STEP_S),
                    .suppress_blank = o->suppress_blank,
+                   .no_repeat_ngram = (int)o->no_repeat_ngram,
+                   .most = (int)o->max_new_tokens,
+                   .stop_loops = o->stop_loops,
                    .seed = (uint64_t)o->seed},
         .translate = o->task == 1,
-        .timestamps = o->timestamps,
+        .timestamps = o->timestamps && !o->without_timestamps,
         .window = {.compression_ratio = o->compression_ratio > 0 ? o->compression_ratio : NAN,
                    .logprob = o->logprob,
                    .no_speech = o->no_speech},
         .condition = o->condition,
-        .reset_above = 0.5, /* openai/whisper transcribe.py */
+        .reset_above = o->reset_above,
+        .word_times = o->words,
+        .words = {.prepend = o->prepend,
+                  .append = o->append,
+                  .silence_s = o->silence > 0 ? o->silence : NAN},
     };
     return read_ladder(o, &s->window, e);
 }
 
-/* The writer: by --format, else by what the name after -o ends in, else txt. */
-static void choose_writer(struct run *r)
+/* The writers: by --format, else by what the name after -o ends in; txt for standard output and for
+ * folders. */
+static int choose_writers(struct run *r, struct err *e)
 {
     char name[WORD];
     size_t n;
     const struct out_writer *w = out_writers(&n);
-    r->writer = out_find(r->o->format ? choice("format", r->o->format, name) : "txt");
-    for (size_t i = 0; r->o->format == 0 && r->o->output && i < n; i++) {
-        if (str_ends(r->o->output, w[i].suffix)) r->writer = &w[i];
+    const char *format = choice("format", r->o->format, name);
+    bool all = strcmp(format, "all") == 0, asked = strcmp(format, "auto") != 0;
+    r->writer = all ? w : out_find(asked ? format : "txt");
+    r->n_writers = all ? n : 1;
+    if (all && !r->to_folder)
+        return err_set(e, E_USAGE, "--format all makes %zu files: say with -o FOLDER/ where", n);
+    if (asked || !r->output || r->to_folder) return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!str_ends(r->output, w[i].suffix)) continue;
+        r->writer = &w[i];
+        return 0;
     }
+    return err_set(e, E_USAGE,
+                   "-o %s: the name does not end in " FORMATS_TEXT "; say which with --format",
+                   r->output);
 }
 
 /* ---- one input ---- */
 
 static int to_host(void *ctx, const char *p, size_t n, struct err *e)
 {
-    const struct transcript *t = ctx;
-    if (host_text(t->run->host, p, n, e) == 0) return 0;
-    t->run->no_text = true;
+    struct run *r = ((const struct output *)ctx)->of->run;
+    if (host_text(r->host, p, n, e) == 0) return 0;
+    r->no_text = true;
     return -1;
 }
 
 static int to_file(void *ctx, const char *p, size_t n, struct err *e)
 {
-    struct transcript *t = ctx;
-    return file_out_write(&t->file, p, n, e);
+    struct output *o = ctx;
+    return file_out_write(&o->file, p, n, e);
 }
 
 static int on_segment(void *ctx, const struct out_segment *s, struct err *e)
 {
     struct transcript *t = ctx;
-    return t->run->writer->segment(&t->sink, s, t->state, e);
+    for (size_t i = 0; i < t->run->n_writers; i++) {
+        struct output *o = &t->out[i];
+        TRY(o->writer->segment(&o->sink, s, o->state, e));
+    }
+    return 0;
 }
 
 static void on_progress(void *ctx, const char *what, double done_s, double total_s)
@@ -248,20 +411,21 @@ static int take(struct run *r, char *path, struct err *e)
 
 /* The file an input's transcript goes to: -o itself, or NAME.suffix in the folder; NAME-2.suffix
  * and so on where an earlier input of this run has that name. NULL: standard output. */
-static int output_path(struct run *r, const char *input, char **path, struct err *e)
+static int output_path(struct run *r, const char *input, const char *suffix, char **path,
+                       struct err *e)
 {
     *path = NULL;
-    if (!r->o->output) return 0;
+    if (!r->output) return 0;
     if (!r->to_folder) {
-        *path = arena_text(r->job, r->o->output, strlen(r->o->output), e);
+        *path = arena_text(r->job, r->output, strlen(r->output), e);
         return *path ? 0 : -1;
     }
     const char *name = strcmp(input, "-") == 0 ? "stdin" : file_name(input);
-    const char *dot = strrchr(name, '.'), *suffix = r->writer->suffix;
+    const char *dot = strrchr(name, '.');
     int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
     char *file = arena_format(r->names, e, "%.*s%s", stem, name, suffix);
     for (int again = 2; file; again++) {
-        *path = file_join(r->names, r->o->output, file, e);
+        *path = file_join(r->names, r->output, file, e);
         if (!*path) return -1;
         if (!is_taken(r, *path)) return take(r, *path, e);
         file = arena_format(r->names, e, "%.*s-%d%s", stem, name, again, suffix);
@@ -269,23 +433,54 @@ static int output_path(struct run *r, const char *input, char **path, struct err
     return -1;
 }
 
-static void summary(struct transcript *t, const struct scribe_totals *n, const char *path)
+static void summary(struct transcript *t, const struct scribe_totals *n)
 {
     const struct run *r = t->run;
+    const char *path = t->out[0].path;
     double speed = t->about.wall_s > 0 ? t->about.audio_s / t->about.wall_s : 0;
     if (r->o->quiet) return;
     host_progress(r->host, "", LODE_SECONDS, -1, 0);
-    host_note(r->host,
-              "%s: %.1f s of audio in %.2f s (%.1f times real time), %lld segment%s%s%s; model %s "
-              "loaded in %.2f s; %s, %s, %s",
-              t->about.input, t->about.audio_s, t->about.wall_s, speed, (long long)n->segments,
-              n->segments == 1 ? "" : "s", path ? " -> " : "", path ? path : "", t->about.model,
-              r->speech->load_s, t->about.device, t->about.device_name, t->about.compute_type);
+    host_note(
+        r->host,
+        "%s: %.1f s of audio in %.2f s (%.1f times real time), %lld segment%s%s%s%s; model %s "
+        "loaded in %.2f s; %s, %s, %s",
+        t->about.input, t->about.audio_s, t->about.wall_s, speed, (long long)n->segments,
+        n->segments == 1 ? "" : "s", path ? " -> " : "", path ? path : "",
+        r->n_writers > 1 ? " .." : "", t->about.model, r->speech->load_s, t->about.device,
+        t->about.device_name, t->about.compute_type);
+}
+
+static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
+{
+    return audio_read(ctx, dst, n, e);
+}
+
+/* Many windows at a time. With --vad speech is found first, and the rest left out. */
+static int batched(struct transcript *t, struct audio *audio, const struct scribe_events *events,
+                   struct scribe_totals *totals, struct err *e)
+{
+    struct run *r = t->run;
+    struct audio_info info;
+    struct vad_options options = vad_batched();
+    struct vad_regions regions;
+    struct vad_joined joined = {.audio = audio, .regions = &regions};
+    struct batch_source source = {.ctx = audio, .read = read_audio};
+    int64_t n = 0;
+    audio_info(audio, &info);
+    source.n_samples = info.n_samples;
+    if (r->vad) {
+        TRY(vad_regions(r->job, r->vad, vad_audio(audio), &options, &regions, &n, e));
+        TRY(audio_rewind(audio, e));
+        source = (struct batch_source){&joined, vad_joined_read, vad_samples(&regions), &regions};
+    }
+    TRY(batch_run(r->batch, &source, events, totals, e));
+    totals->audio_s = r->vad ? (double)n / WHISPER_RATE_HZ : totals->audio_s;
+    return 0;
 }
 
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
  * has. */
-static int transcribe(struct transcript *t, const char *input, const char *path, struct err *e)
+static int transcribe(struct transcript *t, const char *input, struct err *e)
 {
     struct run *r = t->run;
     struct audio *audio = NULL;
@@ -294,23 +489,29 @@ static int transcribe(struct transcript *t, const char *input, const char *path,
     struct err stop = {0};
     double start_s = thread_seconds();
     TRY(audio_open(r->job, input, WHISPER_RATE_HZ, &audio, e));
-    int rc = r->writer->begin(&t->sink, &t->about, t->state, e);
-    if (rc == 0) rc = scribe_run(r->scribe, audio, &events, &totals, e);
+    int rc = 0;
+    for (size_t i = 0; i < r->n_writers && rc == 0; i++)
+        rc = t->out[i].writer->begin(&t->out[i].sink, &t->about, t->out[i].state, e);
+    if (rc == 0)
+        rc = r->batch ? batched(t, audio, &events, &totals, e)
+                      : scribe_run(r->scribe, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
-    bool nothing = path && totals.segments == 0; /* an older file of that name is worth more */
-    if (rc && (e->code != E_CANCELLED || nothing)) {
-        r->writer->drop(t->state);
-        return -1;
-    }
+    bool nothing =
+        t->out[0].path && totals.segments == 0; /* an older file of that name is worth more */
+    if (rc && (e->code != E_CANCELLED || nothing)) return -1;
     if (rc) stop = *e;
 
     t->about.cancelled = rc != 0;
     t->about.audio_s = totals.audio_s;
     t->about.wall_s = thread_seconds() - start_s;
-    TRY(r->writer->end(&t->sink, &t->about, t->state, e));
-    if (path) TRY(file_out_commit(&t->file, e));
-    summary(t, &totals, path);
+    for (size_t i = 0; i < r->n_writers; i++) {
+        struct output *o = &t->out[i];
+        TRY(o->writer->end(&o->sink, &t->about, o->state, e));
+    }
+    for (size_t i = 0; i < r->n_writers; i++)
+        if (t->out[i].path) TRY(file_out_commit(&t->out[i].file, e));
+    summary(t, &totals);
     if (damaged)
         host_note(r->host, "%s: %lld damaged packet%s skipped", t->about.input, (long long)damaged,
                   damaged == 1 ? " was" : "s were");
@@ -328,9 +529,20 @@ static void say_which(const char *input, struct err *e)
     if (!str_starts(e->text, name.text)) (void)err_note(e, "%s", input);
 }
 
+/* Where the transcript goes in one format. */
+static int open_output(struct output *o, const char *input, struct err *e)
+{
+    struct run *r = o->of->run;
+    TRY(output_path(r, input, o->writer->suffix, &o->path, e));
+    o->sink = (struct out_sink){o->path ? to_file : to_host, o};
+    if (!o->path) return 0;
+    if (file_same(o->path, input))
+        return err_set(e, E_USAGE, "%s: -o would overwrite the input itself", input);
+    return file_out_open(r->job, o->path, &o->file, e);
+}
+
 static int one_input(struct run *r, const char *input, struct err *e)
 {
-    char *path;
     struct transcript t = {
         .run = r,
         .about = {.input = strcmp(input, "-") == 0 ? "standard input" : input,
@@ -341,19 +553,24 @@ static int one_input(struct run *r, const char *input, struct err *e)
                   .device_reason = engine_reason(r->speech->engine),
                   .compute_type = r->speech->compute_type,
                   .version = lode_version(),
+                  .style = &r->style,
                   .load_s = r->speech->load_s},
     };
-    t.sink = (struct out_sink){to_host, &t};
-    TRY(output_path(r, input, &path, e));
-    if (path && file_same(path, input))
-        return err_set(e, E_USAGE, "%s: -o would overwrite the input itself", input);
-    if (path) {
-        TRY(file_out_open(r->job, path, &t.file, e));
-        t.sink.put = to_file;
+    t.out = ARENA_NEW(r->job, struct output, r->n_writers, e);
+    if (!t.out) return -1;
+    int rc = 0;
+    for (size_t i = 0; i < r->n_writers && rc == 0; i++) {
+        t.out[i].of = &t;
+        t.out[i].writer = &r->writer[i];
+        rc = open_output(&t.out[i], input, e);
     }
-    int rc = transcribe(&t, input, path, e);
-    if (path) file_out_abort(&t.file);
-    if (rc) say_which(t.about.input, e);
+    bool opened = rc == 0;
+    if (opened) rc = transcribe(&t, input, e);
+    for (size_t i = 0; i < r->n_writers; i++) {
+        if (rc && t.out[i].writer) t.out[i].writer->drop(t.out[i].state);
+        if (t.out[i].path) file_out_abort(&t.out[i].file);
+    }
+    if (rc && opened) say_which(t.about.input, e);
     return rc;
 }
 
@@ -415,15 +632,57 @@ static int verdict(const struct run *r, struct err *e)
     return err_set(e, E_PARTIAL, "%d of %d inputs failed", r->n_failed, r->n_failed + r->n_done);
 }
 
-static int check_output(struct run *r, const struct opt_list *inputs, struct err *e)
+static int find_output(struct run *r, const struct opt_list *inputs, struct err *e)
 {
-    const char *output = r->o->output;
+    const struct transcribe_opts *o = r->o;
+    char format[WORD];
+    bool all = strcmp(choice("format", o->format, format), "all") == 0;
+    if (o->output && o->output_dir)
+        return err_set(e, E_USAGE, "-o %s and --output-dir %s: say one of them", o->output,
+                       o->output_dir);
+    r->output = o->output_dir ? o->output_dir : o->output;
     r->many = inputs->n > 1 || file_kind(inputs->words[0]) == FILE_FOLDER;
-    r->to_folder = output && (r->many || str_ends(output, "/") || file_kind(output) == FILE_FOLDER);
-    if (!r->to_folder) return 0;
-    if (file_kind(output) == FILE_REGULAR)
-        return err_set(e, E_USAGE, "-o %s is a file; several inputs need a folder", output);
-    return file_make_folders(output, e);
+    r->to_folder = r->output && (o->output_dir || all || r->many || str_ends(r->output, "/") ||
+                                 file_kind(r->output) == FILE_FOLDER);
+    if (r->to_folder && file_kind(r->output) == FILE_REGULAR)
+        return err_set(e, E_USAGE, "-o %s is a file; %s need a folder", r->output,
+                       all ? "several formats" : "several inputs");
+    return 0;
+}
+
+/* The folder of the output is made, or that of a single file is there: found out before anything
+ * that takes time. */
+static int check_output(struct run *r, struct err *e)
+{
+    const char *output = r->output;
+    if (!output) return 0;
+    if (r->to_folder) return file_make_folders(output, e);
+    const char *name = file_name(output);
+    char *folder = arena_text(r->names, output, (size_t)(name - output), e);
+    if (!folder) return -1;
+    if (!*folder || file_kind(folder) == FILE_FOLDER) return 0;
+    return err_set(e, E_IO, "%s: there is no folder %s", output, folder);
+}
+
+/* The user's text as tokens. */
+static int encode(struct run *r, const char *option, const char *text, struct scribe_tokens *out,
+                  struct err *e)
+{
+    if (!text) return 0;
+    if (!str_utf8_whole(text, strlen(text)))
+        return err_set(e, E_USAGE, "--%s is not UTF-8", option);
+    int *token = ARENA_NEW(r->model, int, (size_t)DECODE_MOST, e);
+    if (!token) return -1;
+    int64_t n = speech_encode(r->model, r->speech, text, token, DECODE_MOST - 1, e);
+    *out = (struct scribe_tokens){token, (int)n};
+    return n < 0 ? -1 : 0;
+}
+
+/* For the doctor: whether the GPU was used, where one was wanted. */
+static void note_device(const struct engine *engine)
+{
+    const char *reason = engine_reason(engine);
+    if (*reason || strcmp(engine_device(engine), "cpu") != 0) history_note("", reason);
 }
 
 static int open_model(struct run *r, struct err *e)
@@ -431,8 +690,12 @@ static int open_model(struct run *r, struct err *e)
     char compute[WORD], kernels[WORD], *folder;
     struct fetch_watch watch = host_watch(r->host);
     TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
+    const struct transcribe_opts *o = r->o;
     struct speech_options so = {
         .folder = folder,
+        .words = o->words,
+        .dampen =
+            o->repetition_penalty != 1 || o->no_repeat_ngram > 0 ? (float)o->repetition_penalty : 0,
         .name = r->o->model,
         .compute_type = choice("compute-type", r->o->compute_type, compute),
         .engine = {.device = r->o->device,
@@ -440,25 +703,39 @@ static int open_model(struct run *r, struct err *e)
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
         .beam = (int)r->o->beam,
         .best_of = (int)r->o->best_of,
+        .batch = (int)r->o->batch,
     };
+    TRY(read_suppress(r, &so, e));
     TRY(speech_open(r->model, &so, &r->speech, e));
+    note_device(r->speech->engine);
     TRY(check_language(r, e));
-    struct scribe_options options;
-    TRY(scribe_options(r->o, &options, e));
-    options.language = r->language;
-    return scribe_open(r->model, r->speech, &options, &r->scribe, e);
+    struct scribe_options *s = &r->options;
+    TRY(encode(r, "initial-prompt", o->initial_prompt, &s->initial, e));
+    TRY(encode(r, "hotwords", o->hotwords, &s->hotwords, e));
+    TRY(encode(r, "prefix", o->prefix, &s->prefix, e));
+    s->language = r->language;
+    s->words.spaceless = net_language_spaceless(r->language);
+    if (!o->vad && o->batch == 1) return scribe_open(r->model, r->speech, s, &r->scribe, e);
+    if (o->vad) {
+        TRY(store_find(r->model, "silero-vad-v6", o->offline, &watch, &folder, e));
+        TRY(vad_open(r->model, folder, &so.engine, &r->vad, e));
+    }
+    return batch_open(r->model, r->speech, s, &r->batch, e);
 }
 
 static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)
 {
-    struct scribe_options checked;
+    /* a wrong option is said before a model is fetched or a file is touched */
     TRY(engine_check(r->o->device, e));
-    TRY(scribe_options(
-        r->o, &checked,
-        e)); /* a wrong option is said before a model is fetched or a file is touched */
+    TRY(scribe_options(r->o, &r->options, e));
+    TRY(read_clips(r, &r->options, e));
+    TRY(read_suppress(r, &(struct speech_options){0}, e));
+    TRY(read_style(r->o, &r->style, e));
+    TRY(check_batch(r->o, e));
     TRY(read_language(r->o, &r->language, e));
-    choose_writer(r);
-    TRY(check_output(r, inputs, e));
+    TRY(find_output(r, inputs, e));
+    TRY(choose_writers(r, e));
+    TRY(check_output(r, e));
     TRY(open_model(r, e));
     TRY(every_input(r, inputs, e));
     return verdict(r, e);
@@ -473,6 +750,7 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
         arena_open("names", 0, &r.names, e) == 0) {
         rc = with_arenas(&r, inputs, e);
     }
+    vad_close(&r.vad);
     speech_close(&r.speech);
     arena_close(&r.names);
     arena_close(&r.job);

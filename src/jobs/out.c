@@ -1,11 +1,11 @@
-/* Writers of transcripts, a row each: txt, srt, vtt, json. Segments are written as they come; what
+/* Writers of transcripts, a row each. Segments are written as they come; what
  * a transcript needs whole at its end (the text in JSON) waits in an unlinked temporary file, so
  * memory does not grow with its length.
  *
  * Follows: openai/whisper utils.py (ResultWriter and its kinds), faster-whisper for what a segment
- * has. Unlike there, a text that is blank makes no line and no cue, line ends and other control
- * characters inside a text become spaces (they would end the line or the cue), and no number of
- * hyphens before ">" leaves an arrow. */
+ * has, whisper.cpp examples/cli for csv and lrc. Unlike there, a text that is blank makes no line
+ * and no cue, line ends and other control characters inside a text become spaces (they would end
+ * the line or the cue), and no number of hyphens before ">" leaves an arrow. */
 #include "jobs/out.h"
 
 #include "base/file.h"
@@ -117,20 +117,13 @@ static void put_time(struct pen *pen, double t_s, bool always_hours, char point)
     pen_put(pen, text, (size_t)n);
 }
 
-/* ----------------------------------------------------------------------- txt, srt, vtt -- */
+/* -------------------------------------------------------------------------------- txt -- */
 
 static int begin_plain(const struct out_sink *s, const struct out_about *about, void *state,
                        struct err *e)
 {
     (void)s, (void)about, (void)state, (void)e;
     return 0;
-}
-
-static int begin_vtt(const struct out_sink *s, const struct out_about *about, void *state,
-                     struct err *e)
-{
-    (void)about, (void)state;
-    return s->put(s->ctx, "WEBVTT\n\n", 8, e);
 }
 
 static int segment_txt(const struct out_sink *s, const struct out_segment *seg, void *state,
@@ -145,42 +138,6 @@ static int segment_txt(const struct out_sink *s, const struct out_segment *seg, 
     return pen_done(&pen);
 }
 
-static void put_cue(struct pen *pen, const struct out_segment *seg, struct str text, bool hours,
-                    char point)
-{
-    put_time(pen, seg->t0_s, hours, point);
-    pen_put(pen, " --> ", 5);
-    put_time(pen, seg->t1_s, hours, point);
-    pen_put(pen, "\n", 1);
-    put_text(pen, text, CARE_CUE);
-    pen_put(pen, "\n\n", 2);
-}
-
-static int segment_srt(const struct out_sink *s, const struct out_segment *seg, void *state,
-                       struct err *e)
-{
-    int64_t *cues = state; /* written so far: they are numbered without a gap */
-    struct str text = trim(seg->text);
-    if (text.n == 0) return 0;
-    struct pen pen = {.sink = s, .e = e};
-    char number[24];
-    int n = snprintf(number, sizeof(number), "%lld\n", (long long)++*cues);
-    pen_put(&pen, number, (size_t)n);
-    put_cue(&pen, seg, text, true, ',');
-    return pen_done(&pen);
-}
-
-static int segment_vtt(const struct out_sink *s, const struct out_segment *seg, void *state,
-                       struct err *e)
-{
-    (void)state;
-    struct str text = trim(seg->text);
-    if (text.n == 0) return 0;
-    struct pen pen = {.sink = s, .e = e};
-    put_cue(&pen, seg, text, false, '.');
-    return pen_done(&pen);
-}
-
 static int end_plain(const struct out_sink *s, const struct out_about *about, void *state,
                      struct err *e)
 {
@@ -191,6 +148,230 @@ static int end_plain(const struct out_sink *s, const struct out_about *about, vo
 static void drop_plain(void *state)
 {
     (void)state;
+}
+
+/* ---------------------------------------------------------------------------- srt, vtt -- */
+
+struct cue_state {
+    struct cue cue;
+    struct cue_style style;
+    int64_t cues; /* written so far: in srt they are numbered without a gap */
+    bool srt;
+};
+_Static_assert(sizeof(struct cue_state) <= OUT_STATE_BYTES, "the state fits");
+
+/* The line above a cue's text. */
+static void put_times(struct pen *pen, struct cue_state *st, double t0_s, double t1_s)
+{
+    char number[24], point = st->srt ? ',' : '.';
+    int n = snprintf(number, sizeof(number), "%lld\n", (long long)++st->cues);
+    if (st->srt) pen_put(pen, number, (size_t)n);
+    put_time(pen, t0_s, st->srt, point);
+    pen_put(pen, " --> ", 5);
+    put_time(pen, t1_s, st->srt, point);
+    pen_put(pen, "\n", 1);
+}
+
+/* Words [from, to) of a cue: one piece of text, so that no arrow comes about between two. */
+static void put_piece(struct pen *pen, const struct cue *c, int from, int to)
+{
+    size_t at = c->word[from].at, end = to < c->n ? c->word[to].at : c->bytes;
+    put_text(pen, (struct str){c->text + at, end - at}, CARE_CUE);
+}
+
+/* The words of a cue; that of number `lit` underlined, the space before it not. */
+static void put_words(struct pen *pen, const struct cue *c, int lit)
+{
+    for (int i = 0, to; i < c->n; i = to) {
+        if (c->word[i].line) pen_put(pen, "\n", 1);
+        for (to = i + 1; i != lit && to < c->n && to != lit && !c->word[to].line;) to++;
+        if (i != lit) {
+            put_piece(pen, c, i, to);
+            continue;
+        }
+        struct str text = {c->text + c->word[i].at, c->word[i].n};
+        for (; text.n > 0 && text.p[0] == ' '; text.p++, text.n--) pen_put(pen, " ", 1);
+        pen_put(pen, "<u>", 3);
+        put_text(pen, text, CARE_CUE);
+        pen_put(pen, "</u>", 4);
+    }
+    pen_put(pen, "\n\n", 2);
+}
+
+struct cue_place { /* where a cue goes */
+    struct pen *pen;
+    struct cue_state *st;
+};
+
+/* A cue of words: by itself, or once for every word and once for every gap between two. */
+static int put_cue(void *ctx, const struct cue *c, struct err *e)
+{
+    const struct cue_place *to = ctx;
+    (void)e; /* the pen has the same */
+    double last_s = c->word[0].t0_s;
+    for (int i = 0; to->st->style.highlight && i < c->n; i++) {
+        const struct cue_word *w = &c->word[i];
+        if (llrint(last_s * 1000) != llrint(w->t0_s * 1000)) {
+            put_times(to->pen, to->st, last_s, w->t0_s);
+            put_words(to->pen, c, -1);
+        }
+        put_times(to->pen, to->st, w->t0_s, w->t1_s);
+        put_words(to->pen, c, i);
+        last_s = w->t1_s;
+    }
+    if (!to->st->style.highlight) {
+        put_times(to->pen, to->st, c->word[0].t0_s, c->word[c->n - 1].t1_s);
+        put_words(to->pen, c, -1);
+    }
+    return to->pen->failed ? -1 : 0;
+}
+
+static int begin_cues(struct cue_state *st, const struct out_about *about, bool srt)
+{
+    st->srt = srt;
+    if (about->style) st->style = *about->style;
+    st->cue.style = &st->style;
+    st->cue.put = put_cue;
+    return 0;
+}
+
+static int begin_srt(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    (void)s, (void)e;
+    return begin_cues(state, about, true);
+}
+
+static int begin_vtt(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    TRY(begin_cues(state, about, false));
+    return s->put(s->ctx, "WEBVTT\n\n", 8, e);
+}
+
+static int segment_cue(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    struct cue_state *st = state;
+    struct str text = trim(seg->text);
+    struct pen pen = {.sink = s, .e = e};
+    struct cue_place place = {&pen, st};
+    if (text.n == 0) return 0;
+    if (seg->n_words > 0) {
+        TRY(cue_add(&st->cue, seg->word, seg->n_words, &place, e));
+        return pen_done(&pen);
+    }
+    TRY(cue_flush(&st->cue, &place, e));
+    put_times(&pen, st, seg->t0_s, seg->t1_s);
+    put_text(&pen, text, CARE_CUE);
+    pen_put(&pen, "\n\n", 2);
+    return pen_done(&pen);
+}
+
+static int end_cues(const struct out_sink *s, const struct out_about *about, void *state,
+                    struct err *e)
+{
+    (void)about;
+    struct cue_state *st = state;
+    struct pen pen = {.sink = s, .e = e};
+    struct cue_place place = {&pen, st};
+    TRY(cue_flush(&st->cue, &place, e));
+    return pen_done(&pen);
+}
+
+/* ------------------------------------------------------------------------ tsv, csv, lrc -- */
+
+static int begin_tsv(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    (void)about, (void)state;
+    return s->put(s->ctx, "start\tend\ttext\n", 15, e);
+}
+
+static int begin_csv(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    (void)about, (void)state;
+    return s->put(s->ctx, "start,end,text\n", 15, e);
+}
+
+/* Start and end in milliseconds, each with `mark` after it. */
+static void put_ms(struct pen *pen, const struct out_segment *seg, char mark)
+{
+    char text[48];
+    int n = snprintf(text, sizeof(text), "%lld%c%lld%c", llrint(seg->t0_s * 1000), mark,
+                     llrint(seg->t1_s * 1000), mark);
+    pen_put(pen, text, (size_t)n);
+}
+
+static int segment_tsv(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    (void)state;
+    struct str text = trim(seg->text);
+    if (text.n == 0) return 0;
+    struct pen pen = {.sink = s, .e = e};
+    put_ms(&pen, seg, '\t');
+    put_text(&pen, text, CARE_LINE);
+    pen_put(&pen, "\n", 1);
+    return pen_done(&pen);
+}
+
+static int segment_csv(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    (void)state;
+    struct str text = trim(seg->text);
+    if (text.n == 0) return 0;
+    struct pen pen = {.sink = s, .e = e};
+    put_ms(&pen, seg, ',');
+    pen_put(&pen, "\"", 1);
+    while (text.n > 0) { /* a quotation mark is written twice */
+        const char *mark = memchr(text.p, '"', text.n);
+        size_t n = mark ? (size_t)(mark - text.p) : text.n;
+        put_text(&pen, (struct str){text.p, n}, CARE_LINE);
+        if (mark) pen_put(&pen, "\"\"", 2);
+        n += mark != NULL;
+        text.p += n;
+        text.n -= n;
+    }
+    pen_put(&pen, "\"\n", 2);
+    return pen_done(&pen);
+}
+
+static int begin_lrc(const struct out_sink *s, const struct out_about *about, void *state,
+                     struct err *e)
+{
+    *(bool *)state = about->style && about->style->highlight;
+    return s->put(s->ctx, "[by:lode]\n", 10, e);
+}
+
+/* minutes:seconds.hundredths between two marks. */
+static void put_lrc_time(struct pen *pen, double t_s, char open, char close)
+{
+    char text[48];
+    long long cs = llrint(t_s * 100);
+    int n = snprintf(text, sizeof(text), "%c%02lld:%02d.%02d%c", open, cs / 6000,
+                     (int)(cs / 100 % 60), (int)(cs % 100), close);
+    pen_put(pen, text, (size_t)n);
+}
+
+static int segment_lrc(const struct out_sink *s, const struct out_segment *seg, void *state,
+                       struct err *e)
+{
+    const bool *by_word = state;
+    struct str text = trim(seg->text);
+    if (text.n == 0) return 0;
+    struct pen pen = {.sink = s, .e = e};
+    put_lrc_time(&pen, seg->t0_s, '[', ']');
+    for (size_t i = 0; *by_word && i < seg->n_words; i++) { /* the "enhanced" form */
+        if (i > 0) pen_put(&pen, " ", 1);
+        put_lrc_time(&pen, seg->word[i].t0_s, '<', '>');
+        put_text(&pen, trim(seg->word[i].text), CARE_LINE);
+    }
+    if (!*by_word || seg->n_words == 0) put_text(&pen, text, CARE_LINE);
+    pen_put(&pen, "\n", 1);
+    return pen_done(&pen);
 }
 
 /* -------------------------------------------------------------------------------- json -- */
@@ -254,6 +435,34 @@ static int spool_put(void *ctx, const char *p, size_t n, struct err *e)
     return file_write_all(*(int *)ctx, p, n, e);
 }
 
+/* What the segment's words and doubts are: faster-whisper's names, and flags of our own. */
+static void put_words_json(struct json_out *j, const struct out_segment *seg)
+{
+    static const char *const flags[] = {"repetition", "over-silence", "low-confidence"};
+    json_out_key(j, "flags");
+    json_out_array(j);
+    for (size_t i = 0; i < COUNT(flags); i++)
+        if (seg->flags >> i & 1) json_out_str(j, flags[i]);
+    json_out_end(j, ']');
+    if (!seg->word) return;
+    json_out_key(j, "words");
+    json_out_array(j);
+    for (size_t i = 0; i < seg->n_words; i++) {
+        const struct out_word *w = &seg->word[i];
+        json_out_object(j);
+        json_out_key(j, "word");
+        json_out_text(j, w->text.p, w->text.n);
+        json_out_key(j, "start");
+        json_out_number(j, w->t0_s, 3);
+        json_out_key(j, "end");
+        json_out_number(j, w->t1_s, 3);
+        json_out_key(j, "probability");
+        json_out_number(j, w->probability, 9);
+        json_out_end(j, '}');
+    }
+    json_out_end(j, ']');
+}
+
 static int segment_json(const struct out_sink *s, const struct out_segment *seg, void *state,
                         struct err *e)
 {
@@ -287,6 +496,7 @@ static int segment_json(const struct out_sink *s, const struct out_segment *seg,
     json_out_number(j, seg->compression_ratio, 9);
     json_out_key(j, "no_speech_prob");
     json_out_number(j, seg->no_speech_prob, 15);
+    put_words_json(j, seg);
     json_out_end(j, '}');
     return pause_here(st);
 }
@@ -368,10 +578,13 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
 /* clang-format off */
 static const struct out_writer WRITERS[] = {
     {"txt",  ".txt",  "plain text, a line per segment", begin_plain, segment_txt,  end_plain, drop_plain},
-    {"srt",  ".srt",  "SubRip subtitles",               begin_plain, segment_srt,  end_plain, drop_plain},
-    {"vtt",  ".vtt",  "WebVTT subtitles",               begin_vtt,   segment_vtt,  end_plain, drop_plain},
-    {"json", ".json", "one object: text, segments with times, tokens and probabilities, device",
+    {"srt",  ".srt",  "SubRip subtitles",               begin_srt,   segment_cue,  end_cues,  drop_plain},
+    {"vtt",  ".vtt",  "WebVTT subtitles",               begin_vtt,   segment_cue,  end_cues,  drop_plain},
+    {"json", ".json", "one object: text, segments with times, tokens, probabilities and words, device",
                                                         begin_json,  segment_json, end_json,  drop_json},
+    {"tsv",  ".tsv",  "a table: milliseconds and text, tabs between", begin_tsv, segment_tsv, end_plain, drop_plain},
+    {"csv",  ".csv",  "the same as comma-separated values", begin_csv, segment_csv, end_plain, drop_plain},
+    {"lrc",  ".lrc",  "lyrics: a time before each line", begin_lrc,  segment_lrc,  end_plain, drop_plain},
 };
 /* clang-format on */
 

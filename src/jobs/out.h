@@ -4,6 +4,19 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "jobs/cue.h"
+
+struct out_word {
+    struct str text; /* with its leading space, if it has one */
+    double t0_s, t1_s, probability;
+    int n_tokens;
+};
+
+enum {                        /* what makes a segment doubtful */
+       OUT_REPETITION = 1,    /* says the same over and over, or did so and was cut off */
+       OUT_OVER_SILENCE = 2,  /* probably nothing is said there */
+       OUT_LOW_CONFIDENCE = 4 /* unlikely words, but no temperature gave better ones */
+};
 
 struct out_segment {
     int64_t id;   /* from 1 */
@@ -13,12 +26,16 @@ struct out_segment {
     const int *token;
     size_t n_tokens;
     double temperature, avg_logprob, compression_ratio, no_speech_prob;
+    unsigned flags;              /* OUT_REPETITION .. */
+    const struct out_word *word; /* [n_words]; NULL if words were not asked for */
+    size_t n_words;
 };
 
 struct out_about { /* what a transcript says about itself */
     const char *input, *model, *language, *device, *device_name, *compute_type, *version;
     const char *device_reason;      /* why not the GPU; may be "" */
     double audio_s, load_s, wall_s; /* load_s, wall_s are known only at the end */
+    const struct cue_style *style;  /* of subtitles; NULL: as they come */
     bool cancelled;                 /* stopped before the end of the audio */
 };
 
@@ -41,7 +58,7 @@ struct out_writer {
     void (*drop)(void *state);
 };
 
-#define OUT_STATE_BYTES 512 /* of `state`, zeroed before begin, aligned for any type */
+#define OUT_STATE_BYTES (16 << 10) /* of `state`, zeroed before begin, aligned for any type */
 
 const struct out_writer *out_writers(size_t *n);
 const struct out_writer *out_find(const char *name); /* NULL if unknown */

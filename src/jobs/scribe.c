@@ -12,11 +12,15 @@ struct scribe {
     struct scribe_options o;
     struct decode *decode;
     struct ratio *ratio;
-    char *text; /* [TEXT_BYTES] of the window or segment at hand */
-    int previous[DECODE_MOST - 1],
-        n_previous; /* tokens the next window is conditioned on: the last 223 */
+    char *text;                                /* [TEXT_BYTES] of the window or segment at hand */
+    int previous[SCRIBE_PREVIOUS], n_previous; /* tokens the next window is conditioned on */
     struct decode_result tried;
     struct window_ladder ladder;
+    struct decode_prompt prompt; /* of the window at hand */
+    struct words *words;         /* NULL: not asked for */
+    struct words_list list;
+    double spoken_s; /* where the last word so far ended */
+    int64_t frames;  /* of the whole audio */
 };
 
 int scribe_open(struct arena *a, struct speech *speech, const struct scribe_options *o,
@@ -31,7 +35,7 @@ int scribe_open(struct arena *a, struct speech *speech, const struct scribe_opti
     TRY(decode_open(a, speech, &o->decode, &s->decode, e));
     TRY(ratio_init(a, &s->ratio, e));
     *out = s;
-    return 0;
+    return o->word_times ? words_open(a, speech, &o->words, &s->words, e) : 0;
 }
 
 /* The text of tokens, in s->text. */
@@ -65,35 +69,48 @@ static int find_loudest(struct scribe *s, struct listen *l, const struct scribe_
     }
 }
 
-void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
-                   const int *previous, int n_previous, struct decode_prompt *p)
+static void append(struct decode_prompt *p, const int *token, int n)
 {
-    p->n = 0;
-    if (n_previous) {
-        p->token[p->n++] = c->sot_prev;
-        memcpy(p->token + p->n, previous, (size_t)n_previous * sizeof *p->token);
-        p->n += n_previous;
+    if (n > 0) memcpy(p->token + p->n, token, (size_t)n * sizeof *token); /* token may be NULL */
+    p->n += n;
+}
+
+void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
+                   const int *previous, int n_previous, bool with_prefix, struct decode_prompt *p)
+{
+    const int half = c->text_ctx / 2 - 1; /* tokens of either part, as openai has it */
+    int n_prefix = with_prefix ? MIN(o->prefix.n, half - 1) : 0; /* and a timestamp, and a token */
+    int n_hot = n_prefix ? 0 : MIN(o->hotwords.n, half);
+    int keep = MIN(n_previous, MIN(half, c->text_ctx - n_prefix - 8) - n_hot);
+    *p = (struct decode_prompt){0};
+    if (keep > 0 || n_hot) {
+        append(p, &c->sot_prev, 1);
+        append(p, o->hotwords.token, n_hot);
+        append(p, previous + n_previous - MAX(keep, 0), MAX(keep, 0));
     }
     p->sot_at = p->n;
-    p->token[p->n++] = c->sot;
+    append(p, &c->sot, 1);
     if (c->multilingual) {
         p->token[p->n++] = c->language0 + o->language;
         p->token[p->n++] = o->translate ? c->translate : c->transcribe;
     }
-    if (!o->timestamps) p->token[p->n++] = c->no_timestamps;
+    if (!o->timestamps) append(p, &c->no_timestamps, 1);
+    p->forced = p->n;
+    if (n_prefix && o->timestamps) append(p, &c->time0, 1);
+    append(p, o->prefix.token, n_prefix);
+    p->forced = p->n - p->forced;
 }
 
 /* Decodes the window at hand until its text can be trusted; what is kept is in s->ladder. */
 static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
 {
-    struct decode_prompt prompt;
     bool ended = false;
-    scribe_prompt(&s->speech->net.config, &s->o, s->previous, s->n_previous, &prompt);
+    scribe_prompt(&s->speech->net.config, &s->o, s->previous, s->n_previous, seek == 0, &s->prompt);
     s->ladder = (struct window_ladder){0};
     while (!ended) {
         int step = s->ladder.step;
         uint64_t key = (uint64_t)seek << 8 | (uint64_t)step;
-        TRY(decode_window(s->decode, &prompt, s->o.window.temperature[step], key, &s->tried, e));
+        TRY(decode_window(s->decode, &s->prompt, s->o.window.temperature[step], key, &s->tried, e));
         struct str text = str_trim(text_of(s, s->tried.token, s->tried.n));
         ended =
             window_climb(&s->ladder, &s->o.window, &s->tried, ratio_text(s->ratio, text.p, text.n));
@@ -101,15 +118,15 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
     return 0;
 }
 
-/* Keeps the last 223 tokens. */
-static void remember(struct scribe *s, const int *token, int n)
+void scribe_remember(int *previous, int *n_previous, const int *token, int n)
 {
-    int most = (int)COUNT(s->previous);
+    int most = SCRIBE_PREVIOUS;
+    if (n == 0) return; /* token may be NULL */
     if (n > most) token += n - most, n = most;
-    int keep = MIN(s->n_previous, most - n);
-    memmove(s->previous, s->previous + s->n_previous - keep, (size_t)keep * sizeof *token);
-    memcpy(s->previous + keep, token, (size_t)n * sizeof *token);
-    s->n_previous = keep + n;
+    int keep = MIN(*n_previous, most - n);
+    memmove(previous, previous + *n_previous - keep, (size_t)keep * sizeof *token);
+    memcpy(previous + keep, token, (size_t)n * sizeof *token);
+    *n_previous = keep + n;
 }
 
 /* Gives the segments of a window out. */
@@ -122,7 +139,7 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
         int n_tokens = span[i].to - span[i].from;
         struct str text = text_of(s, token, n_tokens);
         if (span[i].t0_s == span[i].t1_s || str_trim(text).n == 0) continue;
-        remember(s, token, n_tokens);
+        scribe_remember(s->previous, &s->n_previous, token, n_tokens);
         struct out_segment segment = {
             .id = ++totals->segments,
             .seek = seek,
@@ -135,18 +152,48 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
             .avg_logprob = s->ladder.kept.avg_logprob,
             .compression_ratio = s->ladder.kept_ratio,
             .no_speech_prob = s->ladder.kept.no_speech,
+            .flags = window_flags(&s->o.window, &s->ladder),
+            .word = s->words ? s->list.word + span[i].word : NULL,
+            .n_words = (size_t)span[i].n_words,
         };
         TRY(ev->segment(ev->ctx, &segment, e));
     }
     return 0;
 }
 
-/* One window at frame `seek`: *advance says where the next one starts. */
+/* Times of words; the next window begins where the last word ended, unless the text says that the
+ * window ends in silence. *n -1: words nobody believes, *next is where to listen again. */
+static int add_words(struct scribe *s, int64_t seek, int64_t size, struct window_span *span, int *n,
+                     int64_t *next, struct err *e)
+{
+    const struct decode_result *kept = &s->ladder.kept;
+    const struct net_whisper_config *c = &s->speech->net.config;
+    double offset_s = (double)seek * 0.01;
+    struct words_heard heard;
+    TRY(words_hear(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
+                   kept->token, span, *n, size, &heard, e));
+    words_fit(s->words, &heard, kept->token, span, *n, offset_s, s->spoken_s, &s->list);
+    double end_s = words_end(&s->list, span, *n, offset_s);
+    if (!window_ends(kept, c->time0) && !kept->loop && end_s > offset_s)
+        *next = lround(end_s * 100);
+    if (!isnan(s->o.words.silence_s)) {
+        struct words_doubt doubt =
+            words_doubt(&s->list, &s->o.words, span, *n, offset_s, (double)size * 0.01,
+                        (double)s->frames * 0.01, s->spoken_s);
+        if (!isnan(doubt.seek_s)) *next = lround(doubt.seek_s * 100);
+        *n = doubt.again ? -1 : doubt.n_spans;
+    }
+    if (*n > 0) s->spoken_s = words_end(&s->list, span, *n, offset_s);
+    return 0;
+}
+
+/* One window at frame `seek`: *next says where the next one starts. */
 static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct scribe_events *ev,
-                      struct scribe_totals *totals, int64_t *advance, struct err *e)
+                      struct scribe_totals *totals, int64_t *next, struct err *e)
 {
     struct speech *speech = s->speech;
     struct window_span span[DECODE_MOST];
+    int64_t advance;
     *speech->content = (int32_t)size;
     *speech->slot = 0;
     TRY(engine_run(speech->prepared, speech->net.tape_encode, e));
@@ -154,11 +201,32 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
     totals->windows++;
     totals->windows_again += s->ladder.step > 1;
 
-    *advance = size;
+    *next = seek + size;
     if (window_silent(&s->o.window, &s->ladder.kept)) return 0;
-    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, false, span, advance);
+    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, &advance);
+    *next = seek + advance;
+    if (s->words) TRY(add_words(s, seek, size, span, &n, next, e));
+    if (n < 0) return 0;
     TRY(give(s, span, n, seek, ev, totals, e));
     if (!s->o.condition || s->ladder.kept_temperature > s->o.reset_above) s->n_previous = 0;
+    return 0;
+}
+
+/* A part of the audio, windows one after the other. */
+static int one_clip(struct scribe *s, struct listen *l, struct scribe_clip clip,
+                    const struct scribe_events *ev, struct scribe_totals *totals, struct err *e)
+{
+    struct speech *speech = s->speech;
+    int64_t end = MIN(clip.to, s->frames);
+    for (int64_t seek = clip.from, next; seek < end; seek = MAX(next, seek + 2)) {
+        if (ev->cancelled(ev->ctx))
+            return err_set(e, E_CANCELLED, "stopped at %.1f s of %.1f s", (double)seek * 0.01,
+                           totals->audio_s);
+        if (seek) TRY(listen_move(l, seek * WHISPER_HOP - CONTEXT, e));
+        TRY(one_window(s, seek, MIN(speech->net.frames, end - seek), ev, totals, &next, e));
+        ev->progress(ev->ctx, "transcribing", fmin((double)next * 0.01, totals->audio_s),
+                     totals->audio_s);
+    }
     return 0;
 }
 
@@ -169,24 +237,20 @@ static int run(struct scribe *s, struct audio *audio, const struct scribe_events
     struct listen l;
     *totals = (struct scribe_totals){0};
     s->n_previous = 0;
+    s->spoken_s = 0;
+    scribe_remember(s->previous, &s->n_previous, s->o.initial.token, s->o.initial.n);
     decode_reset(s->decode);
     TRY(listen_begin(&l, audio, speech->pcm, speech->net.samples, CONTEXT, e));
     TRY(find_loudest(s, &l, ev, speech->loudest_in, e));
-    int64_t frames = l.n_read / WHISPER_HOP;
+    s->frames = l.n_read / WHISPER_HOP;
     totals->audio_s = (double)l.n_read / WHISPER_RATE_HZ;
     if (l.start != -CONTEXT) {
         TRY(audio_rewind(audio, e));
         TRY(listen_begin(&l, audio, speech->pcm, speech->net.samples, CONTEXT, e));
     }
-    for (int64_t seek = 0, advance; seek < frames; seek += MAX(advance, 2)) {
-        if (ev->cancelled(ev->ctx))
-            return err_set(e, E_CANCELLED, "stopped at %.1f s of %.1f s", (double)seek * 0.01,
-                           totals->audio_s);
-        if (seek) TRY(listen_move(&l, seek * WHISPER_HOP - CONTEXT, e));
-        TRY(one_window(s, seek, MIN(speech->net.frames, frames - seek), ev, totals, &advance, e));
-        ev->progress(ev->ctx, "transcribing",
-                     fmin((double)(seek + advance) * 0.01, totals->audio_s), totals->audio_s);
-    }
+    const struct scribe_clip whole = {0, s->frames};
+    if (s->o.n_clips == 0) return one_clip(s, &l, whole, ev, totals, e);
+    for (int i = 0; i < s->o.n_clips; i++) TRY(one_clip(s, &l, s->o.clip[i], ev, totals, e));
     return 0;
 }
 

@@ -5,8 +5,17 @@
 #define JOBS_SCRIBE_H
 
 #include "jobs/out.h"
-#include "jobs/window.h"
+#include "jobs/words.h"
 #include "media/audio.h"
+
+struct scribe_tokens { /* text of the user's as tokens */
+    const int *token;
+    int n;
+};
+
+struct scribe_clip { /* a part of the audio, frames of 10 ms */
+    int64_t from, to;
+};
 
 struct scribe_options {
     struct decode_options decode;
@@ -16,6 +25,12 @@ struct scribe_options {
     bool timestamps;
     bool condition;     /* the text so far is the next window's prompt */
     double reset_above; /* a window decoded above this temperature is not a prompt */
+    struct scribe_tokens initial, hotwords, prefix; /* before the first window; before each; how the
+                                                       text of the first begins */
+    const struct scribe_clip *clip;                 /* [n_clips], in order; none: all of it */
+    int n_clips;
+    bool word_times;
+    struct words_options words;
 };
 
 struct scribe_events {
@@ -31,10 +46,17 @@ struct scribe_totals {
     int64_t segments, windows, windows_again; /* decoded more than once */
 };
 
-/* scribe_prompt: [sot_prev, previous tokens], sot, language and task if the model has them,
- * no_timestamps if asked. */
+/* scribe_prompt: [sot_prev, hotwords, previous tokens], sot, language and task if the model has
+ * them, no_timestamps if asked; with_prefix: then the prefix, after a first timestamp if there are
+ * timestamps. Hotwords and previous tokens together are at most 223, the earliest of the latter
+ * are left out. */
 void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
-                   const int *previous, int n_previous, struct decode_prompt *p);
+                   const int *previous, int n_previous, bool with_prefix, struct decode_prompt *p);
+
+#define SCRIBE_PREVIOUS (DECODE_MOST - 1) /* tokens a window is conditioned on, at most */
+
+/* scribe_remember: previous [SCRIBE_PREVIOUS] keeps the last of what is added to it. */
+void scribe_remember(int *previous, int *n_previous, const int *token, int n);
 
 struct scribe;
 

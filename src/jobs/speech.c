@@ -10,7 +10,7 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
                                       const char *device)
 {
     int sequences = batch * MAX(beam, best_of);
-    bool gpu = strcmp(device, "cuda") == 0, half = gpu && str_ends(resolved, "float16");
+    bool gpu = strcmp(device, "cuda") == 0, half = str_ends(resolved, "float16");
     return (struct net_whisper_shape){
         .windows = batch,
         .sequences = sequences,
@@ -26,16 +26,17 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
 
 const char *speech_compute_type(const char *asked, const char *device)
 {
-    /* A name is a preference: a CPU computes the float part in f32 whatever it is called, and
-     * automatic means int8. A GPU does what it is asked; automatic means float16, which every GPU
-     * lode runs on (sm_70 and up) does in hardware. */
+    /* A name is a preference. On a CPU float16 beside int8 is how it holds the caches of attention,
+     * half the bytes to read at every step, and what the encoder's attention multiplies where the
+     * processor can; automatic means that. A GPU does what it is asked; automatic means float16,
+     * which every GPU lode runs on (sm_70 and up) does in hardware. */
     static const struct {
         const char *asked, *cpu, *gpu;
     } names[] = {
-        {"auto", "int8_float32", "float16"},
-        {"int8", "int8_float32", "int8_float16"},
+        {"auto", "int8_float16", "float16"},
+        {"int8", "int8_float16", "int8_float16"},
         {"int8_float32", "int8_float32", "int8_float32"},
-        {"int8_float16", "int8_float32", "int8_float16"},
+        {"int8_float16", "int8_float16", "int8_float16"},
         {"float16", "float32", "float16"},
         {"float32", "float32", "float32"},
     };
@@ -87,14 +88,27 @@ static void find_doors(struct speech *s)
     s->sampled = engine_host(p, n->sampled);
     s->sampled_logp = engine_host(p, n->sampled_logp);
     s->watched = engine_host(p, n->watched);
+    if (n->list >= 0) s->list = engine_host(p, n->list);
+    if (n->tape_align < 0) return;
+    s->n_heard = engine_host(p, n->n_heard);
+    s->heard_token = engine_host(p, n->heard_token);
+    s->heard_position = engine_host(p, n->heard_position);
+    s->heard_sequence = engine_host(p, n->heard_sequence);
+    s->heard_window = engine_host(p, n->heard_window);
+    s->heard_next = engine_host(p, n->heard_next);
+    s->probability = engine_host(p, n->probability);
+    for (int i = 0; i < n->config.n_alignment; i++) s->listened[i] = engine_host(p, n->weights[i]);
 }
 
-/* Never sampled: what the model's file names as not speech, and every special token but end of
- * text. */
+/* Never sampled: what the model's file names as not speech, what the user does not want, and every
+ * special token but end of text. */
 static void fill_ban(struct speech *s)
 {
     const struct net_whisper_config *c = &s->net.config;
-    for (int i = 0; i < c->n_suppress; i++) s->ban[c->suppress[i]] = -INFINITY;
+    memset(s->ban, 0, (size_t)c->vocab * sizeof *s->ban);
+    for (int i = 0; i < c->n_suppress && !s->allow_non_speech; i++)
+        s->ban[c->suppress[i]] = -INFINITY;
+    for (int i = 0; i < s->n_suppress; i++) s->ban[s->suppress[i]] = -INFINITY;
     for (int t = c->eot + 1; t < c->time0; t++) s->ban[t] = -INFINITY;
 }
 
@@ -104,14 +118,39 @@ void speech_ready(struct speech *s)
     fill_ban(s);
 }
 
+/* The merges, from the model's files or from the order of its tokens. */
+static int learn_merges(struct arena *a, struct speech *s, int eot, struct err *e)
+{
+    TRY(load_tokenizer(a, &s->weights, e));
+    return s->weights.tokenizer.n ? bpe_merges(a, s->bpe, s->weights.tokenizer, e)
+                                  : bpe_merges_by_id(a, s->bpe, eot, e);
+}
+
+int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int *token, size_t cap,
+                      struct err *e)
+{
+    int eot = s->net.config.eot;
+    struct str trimmed = str_trim(str_of(text));
+    if (!s->merges && learn_merges(a, s, eot, e)) return -1;
+    s->merges = true;
+    char *spaced = arena_format(a, e, " %.*s", (int)trimmed.n, trimmed.p);
+    size_t most = trimmed.n + 1; /* a token is a byte or more */
+    int *all = spaced ? ARENA_NEW(a, int, most, e) : NULL;
+    if (!all) return -1;
+    int64_t n = bpe_encode(s->bpe, a, spaced, trimmed.n + 1, all, most, e);
+    if (n < 0) return -1;
+    n = MIN(n, (int64_t)cap);
+    memcpy(token, all, (size_t)n * sizeof *token);
+    return n;
+}
+
 /* Files without suppress_ids get the list that openai's tokenizer derives from the vocabulary. */
 static int complete_suppress(struct arena *a, struct speech *s, struct net_whisper_config *c,
                              struct err *e)
 {
     if (c->n_suppress) return 0;
-    TRY(load_tokenizer(a, &s->weights, e));
-    TRY(s->weights.tokenizer.n ? bpe_merges(a, s->bpe, s->weights.tokenizer, e)
-                               : bpe_merges_by_id(a, s->bpe, c->eot, e));
+    TRY(learn_merges(a, s, c->eot, e));
+    s->merges = true;
     int64_t n = bpe_non_speech(s->bpe, a, c->suppress, WHISPER_MAX_LIST, e);
     if (n < 0) return -1;
     c->n_suppress = (int)n;
@@ -124,7 +163,10 @@ static int make_ready(struct arena *a, const struct speech_options *o,
 {
     const char *device = engine_device(s->engine);
     s->compute_type = speech_compute_type(o->compute_type, device);
-    struct net_whisper_shape shape = speech_shape(1, o->beam, o->best_of, s->compute_type, device);
+    struct net_whisper_shape shape =
+        speech_shape(o->batch, o->beam, o->best_of, s->compute_type, device);
+    shape.words = o->words;
+    shape.dampen = o->dampen;
     struct net_whisper_source source = {.weights = &s->weights};
     struct plan *plan;
     TRY(net_whisper_plan(a, &source, config, &shape, &plan, &s->net, e));
@@ -139,6 +181,11 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
     struct net_whisper_config config;
     TRY(load_open(a, o->folder, &s->weights, e));
     TRY(net_whisper_config(a, &s->weights, &config, e));
+    for (int i = 0; i < o->n_suppress; i++) {
+        if (o->suppress[i] < config.vocab) continue;
+        return err_set(e, E_USAGE, "token %d cannot be suppressed: there are %d", o->suppress[i],
+                       config.vocab);
+    }
     struct str vocabulary;
     TRY(net_whisper_vocabulary(a, &s->weights, &config, &vocabulary, e));
     TRY(bpe_open(a, vocabulary, config.vocab, &s->bpe, e));
@@ -156,14 +203,26 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
     return 0;
 }
 
+/* Puts the model's name before the sentence, unless it begins with it: its path. Names are compared
+ * as errors print them. */
+static void say_which(const char *name, struct err *e)
+{
+    struct err printed;
+    (void)err_set(&printed, e->code, "%s", name);
+    if (!str_starts(e->text, printed.text)) (void)err_note(e, "model %s", name);
+}
+
 int speech_open(struct arena *a, const struct speech_options *o, struct speech **out, struct err *e)
 {
     double start_s = thread_seconds();
     struct speech *s = ARENA_NEW(a, struct speech, 1, e);
     if (!s) return -1;
     s->name = o->name;
+    s->allow_non_speech = o->allow_non_speech;
+    s->suppress = o->suppress;
+    s->n_suppress = o->n_suppress;
     if (open_parts(a, o, s, e)) {
-        err_note(e, "model %s", o->name);
+        say_which(o->name, e);
         speech_close(&s);
         return -1;
     }

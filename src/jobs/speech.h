@@ -10,13 +10,20 @@
 /* The names users give. A name is a preference, see speech_compute_type. */
 #define SPEECH_COMPUTE_TYPES "auto|int8|int8_float32|int8_float16|float16|float32"
 
+#define SPEECH_BATCH 1024 /* most windows decoded together */
+
 struct speech_options {
     const char *folder; /* of the model, or a weight file */
     const char *name;   /* what the user called it */
     const char
         *compute_type; /* "auto", "int8", "int8_float16", "int8_float32", "float16", "float32" */
     struct engine_options engine;
-    int beam, best_of;
+    int beam, best_of, batch; /* batch: windows decoded together */
+    bool words;               /* times of words will be asked for */
+    float dampen;             /* see struct net_whisper_shape */
+    bool allow_non_speech; /* what the model's files name as not speech may be said all the same */
+    const int *suppress;   /* [n_suppress] more tokens never to be said; lives as long as a */
+    int n_suppress;
 };
 
 struct speech {
@@ -28,10 +35,18 @@ struct speech {
     const char *name, *compute_type; /* the latter as resolved for the device */
     struct load_weights weights;     /* mapped until speech_close */
     double load_s;
+    bool merges;           /* the tokenizer can encode */
+    bool allow_non_speech; /* as in speech_options */
+    const int *suppress;
+    int n_suppress;
     /* doors of the plan, see struct net_whisper */
     float *pcm, *loudest, *loudest_in, *ban, *chance, *top_logp, *sampled_logp, *watched;
     int32_t *content, *slot, *n_rows, *token, *position, *sequence, *window, *history, *n_picks,
         *pick, *rule, *top_token, *sampled;
+    int32_t *list; /* NULL without dampen; the rest NULL without words */
+    int32_t *n_heard, *heard_token, *heard_position, *heard_sequence, *heard_window, *heard_next;
+    float *probability;
+    const float *listened[WHISPER_MAX_HEADS]; /* net.weights */
 };
 
 /* speech_shape: how large the plan for these options is on a device ("cpu", "cuda"). Shared with
@@ -48,6 +63,10 @@ int speech_open(struct arena *a, const struct speech_options *o, struct speech *
 /* speech_ready: connects the doors of s->net in s->prepared and fills the bans. Part of
  * speech_open; by itself for tests that bring a net of their own. */
 void speech_ready(struct speech *s);
+/* speech_encode: text of the user's as tokens, as Whisper has them: trimmed and after a space. At
+ * most cap; the rest is left out. Returns how many or -1. */
+int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int *token, size_t cap,
+                      struct err *e);
 void speech_close(struct speech **s);
 
 #endif

@@ -1,4 +1,6 @@
 #include "jobs/window.h"
+#include "jobs/out.h"
+#include <math.h>
 
 /* Comparisons with NAN are false, so a threshold that is off never speaks. */
 static bool untrusted(const struct window_options *o, const struct decode_result *r, bool repeats)
@@ -11,7 +13,9 @@ static bool untrusted(const struct window_options *o, const struct decode_result
 bool window_climb(struct window_ladder *l, const struct window_options *o,
                   const struct decode_result *r, double compression_ratio)
 {
-    bool repeats = compression_ratio > o->compression_ratio, accepted = !untrusted(o, r, repeats);
+    bool loops = r->loop && !isnan(o->compression_ratio);
+    bool repeats = loops || compression_ratio > o->compression_ratio,
+         accepted = !untrusted(o, r, repeats);
     /* When all fail the likeliest is kept, of those that do not repeat themselves if there are any.
      */
     bool better = !l->any || (l->kept_repeats && !repeats) ||
@@ -33,6 +37,28 @@ bool window_silent(const struct window_options *o, const struct decode_result *r
     return r->no_speech > o->no_speech && !(r->avg_logprob > o->logprob);
 }
 
+unsigned window_flags(const struct window_options *o, const struct window_ladder *l)
+{
+    const struct decode_result *r = &l->kept;
+    return (r->loop || l->kept_ratio > o->compression_ratio ? OUT_REPETITION : 0u) |
+           (r->no_speech > o->no_speech ? OUT_OVER_SILENCE : 0u) |
+           (r->avg_logprob < o->logprob ? OUT_LOW_CONFIDENCE : 0u);
+}
+
+bool window_ends(const struct decode_result *r, int time0)
+{
+    return r->n >= 2 && r->token[r->n - 2] < time0 && r->token[r->n - 1] >= time0;
+}
+
+/* The n spans without the tokens of a loop. */
+static int without_loop(const struct decode_result *r, struct window_span *span, int n)
+{
+    int end = r->n - r->loop;
+    while (r->loop && n > 0 && span[n - 1].from >= end) n--;
+    if (n > 0) span[n - 1].to = MIN(span[n - 1].to, end);
+    return n;
+}
+
 /* A window without a pair of timestamps: one span, to its last timestamp if it has one, else to its
  * end. */
 static int one_span(const struct decode_result *r, int time0, int64_t size,
@@ -44,33 +70,30 @@ static int one_span(const struct decode_result *r, int time0, int64_t size,
         if (r->token[i] != time0) length_s = (r->token[i] - time0) * WHISPER_TIME_STEP_S;
         break;
     }
-    span[0] = (struct window_span){0, r->n, 0, length_s};
+    span[0] = (struct window_span){0, r->n, 0, length_s, 0, 0};
     return 1;
 }
 
-int window_split(const struct decode_result *r, int time0, int64_t size, bool whole,
-                 struct window_span *span, int64_t *advance)
+int window_split(const struct decode_result *r, int time0, int64_t size, struct window_span *span,
+                 int64_t *advance)
 {
     int n = 0, from = 0;
     const int *t = r->token;
-    bool single_end = r->n >= 2 && t[r->n - 2] < time0 && t[r->n - 1] >= time0;
+    bool single_end = window_ends(r, time0);
     for (int i = 1; i <= r->n; i++) {
         bool pair = i < r->n && t[i] >= time0 && t[i - 1] >= time0;
         if (!pair && !(i == r->n && single_end && n > 0)) continue;
-        span[n++] = (struct window_span){from, i, (t[from] - time0) * WHISPER_TIME_STEP_S,
-                                         (t[i - 1] - time0) * WHISPER_TIME_STEP_S};
+        span[n++] = (struct window_span){from,
+                                         i,
+                                         (t[from] - time0) * WHISPER_TIME_STEP_S,
+                                         (t[i - 1] - time0) * WHISPER_TIME_STEP_S,
+                                         0,
+                                         0};
         from = i;
     }
     *advance = size;
-    if (n == 0) return one_span(r, time0, size, span);
-    if (single_end) return n;
-    if (whole) {
-        if (from < r->n)
-            span[n] = (struct window_span){from, r->n, (t[from] - time0) * WHISPER_TIME_STEP_S,
-                                           (double)size * 0.01},
-            n++;
-    } else {
-        *advance = (int64_t)(t[from - 1] - time0) * 2; /* the unfinished rest is decoded again */
-    }
-    return n;
+    if (n == 0) return without_loop(r, span, one_span(r, time0, size, span));
+    if (single_end) return without_loop(r, span, n);
+    *advance = (int64_t)(t[from - 1] - time0) * 2; /* the unfinished rest is decoded again */
+    return without_loop(r, span, n);
 }

@@ -33,16 +33,23 @@ bool window_climb(struct window_ladder *ladder, const struct window_options *o,
 /* window_silent: nothing was said in it. */
 bool window_silent(const struct window_options *o, const struct decode_result *r);
 
+/* window_ends: the text ends with one timestamp: nothing is said after it. */
+bool window_ends(const struct decode_result *r, int time0);
+
+/* window_flags: OUT_REPETITION .. of what the ladder kept. */
+unsigned window_flags(const struct window_options *o, const struct window_ladder *l);
+
 struct window_span { /* a segment: tokens from .. to-1, seconds from the window's start */
     int from, to;
     double t0_s, t1_s;
+    int word, n_words; /* its words in a words_list, if they were asked for */
 };
 
 /* window_split: cuts at pairs of timestamps (openai/whisper transcribe.py). time0: token of 0.00.
  * size: frames of 10 ms in the window. span: room for DECODE_MOST. Returns how many. *advance:
- * frames to where the next window starts; the tokens after the last span belong to it. whole: there
- * is no next window to take them, so they are a span, too. */
-int window_split(const struct decode_result *r, int time0, int64_t size, bool whole,
-                 struct window_span *span, int64_t *advance);
+ * frames to where the next window starts; the tokens after the last span belong to it. What only
+ * repeats (decode_result.loop) is in no span. */
+int window_split(const struct decode_result *r, int time0, int64_t size, struct window_span *span,
+                 int64_t *advance);
 
 #endif

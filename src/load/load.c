@@ -15,6 +15,7 @@ static const struct load_format *const formats[] = {
     &load_shards_row,
     &load_ggml_row,
     &load_ct2_row,
+    &load_onnx_row,
 };
 
 /* Weight files looked for in a folder, and well-known ones that are not supported. */
@@ -219,6 +220,24 @@ static int companion(struct arena *a, const struct load_weights *w, const char *
     return file_read(a, path, max_bytes, out, e);
 }
 
+/* ONNX files carry names of their own: *out is the one in this folder, or NULL. */
+static int only_onnx(struct arena *a, const char *folder, char **out, struct err *e)
+{
+    char **names, *found = NULL;
+    size_t n;
+    *out = NULL;
+    TRY(file_list(a, folder, &names, &n, e));
+    for (size_t i = 0; i < n; i++) {
+        if (!str_ends(names[i], ".onnx")) continue;
+        if (found)
+            return err_set(e, E_MODEL, "%.200s: several ONNX files, %.100s and %.100s: name one",
+                           folder, found, names[i]);
+        found = names[i];
+    }
+    if (found) *out = file_join(a, folder, found, e);
+    return found && !*out ? -1 : 0;
+}
+
 static int map_weights(struct arena *a, const char *path, struct load_weights *w, struct err *e)
 {
     enum file_kind kind = file_kind(path);
@@ -244,8 +263,14 @@ static int map_weights(struct arena *a, const char *path, struct load_weights *w
         if (files[i].refusal) return err_set(e, E_MODEL, "%.200s: %s", path, files[i].refusal);
         return file_map(file, &w->map, e);
     }
-    return err_set(e, E_MODEL, "%.300s: no model in this folder (model.bin or model.safetensors)",
-                   path);
+    char *file;
+    TRY(only_onnx(a, path, &file, e));
+    if (file) return file_map(file, &w->map, e);
+    return err_set(
+        e, E_MODEL,
+        "%.300s: no model in this folder (model.bin, model.safetensors, ggml-model.bin or "
+        "one .onnx file)",
+        path);
 }
 
 /* What the container's file does not have inside. */
@@ -277,8 +302,8 @@ static int read_weights(struct arena *a, struct load_weights *w, struct err *e)
     }
     if (n < 16) return load_bad(w, 0, NULL, e, "%zu bytes are too few for a model", n);
     return load_bad(w, 0, NULL, e,
-                    "neither a CTranslate2 model nor safetensors nor ggml (it begins %02x %02x "
-                    "%02x %02x)",
+                    "neither a CTranslate2 model nor safetensors nor ggml nor ONNX (it begins "
+                    "%02x %02x %02x %02x)",
                     p[0], p[1], p[2], p[3]);
 }
 

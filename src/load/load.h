@@ -11,11 +11,11 @@ struct load_tensor {
     struct tensor t; /* data in the map (may be unaligned: read through tensor_row or memcpy); I8
                         scale in the arena, as multiplier */
     size_t offset;   /* of data in its file, for messages */
-    size_t bytes;
+    size_t bytes;    /* there; 0 if the data was copied (to the arena) */
 };
 
 struct load_weights {
-    const char *format;     /* "ctranslate2", "safetensors", "ggml" */
+    const char *format;     /* "ctranslate2", "safetensors", "ggml", "onnx" */
     const char *spec;       /* what the container says it is ("WhisperSpec"), or "" */
     uint32_t revision;      /* of that, 0 if it says nothing */
     struct file_map map;    /* the file, or the index of several; unmapped by load_close */
@@ -44,11 +44,11 @@ struct load_format { /* a row of the table of formats */
                 struct err *e); /* w->map is set; fills tensor, n, format */
 };
 
-/* load_open: path is a model folder (model.bin, model.safetensors, model.safetensors.index.json or
- * ggml-model.bin inside, config.json and vocabulary beside) or one weight file or index. A
- * safetensors file written by `lode convert` carries its companions inside, and those win.
- * Everything but the map lives in a. On failure nothing is left open. Errors: E_MODEL (which file,
- * byte and tensor, and what is wrong), E_IO, E_NOMEM. */
+/* load_open: path is a model folder (model.bin, model.safetensors, model.safetensors.index.json,
+ * ggml-model.bin or a single .onnx file inside, config.json and vocabulary beside) or one weight
+ * file or index. A safetensors file written by `lode convert` carries its companions inside, and
+ * those win. Everything but the map lives in a. On failure nothing is left open. Errors: E_MODEL
+ * (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
 int load_open(struct arena *a, const char *path, struct load_weights *w, struct err *e);
 void load_close(struct load_weights *w);
 

@@ -13,7 +13,8 @@
 #define LOAD_VOCABULARY_MAX (16u << 20)
 #define LOAD_TOKENIZER_MAX  (64u << 20)
 
-extern const struct load_format load_ct2_row, load_ggml_row, load_safetensors_row, load_shards_row;
+extern const struct load_format load_ct2_row, load_ggml_row, load_onnx_row, load_safetensors_row,
+    load_shards_row;
 
 struct load_alias { /* another name for a tensor or for another alias */
     const char *name, *target;

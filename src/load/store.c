@@ -202,11 +202,9 @@ static int take_lock(struct arena *a, const char *name, const struct fetch_watch
     return 0;
 }
 
-/* What arrived must be a model before it may carry a model's name. The readers know weights only;
- * other files (ONNX) are held by their checksum. */
+/* What arrived must be a model before it may carry a model's name. */
 static int check_partial(struct arena *a, const char *partial, struct err *e)
 {
-    if (strcmp(format_of(a, partial), "onnx") == 0) return 0;
     struct load_weights weights;
     TRY(load_open(a, partial, &weights, e));
     load_close(&weights);
@@ -329,10 +327,14 @@ static int check_source(struct arena *a, const char *from, const char **weights,
                : safetensors                        ? "model.safetensors"
                : strcmp(opened.format, "ggml") == 0 ? "ggml-model.bin"
                                                     : "model.bin";
+    if (strcmp(opened.format, "onnx") == 0) { /* keeps its name: a folder may hold it under any */
+        const char *name = file_name(opened.map.path);
+        *weights = str_ends(name, ".onnx") ? arena_text(a, name, strlen(name), e) : "model.onnx";
+    }
     load_close(&opened);
     if (shards && file_kind(from) != FILE_FOLDER)
         return err_set(e, E_MODEL, "%.300s: the index of several files; give their folder", from);
-    return 0;
+    return *weights ? 0 : -1;
 }
 
 /* "/models/tiny.en/" -> "tiny.en"; "small.safetensors" -> "small". */

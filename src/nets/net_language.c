@@ -58,3 +58,12 @@ const char *net_language_name(int index)
     assert(index >= 0 && index < NET_LANGUAGES);
     return languages[index].name;
 }
+
+bool net_language_spaceless(int index)
+{
+    /* openai/whisper tokenizer.py split_to_word_tokens */
+    static const char codes[][4] = {"zh", "ja", "th", "lo", "my", "yue"};
+    for (size_t i = 0; i < COUNT(codes); i++)
+        if (strcmp(net_language_code(index), codes[i]) == 0) return true;
+    return false;
+}

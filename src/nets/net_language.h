@@ -12,6 +12,8 @@ int net_language_find(const char *text);
 /* net_language_near: the closest code or name to suggest, or NULL. */
 const char *net_language_near(const char *text);
 const char *net_language_code(int index); /* "en" */
+/* net_language_spaceless: whether it is written without spaces between words. */
+bool net_language_spaceless(int index);
 const char *net_language_name(int index); /* "english" */
 
 #endif

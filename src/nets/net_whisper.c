@@ -208,6 +208,8 @@ static int state(struct build *b, const char *name, enum dtype type, int rank, i
                  int64_t d1, int64_t d2, int64_t d3)
 {
     if (b->failed) return -1;
+    int known = plan_find(b->p, name); /* both tapes of the decoder use it */
+    if (known >= 0) return known;
     int64_t dim[] = {d0, d1, d2, d3};
     int v = plan_state(b->p, name, type, rank, dim, b->e);
     return v < 0 ? fail(b) : v;
@@ -246,67 +248,122 @@ static void encoder(struct build *b, int mel)
     cross_caches(b, b->net->encoded);
 }
 
-static int decoder_layer(struct build *b, int layer, int x)
+/* What a tape of the decoder is given, and the name of its steps. */
+struct rows {
+    const char *scope;
+    int n, most, token, position, sequence, window;
+    bool align; /* where the heads for alignment listen is wanted */
+};
+
+/* The weights of cross-attention as an output, if they are wanted; else -1. */
+static int listening(struct build *b, const struct rows *r, int layer, const char *scope)
+{
+    bool wanted = b->s->attention_output && !r->align;
+    for (int i = 0; i < b->c->n_alignment; i++)
+        wanted |= r->align && b->c->alignment[i].layer == layer;
+    if (!wanted || b->failed) return -1;
+    int v = plan_output(b->p, label(scope, "weights").text, DTYPE_F32, 3,
+                        (int64_t[]){r->most, b->c->heads, b->c->audio_ctx}, r->n, b->e);
+    for (int i = 0; i < b->c->n_alignment; i++)
+        if (r->align && b->c->alignment[i].layer == layer) b->net->weights[i] = v;
+    return v < 0 ? fail(b) : v;
+}
+
+static int decoder_layer(struct build *b, const struct rows *r, int layer, int x)
 {
     const struct net_whisper_config *c = b->c;
-    struct net_whisper *net = b->net;
     int d = c->width;
     struct op_args args = {.heads = c->heads, .scale = 1.0f / sqrtf(WHISPER_HEAD)};
-    struct label scope = path("dec.%d", layer), tensor = path("decoder/layer_%d", layer);
+    struct label scope = path("%s.%d", r->scope, layer), cache = path("dec.%d", layer),
+                 tensor = path("decoder/layer_%d", layer);
 
     int h = norm(b, scope.text, "norm", path("%s/self_attention/layer_norm", tensor.text).text, x);
     int qkv = linear(b, scope.text, "qkv", path("%s/self_attention/linear_0", tensor.text).text, h,
                      3 * d, d, OP_ACT_NONE, -1);
-    int k = state(b, label(scope.text, "self.k").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
+    int k = state(b, label(cache.text, "self.k").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
                   d, 0);
-    int v = state(b, label(scope.text, "self.v").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
+    int v = state(b, label(cache.text, "self.v").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
                   d, 0);
     int mixed = like(b, x, label(scope.text, "attention").text, d);
     add(b, OP_attnself, label(scope.text, "attention").text,
-        INTS(qkv, net->position, net->sequence, net->history), INTS(mixed, k, v), args);
+        INTS(qkv, r->position, r->sequence, b->net->history), INTS(mixed, k, v), args);
     x = linear(b, scope.text, "out", path("%s/self_attention/linear_1", tensor.text).text, mixed, d,
                d, OP_ACT_NONE, x);
 
     h = norm(b, scope.text, "cross.norm", path("%s/attention/layer_norm", tensor.text).text, x);
     int q = linear(b, scope.text, "cross.q", path("%s/attention/linear_0", tensor.text).text, h, d,
                    d, OP_ACT_NONE, -1);
-    k = b->failed ? -1 : plan_find(b->p, label(scope.text, "cross.k").text);
-    v = b->failed ? -1 : plan_find(b->p, label(scope.text, "cross.v").text);
+    k = b->failed ? -1 : plan_find(b->p, label(cache.text, "cross.k").text);
+    v = b->failed ? -1 : plan_find(b->p, label(cache.text, "cross.v").text);
     mixed = like(b, x, label(scope.text, "cross").text, d);
-    int weights = -1;
-    if (b->s->attention_output && !b->failed) {
-        weights = plan_output(b->p, label(scope.text, "weights").text, DTYPE_F32, 3,
-                              (int64_t[]){b->s->rows, c->heads, c->audio_ctx}, net->n_rows, b->e);
-        if (weights < 0) return fail(b);
-    }
-    add(b, OP_attncross, label(scope.text, "cross").text, INTS(q, net->window, k, v),
+    int weights = listening(b, r, layer, scope.text);
+    add(b, OP_attncross, label(scope.text, "cross").text, INTS(q, r->window, k, v),
         INTS(mixed, weights), args);
     x = linear(b, scope.text, "cross.out", path("%s/attention/linear_2", tensor.text).text, mixed,
                d, d, OP_ACT_NONE, x);
     return ffn(b, scope.text, tensor.text, x);
 }
 
+static int embeddings(struct build *b)
+{
+    return weight(b, b->s->i8, "decoder/embeddings/weight", 2, b->c->vocab, b->c->width, 0);
+}
+
+/* Tokens to what the last layer makes of them. */
+static int decoder_layers(struct build *b, const struct rows *r)
+{
+    const struct net_whisper_config *c = b->c;
+    int positions =
+        weight(b, false, "decoder/position_encodings/encodings", 2, c->text_ctx, c->width, 0);
+    struct label name = label(r->scope, "embed");
+    int x = temp(b, name.text, r->n, 2, r->most, c->width, 0);
+    add(b, OP_embed, name.text, INTS(r->token, r->position, embeddings(b), positions), INTS(x),
+        (struct op_args){0});
+    for (int l = 0; l < c->decoder_layers; l++) x = decoder_layer(b, r, l, x);
+    return x;
+}
+
 static void decoder(struct build *b)
 {
     const struct net_whisper_config *c = b->c;
     struct net_whisper *net = b->net;
-    int table = weight(b, b->s->i8, "decoder/embeddings/weight", 2, c->vocab, c->width, 0);
-    int positions =
-        weight(b, false, "decoder/position_encodings/encodings", 2, c->text_ctx, c->width, 0);
-    int x = temp(b, "dec.embed", net->n_rows, 2, b->s->rows, c->width, 0);
-    add(b, OP_embed, "dec.embed", INTS(net->token, net->position, table, positions), INTS(x),
-        (struct op_args){0});
-    for (int l = 0; l < c->decoder_layers; l++) x = decoder_layer(b, l, x);
-
+    const struct rows r = {"dec",         net->n_rows,   b->s->rows,  net->token,
+                           net->position, net->sequence, net->window, false};
+    int x = decoder_layers(b, &r);
     int chosen = temp(b, "dec.chosen", net->n_picks, 2, b->s->picks, c->width, 0);
     add(b, OP_gather, "dec.chosen", INTS(x, net->pick), INTS(chosen), (struct op_args){0});
     chosen = norm(b, "", "dec.norm", "decoder/layer_norm", chosen);
     net->logits = temp(b, "logits", net->n_picks, 2, b->s->picks, c->vocab, 0);
-    add(b, OP_linear, "logits", INTS(chosen, table), INTS(net->logits), (struct op_args){0});
-    add(b, OP_pick, "pick", INTS(net->logits, net->ban, net->rule, net->chance),
+    add(b, OP_linear, "logits", INTS(chosen, embeddings(b)), INTS(net->logits),
+        (struct op_args){0});
+    int logits = net->logits;
+    if (b->s->dampen > 0) {
+        logits = temp(b, "dampened", net->n_picks, 2, b->s->picks, c->vocab, 0);
+        add(b, OP_dampen, "dampened", INTS(net->logits, net->list), INTS(logits),
+            (struct op_args){.scale = b->s->dampen});
+    }
+    add(b, OP_pick, "pick", INTS(logits, net->ban, net->rule, net->chance),
         INTS(net->top_token, net->top_logp, net->sampled, net->sampled_logp, net->watched),
         (struct op_args){
             .top = b->s->top, .watch = c->no_speech, .eot = c->eot, .time0 = c->time0});
+}
+
+static void aligner(struct build *b)
+{
+    struct net_whisper *net = b->net;
+    const struct rows r = {"align",
+                           net->n_heard,
+                           WHISPER_ALIGN_ROWS,
+                           net->heard_token,
+                           net->heard_position,
+                           net->heard_sequence,
+                           net->heard_window,
+                           true};
+    int x = norm(b, "", "align.norm", "decoder/layer_norm", decoder_layers(b, &r));
+    int logits = temp(b, "align.logits", r.n, 2, r.most, b->c->vocab, 0);
+    add(b, OP_linear, "align.logits", INTS(x, embeddings(b)), INTS(logits), (struct op_args){0});
+    add(b, OP_probe, "align.probe", INTS(logits, net->heard_next), INTS(net->probability),
+        (struct op_args){.eot = b->c->eot});
 }
 
 static int input(struct build *b, const char *name, enum dtype type, int live, int rank, int64_t d0,
@@ -325,6 +382,19 @@ static int output(struct build *b, const char *name, enum dtype type, int live, 
     int64_t dim[] = {d0, d1};
     int v = plan_output(b->p, name, type, rank, dim, live, b->e);
     return v < 0 ? fail(b) : v;
+}
+
+static void doors_of_words(struct build *b)
+{
+    struct net_whisper *n = b->net;
+    int a = WHISPER_ALIGN_ROWS;
+    n->n_heard = input(b, "n_heard", DTYPE_I32, -1, 0, 0, 0, 0);
+    n->heard_token = input(b, "heard_token", DTYPE_I32, n->n_heard, 1, a, 0, 0);
+    n->heard_position = input(b, "heard_position", DTYPE_I32, n->n_heard, 1, a, 0, 0);
+    n->heard_sequence = input(b, "heard_sequence", DTYPE_I32, n->n_heard, 1, a, 0, 0);
+    n->heard_window = input(b, "heard_window", DTYPE_I32, n->n_heard, 1, a, 0, 0);
+    n->heard_next = input(b, "heard_next", DTYPE_I32, n->n_heard, 1, a, 0, 0);
+    n->probability = output(b, "probability", DTYPE_F32, n->n_heard, 1, a, 0);
 }
 
 static void doors(struct build *b)
@@ -358,6 +428,9 @@ static void doors(struct build *b)
     n->sampled = output(b, "sampled", DTYPE_I32, n->n_picks, 1, s->picks, 0);
     n->sampled_logp = output(b, "sampled_logp", DTYPE_F32, n->n_picks, 1, s->picks, 0);
     n->watched = output(b, "watched", DTYPE_F32, n->n_picks, 1, s->picks, 0);
+    if (s->dampen > 0)
+        n->list = input(b, "list", DTYPE_I32, n->n_picks, 2, s->picks, b->c->text_ctx, 0);
+    if (s->words) doors_of_words(b);
 }
 
 /* Log mel of the samples given; the maximum goes to `loudest`. */
@@ -392,7 +465,7 @@ int net_whisper_plan(struct arena *a, const struct net_whisper_source *src,
                      const struct net_whisper_config *c, const struct net_whisper_shape *s,
                      struct plan **plan, struct net_whisper *net, struct err *e)
 {
-    *net = (struct net_whisper){.config = *c, .shape = *s};
+    *net = (struct net_whisper){.config = *c, .shape = *s, .list = -1, .tape_align = -1};
     struct build b = {.src = src, .c = c, .s = s, .net = net, .e = e};
     TRY(plan_open(a, &b.p, e));
     b.p->compute = s->compute;
@@ -414,6 +487,10 @@ int net_whisper_plan(struct arena *a, const struct net_whisper_source *src,
     encoder(&b, mel);
     net->tape_step = begin(&b, "step");
     decoder(&b);
+    if (s->words) {
+        net->tape_align = begin(&b, "align");
+        aligner(&b);
+    }
     if (b.failed) return -1;
     TRY(plan_finish(b.p, e));
     *plan = b.p;
@@ -503,7 +580,54 @@ bool net_whisper_named(const char *name, struct net_whisper_config *c)
                                          .ffn = 4 * known[i].width,
                                          .vocab = known[i].vocab,
                                          .eps = 1e-5f};
+        net_whisper_align(c);
         return net_whisper_tokens(c);
     }
     return false;
+}
+
+void net_whisper_align(struct net_whisper_config *c)
+{
+    /* openai/whisper __init__.py _ALIGNMENT_HEADS: layer * 100 + head, -1 ends a list. large-v1 has
+     * the size of large-v2. */
+    static const struct {
+        int width, layers, vocab;
+        short head[24];
+    } known[] = {
+        {384, 4, 51864, {100, 200, 205, 300, 301, 302, 303, 304, -1}},
+        {384, 4, 51865, {202, 300, 302, 303, 304, 305, -1}},
+        {512, 6, 51864, {303, 407, 501, 505, 507, -1}},
+        {512, 6, 51865, {301, 402, 403, 407, 501, 502, 504, 506, -1}},
+        {768, 12, 51864, {606, 700,  703,  708,  802,  805,  807,  900,  904,  908,
+                          910, 1000, 1001, 1002, 1003, 1006, 1011, 1102, 1104, -1}},
+        {768, 12, 51865, {503, 509, 800, 804, 807, 808, 900, 907, 909, 1005, -1}},
+        {1024,
+         24,
+         51864,
+         {1104, 1401, 1412, 1414, 1504, 1600, 1604, 1609, 1712, 1714, 1807, 1810, 1815, 2000, 2003,
+          2009, 2014, 2112, -1}},
+        {1024, 24, 51865, {1315, 1504, 1515, 1601, 2000, 2304, -1}},
+        {1280, 32, 51865, {1012, 1317, 1611, 1612, 1613, 1715, 1716, 1804, 1811, 1819, 1911, 2102,
+                           2103, 2203, 2209, 2212, 2305, 2307, 2313, 2505, 2601, 2612, 2715, -1}},
+        {1280, 32, 51866, {700, 1017, 1218, 1312, 1601, 1714, 1911, 2104, 2401, 2506, -1}},
+        {1280, 4, 51866, {204, 211, 303, 306, 311, 314, -1}},
+    };
+    c->n_alignment = 0;
+    for (size_t i = 0; i < COUNT(known); i++) {
+        if (c->width != known[i].width || c->decoder_layers != known[i].layers ||
+            c->vocab != known[i].vocab)
+            continue;
+        for (const short *h = known[i].head; *h >= 0; h++) {
+            c->alignment[c->n_alignment].layer = *h / 100;
+            c->alignment[c->n_alignment++].head = *h % 100;
+        }
+        return;
+    }
+    for (int l = c->decoder_layers - 1; l >= c->decoder_layers / 2; l--) {
+        if (c->n_alignment + c->heads > WHISPER_MAX_HEADS) break;
+        for (int h = 0; h < c->heads; h++) {
+            c->alignment[c->n_alignment].layer = l;
+            c->alignment[c->n_alignment++].head = h;
+        }
+    }
 }

@@ -14,6 +14,7 @@
 #define WHISPER_TIME_STEP_S 0.02 /* of timestamp tokens */
 #define WHISPER_MAX_LIST    512
 #define WHISPER_MAX_HEADS   64 /* for alignment; the most published are 23 (large-v2) */
+#define WHISPER_ALIGN_ROWS  32 /* tokens of one run of the tape "align" */
 
 struct net_whisper_config {
     int n_mels, audio_ctx /* encoder positions: half the mel frames of a window */, text_ctx;
@@ -29,7 +30,7 @@ struct net_whisper_config {
     struct {
         int layer, head; /* of the decoder: cross-attention that follows time */
     } alignment[WHISPER_MAX_HEADS];
-    int n_alignment; /* 0 if the model's files say nothing */
+    int n_alignment; /* published heads of that size if the model's files say nothing */
 };
 
 struct net_whisper_source {             /* where weights come from */
@@ -51,6 +52,9 @@ struct net_whisper_shape { /* how large the plan is made */
     bool mel_input; /* tests: the encoder tape starts from a normalised mel input instead of samples
                      */
     bool keep;      /* every step value stays readable after a run: tests, plan compare */
+    bool words;     /* with a tape "align" and its doors */
+    float dampen;   /* with the list of tokens that pick shall like less or not at all: the
+                       repetition penalty, 1 for bans alone; 0: without */
     bool attention_output; /* cross-attention weights of each layer are outputs "dec.L.weights" */
 };
 
@@ -68,6 +72,13 @@ struct net_whisper { /* the plan's doors: numbers of values and tapes */
         history;                          /* i32 [], [R], [R], [R], [R], [S,text_ctx] */
     int n_picks, pick, ban, rule, chance; /* i32 [], i32 [G], f32 [V], i32 [G,8], f32 [G,2] */
     int top_token, top_logp, sampled, sampled_logp, watched; /* [G,top], [G,top], [G], [G], [G] */
+    int list; /* dampen's: i32 [G,text_ctx]; -1 without */
+    /* The tape that listens again, to a text already known: for every row of n_heard, the
+     * probability of the token that follows it among text, and in weights[i] f32
+     * [A,heads,audio_ctx] where the layer of alignment[i] listened. -1 without. */
+    int tape_align, n_heard, heard_token, heard_position, heard_sequence, heard_window, heard_next,
+        probability; /* i32 [], i32 [A] x 5, f32 [A] */
+    int weights[WHISPER_MAX_HEADS];
     int encoded, logits; /* f32 [1,audio_ctx,width] and f32 [G,V]: step values; readable by peek
                             right after a run */
 };
@@ -91,6 +102,10 @@ bool net_whisper_named(const char *name, struct net_whisper_config *c);
 /* net_whisper_tokens: fills the token ids of c from c->vocab; false if no Whisper has such a
  * vocabulary. */
 bool net_whisper_tokens(struct net_whisper_config *c);
+
+/* net_whisper_align: fills the heads for alignment that openai published for models of this size;
+ * for any other size all heads of the last layers, half of them at most. */
+void net_whisper_align(struct net_whisper_config *c);
 
 /* net_whisper_plan: appends nothing to a file, makes one plan in arena a. Errors: E_MODEL (missing
  * tensor, wrong shape: named). */

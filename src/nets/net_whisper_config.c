@@ -97,43 +97,82 @@ static int check_spec(const struct reading *r)
     return 0;
 }
 
+enum kind { NUMBER, ARRAY, OBJECT };
+
+/* What stands in a text under a key: NULL if it says nothing (null is nothing, too). A value of
+ * another kind is a damaged text, not one to be passed over. */
+static int look_up(const struct reading *r, const struct json *object, const char *key,
+                   enum kind kind, const struct json **out)
+{
+    static const char *const names[] = {"a number", "a list", "an object"};
+    const struct json *v = json_key(object, key);
+    bool said = json_is_number(v) || json_is_text(v) || json_is_array(v) || json_is_object(v) ||
+                json_bool(v, true) == json_bool(v, false);
+    bool fits = kind == NUMBER  ? json_is_number(v)
+                : kind == ARRAY ? json_is_array(v)
+                                : json_is_object(v);
+    *out = fits ? v : NULL;
+    if (fits || !said) return 0;
+    return err_set(r->e, E_MODEL, "\"%s\" is not %s", key, names[kind]);
+}
+
 /* A size a text may give, under its name there. */
 static int agree(const struct reading *r, const struct json *object, const char *key, int64_t want)
 {
-    const struct json *v = json_key(object, key);
-    if (!json_is_number(v) || json_int(v, -1) == want) return 0;
+    const struct json *v;
+    TRY(look_up(r, object, key, NUMBER, &v));
+    if (!v || json_int(v, -1) == want) return 0;
     return err_set(r->e, E_MODEL, "%s is %g in its config, by its weights it must be %lld", key,
                    json_number(v, 0), (long long)want);
 }
 
-static void read_suppress(const struct json *list, struct net_whisper_config *c)
+/* Numbers of tokens; those the vocabulary does not have say nothing. */
+static int read_suppress(const struct reading *r, const struct json *text, const char *key)
 {
-    if (c->n_suppress) return;
-    for (size_t i = 0; i < json_count(list) && c->n_suppress < WHISPER_MAX_LIST; i++) {
-        int64_t id = json_int(json_at(list, i), -1);
-        if (id >= 0 && id < c->vocab) c->suppress[c->n_suppress++] = (int)id;
+    struct net_whisper_config *c = r->c;
+    const struct json *list;
+    TRY(look_up(r, text, key, ARRAY, &list));
+    bool first = c->n_suppress == 0;
+    for (size_t i = 0; i < json_count(list); i++) {
+        int64_t id = json_int(json_at(list, i), INT64_MIN);
+        if (id == INT64_MIN)
+            return err_set(r->e, E_MODEL, "\"%s\" holds something that is no number of a token",
+                           key);
+        if (first && id >= 0 && id < c->vocab && c->n_suppress < WHISPER_MAX_LIST)
+            c->suppress[c->n_suppress++] = (int)id;
     }
+    return 0;
 }
 
 /* [[layer, head], ...]. A distilled model may still have the list of its teacher, which names
  * layers it does not have: then it says nothing. */
-static void read_alignment(const struct json *list, struct net_whisper_config *c)
+static int read_alignment(const struct reading *r, const struct json *text)
 {
+    static const char key[] = "alignment_heads";
+    struct net_whisper_config *c = r->c;
+    const struct json *list;
+    TRY(look_up(r, text, key, ARRAY, &list));
     size_t n = json_count(list);
-    if (c->n_alignment || n > WHISPER_MAX_HEADS) return;
+    bool ours = c->n_alignment == 0 && n <= WHISPER_MAX_HEADS;
     for (size_t i = 0; i < n; i++) {
-        int64_t layer = json_int(json_at(json_at(list, i), 0), -1),
-                head = json_int(json_at(json_at(list, i), 1), -1);
-        if (layer < 0 || layer >= c->decoder_layers || head < 0 || head >= c->heads) return;
+        const struct json *pair = json_at(list, i);
+        int64_t layer = json_int(json_at(pair, 0), -1), head = json_int(json_at(pair, 1), -1);
+        if (json_count(pair) != 2 || layer < 0 || head < 0)
+            return err_set(r->e, E_MODEL, "\"%s\" is not a list of [layer, head]", key);
+        ours &= layer < c->decoder_layers && head < c->heads;
+        if (!ours) continue;
         c->alignment[i].layer = (int)layer;
         c->alignment[i].head = (int)head;
     }
-    c->n_alignment = (int)n;
+    if (ours) c->n_alignment = (int)n;
+    return 0;
 }
 
 static int read_text(const struct reading *r, const struct json *text)
 {
     struct net_whisper_config *c = r->c;
+    const struct json *tasks, *languages, *eps;
+    if (!json_is_object(text)) return err_set(r->e, E_MODEL, "it is not a JSON object");
     TRY(agree(r, text, "d_model", c->width));
     TRY(agree(r, text, "encoder_layers", c->encoder_layers));
     TRY(agree(r, text, "decoder_layers", c->decoder_layers));
@@ -144,13 +183,15 @@ static int read_text(const struct reading *r, const struct json *text)
     TRY(agree(r, text, "max_source_positions", c->audio_ctx));
     TRY(agree(r, text, "max_target_positions", c->text_ctx));
     TRY(agree(r, text, "no_timestamps_token_id", c->no_timestamps));
-    TRY(agree(r, json_key(text, "task_to_id"), "transcribe", c->transcribe));
-    TRY(agree(r, json_key(text, "lang_to_id"), "<|en|>", c->language0));
-    c->eps = (float)json_number(json_key(text, "layer_norm_epsilon"), c->eps);
-    read_suppress(json_key(text, "suppress_ids"), c);    /* CTranslate2 */
-    read_suppress(json_key(text, "suppress_tokens"), c); /* Hugging Face */
-    read_alignment(json_key(text, "alignment_heads"), c);
-    return 0;
+    TRY(look_up(r, text, "task_to_id", OBJECT, &tasks));
+    TRY(look_up(r, text, "lang_to_id", OBJECT, &languages));
+    TRY(look_up(r, text, "layer_norm_epsilon", NUMBER, &eps));
+    TRY(agree(r, tasks, "transcribe", c->transcribe));
+    TRY(agree(r, languages, "<|en|>", c->language0));
+    c->eps = (float)json_number(eps, c->eps);
+    TRY(read_suppress(r, text, "suppress_ids"));    /* CTranslate2 */
+    TRY(read_suppress(r, text, "suppress_tokens")); /* Hugging Face */
+    return read_alignment(r, text);
 }
 
 static int read_texts(const struct reading *r)
@@ -186,5 +227,7 @@ int net_whisper_config(struct arena *a, const struct load_weights *w, struct net
                        "a vocabulary of %d tokens is none of Whisper's (51864, 51865, 51866)",
                        c->vocab);
     TRY(check_tied(&r));
-    return read_texts(&r);
+    TRY(read_texts(&r));
+    if (c->n_alignment == 0) net_whisper_align(c);
+    return 0;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/fuzz/corpus/ct2 and tests/fuzz/corpus/safetensors. Run from the root of the tree."""
+"""Writes tests/fuzz/corpus/ct2, safetensors and onnx. Run from the root of the tree."""
 import json
 import struct
 
@@ -70,4 +70,44 @@ for file, data in {
     "lines": safetensors(plain[:1], {"lode.aliases": "\n" * 200}),
 }.items():
     with open("tests/fuzz/corpus/safetensors/" + file, "wb") as f:
+        f.write(data)
+
+
+def varint(v):
+    return bytes([v & 127 | 128]) + varint(v >> 7) if v > 127 else bytes([v])
+
+
+def field(number, value):
+    """An integer, or the bytes of a text or a message."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def tensor(text, kind, shape, number, body):
+    dims = b"".join(field(1, d) for d in shape)
+    return dims + field(2, kind) + field(8, text.encode()) + field(number, body)
+
+
+def onnx(*graph):
+    return field(1, 8) + field(2, b"pytorch") + field(7, b"".join(graph)) + field(8, field(2, 18))
+
+
+raw = field(5, tensor("raw", 1, [2, 2], 9, floats(1, 2, 3, 4)))
+typed = [field(5, tensor("floats", 1, [3], 4, floats(1, 2, 3))), field(5, tensor("half", 10, [2], 5, varint(15360) * 2)),
+         field(5, tensor("axes", 7, [1], 9, bytes(8))), field(5, tensor("none", 1, [0], 9, b""))]
+value = field(1, b"value") + field(5, tensor("t", 6, [1], 5, varint(2**64 - 7)))
+node = field(1, field(5, value) + field(2, b"constant") + field(4, b"Constant"))
+for file, data in {
+    "raw": onnx(raw),
+    "typed": onnx(raw, *typed, node),
+    "twice": onnx(raw, raw),
+    "external": onnx(field(5, tensor("raw", 1, [4], 14, 1))),
+    "huge": onnx(field(5, tensor("raw", 1, [2**40, 2**40], 9, bytes(8)))),
+    "rank": onnx(field(5, tensor("raw", 1, [1] * 5, 9, bytes(4)))),
+    "group": onnx(raw, b"\x2b\x2c"),
+    "cut": onnx(raw, *typed)[:-60],
+    "many": onnx(*[field(5, tensor(f"t{i}", 1, [1], 9, bytes(4))) for i in range(100)]),
+}.items():
+    with open("tests/fuzz/corpus/onnx/" + file, "wb") as f:
         f.write(data)
