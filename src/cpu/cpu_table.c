@@ -35,8 +35,13 @@
 #define ATTENTION_FP16                                                                           \
     {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
      NULL,         cpu_half_attention},
+#define ATTNRANGE_FP16                                           \
+    {OP_attnrange,       "attnrange_avx512fp16", CPU_FP16, 0,    \
+     cpu_fast_half_fits, cpu_fast_half_range,    NULL,     NULL, \
+     cpu_half_attnrange},
 #else
 #define ATTENTION_FP16
+#define ATTNRANGE_FP16
 #endif
 
 /* op, forms of the matrix, scratch, prepare, run */
@@ -68,7 +73,7 @@ static const struct cpu_kernel rows[] = {
     REF(gather, 0),
     FAST(pick, 0, cpu_fast_pick, NULL, cpu_pick_pick),
     REF(pick, 0),
-    FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
+    ATTNRANGE_FP16 FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
     REF(attnrange, 0),
     FAST(pool, 0, NULL, NULL, cpu_vec_pool),
     REF(pool, 0),
