@@ -4,6 +4,7 @@
 #include "jobs/batch.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
+#include "jobs/journal.h"
 #include "jobs/scribe.h"
 #include "load/store.h"
 #include "nets/net_language.h"
@@ -17,10 +18,10 @@ struct transcribe_opts {
     int64_t threads, beam, best_of, batch, seed;
     int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
-        initial_timestamp, repetition_penalty, reset_above, silence;
+        initial_timestamp, repetition_penalty, reset_above, silence, price;
     const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
-    bool vad, condition, timestamps, without_timestamps, suppress_blank, stop_loops, words,
-        highlight, offline, quiet;
+    bool resume, strict, vad, condition, timestamps, without_timestamps, suppress_blank, stop_loops,
+        words, highlight, offline, quiet;
 };
 
 #define FORMATS_TEXT ".txt, .srt, .vtt, .json, .tsv, .csv or .lrc"
@@ -44,6 +45,7 @@ static const struct opt_row rows[] = {
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
+    {.name = "strict-compute-type", .type = OPT_BOOL, .offset = AT(strict), .help = "A compute type the device does not have is an error, not a preference."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Many windows at a time"},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
@@ -88,6 +90,8 @@ static const struct opt_row rows[] = {
     {.name = "max-line-count", .type = OPT_INT, .offset = AT(line_count), .min = 0, .max = 1000, .fallback = "0", .value = "N", .help = "srt and vtt: lines of a cue. Needs --max-line-width."},
     {.name = "max-words-per-line", .type = OPT_INT, .offset = AT(words_per_line), .min = 0, .max = 1000, .fallback = "0", .value = "N", .help = "srt and vtt: words of a line. No effect with --max-line-width. Needs --word-timestamps."},
     {.help = "Other"},
+    {.name = "resume", .type = OPT_BOOL, .offset = AT(resume), .help = "Leave out what an earlier run with the same options has finished, by the journal " JOURNAL_NAME " in the folder of the output. Give it from the start: without it no journal is kept."},
+    {.name = "price", .type = OPT_NUMBER, .offset = AT(price), .min = 0, .max = 1e9, .fallback = "0", .value = "X", .help = "Of an hour of this machine: the summary and json then tell what the work cost."},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
     {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .alias = "no-prints", .help = "No summary lines on standard error."},
 };
@@ -116,9 +120,11 @@ struct run { /* of all inputs */
     const char *output;            /* file or folder; NULL: standard output */
     bool many, to_folder;
     int language;
-    int n_done, n_failed;
-    struct err first; /* of the failed inputs */
-    bool no_text;     /* standard output takes no more: no further input is worth its time */
+    int n_done, n_failed, n_before; /* n_before: finished by an earlier run */
+    double audio_s, wall_s;         /* of those done */
+    struct journal *journal;        /* NULL: none is kept */
+    struct err first;               /* of the failed inputs */
+    bool no_text; /* standard output takes no more: no further input is worth its time */
     struct arena *names;
     char **taken; /* [n_taken] the files this run has written */
     size_t n_taken, taken_cap;
@@ -433,6 +439,25 @@ static int output_path(struct run *r, const char *input, const char *suffix, cha
     return -1;
 }
 
+static double cost_of(const struct run *r, double wall_s)
+{
+    return wall_s / 3600 * r->o->price;
+}
+
+/* Lines that do not change from version to version, for programs that watch this one; see
+ * docs/from-faster-whisper.md. */
+static void tell_watchers(const struct transcript *t, const struct scribe_totals *n)
+{
+    const struct run *r = t->run;
+    host_note(r->host, "Transcription completed in %.2f s", t->about.wall_s);
+    if (r->batch && strcmp(t->about.device, "cuda") == 0)
+        host_note(r->host, "GPU batch processing completed: %lld windows, %lld of them again",
+                  (long long)n->windows, (long long)n->windows_again);
+    if (r->o->price > 0)
+        host_note(r->host, "%.4f hours of audio, cost %.6f", t->about.audio_s / 3600,
+                  t->about.cost);
+}
+
 static void summary(struct transcript *t, const struct scribe_totals *n)
 {
     const struct run *r = t->run;
@@ -448,6 +473,7 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
         n->segments == 1 ? "" : "s", path ? " -> " : "", path ? path : "",
         r->n_writers > 1 ? " .." : "", t->about.model, r->speech->load_s, t->about.device,
         t->about.device_name, t->about.compute_type);
+    tell_watchers(t, n);
 }
 
 static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
@@ -505,6 +531,9 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
     t->about.cancelled = rc != 0;
     t->about.audio_s = totals.audio_s;
     t->about.wall_s = thread_seconds() - start_s;
+    t->about.cost = cost_of(r, t->about.wall_s);
+    r->audio_s += t->about.audio_s;
+    r->wall_s += t->about.wall_s;
     for (size_t i = 0; i < r->n_writers; i++) {
         struct output *o = &t->out[i];
         TRY(o->writer->end(&o->sink, &t->about, o->state, e));
@@ -586,12 +615,35 @@ static int fail_input(struct run *r, struct err *e)
     return 0;
 }
 
+/* Whether an earlier run has finished it, and its transcripts are still there. Their names are
+ * taken then. */
+static int done_before(struct run *r, const char *input, bool *done, struct err *e)
+{
+    *done = false;
+    if (!r->journal) return 0;
+    TRY(journal_has(r->journal, r->job, input, done, e));
+    size_t n_taken = r->n_taken;
+    for (size_t i = 0; i < r->n_writers && *done; i++) {
+        char *path;
+        TRY(output_path(r, input, r->writer[i].suffix, &path, e));
+        *done = file_kind(path) == FILE_REGULAR;
+    }
+    if (!*done) r->n_taken = n_taken;
+    return 0;
+}
+
 static int count_input(struct run *r, const char *input, struct err *e)
 {
+    bool done;
     arena_reset(r->job);
+    if (done_before(r, input, &done, e)) return fail_input(r, e);
+    if (done) {
+        r->n_before++;
+        return 0;
+    }
     if (one_input(r, input, e)) return fail_input(r, e);
     r->n_done++;
-    return 0;
+    return r->journal ? journal_add(r->journal, r->job, input, e) : 0;
 }
 
 /* ---- all inputs ---- */
@@ -620,9 +672,22 @@ static int every_input(struct run *r, const struct opt_list *inputs, struct err 
     return 0;
 }
 
+/* Of all inputs, for who pays or waits for them. */
+static void total(const struct run *r)
+{
+    char cost[64] = "";
+    if (r->o->quiet) return;
+    if (r->o->price > 0) snprintf(cost, sizeof cost, "; cost %.6f", cost_of(r, r->wall_s));
+    if (r->n_done > 1 || r->n_before)
+        host_note(r->host, "%d input%s done, %d done before; %.4f hours of audio in %.2f s%s",
+                  r->n_done, r->n_done == 1 ? "" : "s", r->n_before, r->audio_s / 3600, r->wall_s,
+                  cost);
+}
+
 static int verdict(const struct run *r, struct err *e)
 {
-    if (r->n_failed == 0 && r->n_done == 0)
+    total(r);
+    if (r->n_failed == 0 && r->n_done == 0 && r->n_before == 0)
         return err_set(e, E_INPUT, "there is no file in what was given");
     if (r->n_failed == 0) return 0;
     if (!r->many) {
@@ -662,6 +727,28 @@ static int check_output(struct run *r, struct err *e)
     if (!folder) return -1;
     if (!*folder || file_kind(folder) == FILE_FOLDER) return 0;
     return err_set(e, E_IO, "%s: there is no folder %s", output, folder);
+}
+
+static int mix(void *ctx, const char *p, size_t n, struct err *e)
+{
+    uint64_t *hash = ctx;
+    (void)e;
+    for (size_t i = 0; i < n; i++) *hash = (*hash ^ (uint8_t)p[i]) * 0x100000001b3u; /* FNV-1a */
+    return 0;
+}
+
+static int open_journal(struct run *r, struct err *e)
+{
+    uint64_t settings = 0xcbf29ce484222325u;
+    struct json_out j;
+    if (!r->o->resume) return 0;
+    if (!r->to_folder)
+        return err_set(e, E_USAGE, "--resume needs a folder for the output: -o FOLDER/");
+    json_out_init(&j, 0, mix, &settings, e);
+    json_out_object(&j);
+    opt_json(rows, COUNT(rows), r->o, &j);
+    json_out_end(&j, '}');
+    return journal_open(r->names, r->output, settings, &r->journal, e);
 }
 
 /* The user's text as tokens. */
@@ -708,6 +795,10 @@ static int open_model(struct run *r, struct err *e)
     TRY(read_suppress(r, &so, e));
     TRY(speech_open(r->model, &so, &r->speech, e));
     note_device(r->speech->engine);
+    if (o->strict && strcmp(so.compute_type, "auto") != 0 &&
+        strcmp(so.compute_type, r->speech->compute_type) != 0)
+        return err_set(e, E_USAGE, "--strict-compute-type: %s has no %s; the nearest is %s",
+                       engine_device(r->speech->engine), so.compute_type, r->speech->compute_type);
     TRY(check_language(r, e));
     struct scribe_options *s = &r->options;
     TRY(encode(r, "initial-prompt", o->initial_prompt, &s->initial, e));
@@ -736,6 +827,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     TRY(find_output(r, inputs, e));
     TRY(choose_writers(r, e));
     TRY(check_output(r, e));
+    TRY(open_journal(r, e));
     TRY(open_model(r, e));
     TRY(every_input(r, inputs, e));
     return verdict(r, e);
@@ -750,6 +842,7 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
         arena_open("names", 0, &r.names, e) == 0) {
         rc = with_arenas(&r, inputs, e);
     }
+    journal_close(&r.journal);
     vad_close(&r.vad);
     speech_close(&r.speech);
     arena_close(&r.names);

@@ -551,6 +551,12 @@ static void put_about(struct json_out *j, const struct out_about *about)
         json_out_key(j, times[i].key);
         json_out_number(j, times[i].seconds, 3);
     }
+    if (about->cost > 0) {
+        json_out_key(j, "audio_hours");
+        json_out_number(j, about->audio_s / 3600, 6);
+        json_out_key(j, "cost");
+        json_out_number(j, about->cost, 9);
+    }
     json_out_key(j, "cancelled");
     json_out_bool(j, about->cancelled);
 }

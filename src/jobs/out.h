@@ -36,6 +36,7 @@ struct out_about { /* what a transcript says about itself */
     const char *device_reason;      /* why not the GPU; may be "" */
     double audio_s, load_s, wall_s; /* load_s, wall_s are known only at the end */
     const struct cue_style *style;  /* of subtitles; NULL: as they come */
+    double cost;                    /* 0: not asked for */
     bool cancelled;                 /* stopped before the end of the audio */
 };
 

@@ -1,0 +1,99 @@
+#!/bin/sh
+# `lode transcribe` with several windows at a time, with speech found first, and what a job of many
+# files needs: going on after a kill, and what it cost.
+. tests/tap.sh
+need_model "batched text" || tap_end
+jfk=$PWD/samples/jfk.wav
+fast="--model tiny.en --beam-size 1 --temperature 0 --compute-type int8 --threads 2"
+
+words() {
+    tr -c "[:alpha:]'\n" ' ' <"$1" | tr '[:upper:]\n' '[:lower:] ' | tr -s ' ' | sed 's/^ //; s/ $//'
+}
+said="and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+
+# ---- many windows at a time: 20 repeats, each with a second of silence after it: four minutes
+python3 - "$jfk" "$work/long.wav" 20 <<'END'
+import sys, wave
+one = wave.open(sys.argv[1])
+many = wave.open(sys.argv[2], "wb")
+many.setparams(one.getparams())
+sound = one.readframes(one.getnframes())
+for _ in range(int(sys.argv[3])):
+    many.writeframes(sound + bytes(2 * 16000))
+many.close()
+END
+for n in 2 5; do
+    run "$lode" transcribe $fast --batch-size $n "$work/long.wav" --format json
+    is "batch of $n: status" "$status" 0
+    ok "batch of $n: nothing lost, in order, times of the audio" python3 -c '
+import json, sys
+said = json.load(open(sys.argv[1]))
+times = [(s["start"], s["end"]) for s in said["segments"]]
+assert all(a <= b for a, b in times) and times == sorted(times), times
+assert said["text"].lower().count("fellow americans") == 20, said["text"]
+starts = [s["start"] for s in said["segments"] if "fellow" in s["text"]]
+assert all(abs(t - 12 * i) < 3 for i, t in enumerate(starts)), starts
+assert abs(said["audio_seconds"] - 240) < 0.01' "$work/out"
+done
+run "$lode" transcribe $fast --batch-size 3 --no-timestamps "$work/long.wav"
+is "no timestamps: nothing lost" "$(tr 'F' 'f' <"$work/out" | grep -o 'fellow' | wc -l)" 20
+run "$lode" transcribe $fast --batch-size 3 "$jfk"
+is "a batch for one window" "$(words "$work/out")" "$said"
+ok "operators' line" grep -q '^lode: Transcription completed in [0-9.]* s$' "$work/err"
+run "$lode" transcribe $fast --batch-size 3 --word-timestamps "$jfk"
+says "words in a batch" 2 '--word-timestamps cannot be had with --batch-size'
+run "$lode" transcribe $fast --batch-size 0 "$jfk"
+says "a batch of none" 2 'batch-size'
+
+# ---- speech first
+if "$lode" pull silero-vad-v6 >"$work/vad" 2>"$work/err"; then
+    run "$lode" transcribe $fast --vad "$jfk"
+    is "vad: the words" "$(words "$work/out")" "$said"
+    { head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
+    run "$lode" transcribe $fast --vad --batch-size 2 "$work/silent.wav"
+    is "vad: silence is no text" "$status$(cat "$work/out")" 0
+    run "$lode" transcribe $fast --vad --clip-timestamps 0,5 "$jfk"
+    says "clips and vad" 2 '--clip-timestamps cannot be had with --vad'
+else
+    skip "vad" "its model cannot be fetched here"
+fi
+
+# ---- compute types, price
+run "$lode" transcribe --model tiny.en --device cpu --compute-type float16 --strict-compute-type "$jfk"
+says "a compute type the device has not" 2 'no float16; the nearest is float32'
+run "$lode" transcribe $fast --price 3600 --format json "$jfk"
+ok "price: an hour costs so much" python3 -c '
+import json, sys
+said = json.load(open(sys.argv[1]))
+assert abs(said["cost"] - said["wall_seconds"]) < 0.01 and abs(said["audio_hours"] - 11 / 3600) < 1e-5' "$work/out"
+ok "price: in the summary" grep -q '^lode: 0.0031 hours of audio, cost [0-9.]*$' "$work/err"
+run "$lode" transcribe $fast --price -1 "$jfk"
+says "a price below nothing" 2 'price'
+
+# ---- resume
+mkdir "$work/in"
+for i in 1 2 3; do cp "$jfk" "$work/in/$i.wav"; done
+cp "$work/long.wav" "$work/in/4.wav"
+"$lode" transcribe $fast --resume "$work/in" -o "$work/o" 2>"$work/err" &
+job=$!
+i=0
+while [ ! -e "$work/o/2.txt" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
+kill -9 $job
+wait $job
+printf 'done 00' >>"$work/o/.lode-journal" # a line that was cut off
+cp "$work/o/1.txt" "$work/kept.txt"
+run "$lode" transcribe $fast --resume "$work/in" -o "$work/o"
+is "resume: status" "$status" 0
+is "resume: all transcripts" "$(ls "$work/o" | grep -v tmp-)" "$(printf '1.txt\n2.txt\n3.txt\n4.txt')"
+is "resume: the first was not done again" "$(grep -c '1.wav' "$work/err")" 0
+run "$lode" transcribe $fast --resume "$work/in" -o "$work/o"
+ok "resume: nothing is left to do" grep -q '0 inputs done, 4 done before' "$work/err"
+rm "$work/o/3.txt"
+touch "$work/in/1.wav"
+run "$lode" transcribe $fast --resume "$work/in" -o "$work/o"
+ok "resume: a changed input and a lost output are done again" grep -q '2 inputs done, 2 done before' "$work/err"
+run "$lode" transcribe $fast --beam-size 2 --resume "$work/in/1.wav" -o "$work/o/"
+is "resume: other options are another job" "$(grep -c '1.wav: 11.0 s' "$work/err")" 1
+run "$lode" transcribe $fast --resume "$jfk" -o "$work/one.txt"
+says "resume without a folder" 2 'resume needs a folder'
+tap_end
