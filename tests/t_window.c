@@ -63,15 +63,15 @@ static void test_loop(void **state)
     int64_t advance;
     struct decode_result r = TOKENS(100, 1, 2, 150, 150, 1, 2, 200, 200, 1, 2, 250);
     r.loop = 6;
-    assert_int_equal(window_split(&r, 100, 3000, false, span, &advance), 2);
+    assert_int_equal(window_split(&r, 100, 3000, span, &advance), 2);
     span_is(&span[0], 0, 4, 0, 1);
     span_is(&span[1], 4, 6, 1, 2);
     assert_int_equal(advance, 3000);
     r.loop = 8;
-    assert_int_equal(window_split(&r, 100, 3000, false, span, &advance), 1);
+    assert_int_equal(window_split(&r, 100, 3000, span, &advance), 1);
     struct decode_result flat = TOKENS(1, 2, 1, 2, 1, 2);
     flat.loop = 4;
-    assert_int_equal(window_split(&flat, 100, 900, false, span, &advance), 1);
+    assert_int_equal(window_split(&flat, 100, 900, span, &advance), 1);
     span_is(&span[0], 0, 2, 0, 9);
 
     struct window_options o = {.temperature = {0, 1},

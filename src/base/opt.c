@@ -120,7 +120,8 @@ static int set_number(const struct opt_row *row, const char *text, double *out, 
         return err_set(e, E_USAGE, "--%s takes a %s, not \"%s\"", row->name,
                        whole ? "whole number" : "number", text);
     if (v < row->min || v > row->max)
-        return err_set(e, E_USAGE, "--%s is %.10g to %.10g, not %s", row->name, row->min, row->max, text);
+        return err_set(e, E_USAGE, "--%s is %.10g to %.10g, not %s", row->name, row->min, row->max,
+                       text);
     *out = v;
     return 0;
 }

@@ -110,6 +110,8 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
         return team * (size_t)dim(p, s->in[2], 3) * sizeof(double);
     case OP_pick:
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(float);
+    case OP_lstm:
+        return (size_t)dim(p, s->in[0], 1) / 4 * sizeof(float);
     default:
         return 0;
     }

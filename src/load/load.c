@@ -266,10 +266,11 @@ static int map_weights(struct arena *a, const char *path, struct load_weights *w
     char *file;
     TRY(only_onnx(a, path, &file, e));
     if (file) return file_map(file, &w->map, e);
-    return err_set(e, E_MODEL,
-                   "%.300s: no model in this folder (model.bin, model.safetensors, ggml-model.bin or "
-                   "one .onnx file)",
-                   path);
+    return err_set(
+        e, E_MODEL,
+        "%.300s: no model in this folder (model.bin, model.safetensors, ggml-model.bin or "
+        "one .onnx file)",
+        path);
 }
 
 /* What the container's file does not have inside. */

@@ -45,10 +45,10 @@ struct load_format { /* a row of the table of formats */
 };
 
 /* load_open: path is a model folder (model.bin, model.safetensors, model.safetensors.index.json,
- * ggml-model.bin or a single .onnx file inside, config.json and vocabulary beside) or one weight file or index. A
- * safetensors file written by `lode convert` carries its companions inside, and those win.
- * Everything but the map lives in a. On failure nothing is left open. Errors: E_MODEL (which file,
- * byte and tensor, and what is wrong), E_IO, E_NOMEM. */
+ * ggml-model.bin or a single .onnx file inside, config.json and vocabulary beside) or one weight
+ * file or index. A safetensors file written by `lode convert` carries its companions inside, and
+ * those win. Everything but the map lives in a. On failure nothing is left open. Errors: E_MODEL
+ * (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
 int load_open(struct arena *a, const char *path, struct load_weights *w, struct err *e);
 void load_close(struct load_weights *w);
 
