@@ -31,6 +31,7 @@ struct lane { /* a part being decoded, in the window slot of the lane's number *
     int64_t start, n;   /* its samples of the source */
     int16_t *pcm;       /* [PART + CUT] */
     int64_t seek, size; /* frames of the part: the window at hand */
+    int language;       /* of it, if each has its own */
     struct window_ladder ladder;
     int previous[SCRIBE_PREVIOUS], n_previous;
 };
@@ -39,6 +40,7 @@ struct held { /* a window whose text is decided */
     struct window_ladder ladder;
     int64_t start; /* of its part */
     int64_t seek, size;
+    int language;
     bool silent;
     struct words_heard heard; /* if words are asked for */
 };
@@ -56,6 +58,7 @@ struct batch {
     struct decode *decode;
     struct ratio *ratio;
     char *text;          /* [TEXT_BYTES] */
+    float *logits;       /* [vocabulary] */
     struct lane *lane;   /* [n_lanes] */
     struct ready *ready; /* [n_ready], part p at p % n_ready */
     int n_lanes;
@@ -99,6 +102,8 @@ int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o
         b->ready[i].held = ARENA_NEW(a, struct held, HELD, e);
         if (!b->ready[i].held) return -1;
     }
+    b->logits = ARENA_NEW(a, float, (size_t)s->net.config.vocab, e);
+    if (!b->logits) return -1;
     TRY(decode_open(a, s, &o->decode, &b->decode, e));
     TRY(ratio_init(a, &b->ratio, e));
     *out = b;
@@ -202,6 +207,7 @@ static void start_attempt(struct batch *b, struct lane *l)
     struct decode_prompt prompt;
     int step = l->ladder.step;
     int64_t at = l->start / WHISPER_HOP + l->seek;
+    if (b->o.each) b->o.language = l->language;
     scribe_prompt(&b->speech->net.config, &b->o, l->previous, l->n_previous, at == 0, &prompt);
     decode_start(b->decode, (int)(l - b->lane), &prompt, b->o.window.temperature[step],
                  (uint64_t)at << 8 | (uint64_t)step);
@@ -221,6 +227,11 @@ static int start_window(struct batch *b, struct lane *l, struct err *e)
     *s->content = (int32_t)l->size;
     *s->slot = (int32_t)(l - b->lane);
     TRY(engine_run(s->prepared, s->net.tape_encode, e));
+    if (b->o.each) {
+        struct tongue heard;
+        TRY(tongue_window(s, *s->slot, b->o.each, b->logits, &heard, e));
+        l->language = heard.language;
+    }
     start_attempt(b, l);
     return 0;
 }
@@ -241,12 +252,12 @@ static bool says(struct batch *b, const struct held *h, const struct window_span
 }
 
 /* Where the next window begins: after what was said. A single timestamp at the end means that
- * nothing follows, but here it is known that something does. */
+ * nothing follows; but where all is speech, something does. */
 static int64_t advance_of(const struct batch *b, const struct held *h, int64_t advance)
 {
     int time0 = b->speech->net.config.time0;
     const struct decode_result *r = &h->ladder.kept;
-    if (advance < h->size || r->n == 0) return MAX(advance, 2);
+    if (advance < h->size || r->n == 0 || !b->source->regions) return MAX(advance, 2);
     int64_t last = 2 * (int64_t)(r->token[r->n - 1] - time0);
     return last > 0 && h->size - last >= LEAST_MORE ? last : h->size;
 }
@@ -269,7 +280,11 @@ static int end_window(struct batch *b, struct lane *l, struct err *e)
     struct held *h = &r->held[r->n++];
     struct window_span span[DECODE_MOST];
     int64_t advance = l->size;
-    *h = (struct held){.ladder = l->ladder, .start = l->start, .seek = l->seek, .size = l->size};
+    *h = (struct held){.ladder = l->ladder,
+                       .start = l->start,
+                       .seek = l->seek,
+                       .size = l->size,
+                       .language = l->language};
     h->silent = window_silent(&b->o.window, &l->ladder.kept);
     if (!h->silent) {
         int n = window_split(&l->ladder.kept, b->speech->net.config.time0, l->size, span, &advance);
@@ -350,6 +365,7 @@ static int give_segment(struct batch *b, const struct held *h, const struct wind
         .compression_ratio = h->ladder.kept_ratio,
         .no_speech_prob = h->ladder.kept.no_speech,
         .flags = window_flags(&b->o.window, &h->ladder),
+        .language = b->o.each ? net_language_code(h->language) : NULL,
     };
     segment.text = text_of(b, segment.token, (int)segment.n_tokens);
     if (b->words) add_words(b, span, &segment);
@@ -454,4 +470,33 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
     totals->audio_s = (double)b->position / SECOND;
     assert(arena_system_calls() == before); /* after prepare nothing of ours allocates */
     return 0;
+}
+
+static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
+{
+    return audio_read(ctx, dst, n, e);
+}
+
+int batch_audio(struct batch *b, struct arena *a, struct vad *vad, struct audio *audio,
+                const struct scribe_events *ev, struct scribe_totals *totals, struct err *e)
+{
+    struct audio_info info;
+    struct vad_options options = vad_batched();
+    struct vad_regions regions;
+    struct vad_joined joined = {.audio = audio, .regions = &regions};
+    int64_t n;
+    audio_info(audio, &info);
+    struct batch_source whole = {audio, read_audio, info.n_samples, NULL};
+    if (!vad) return batch_run(b, &whole, ev, totals, e);
+    TRY(vad_regions(a, vad, vad_audio(audio), &options, &regions, &n, e));
+    TRY(audio_rewind(audio, e));
+    struct batch_source speech = {&joined, vad_joined_read, vad_samples(&regions), &regions};
+    int rc = batch_run(b, &speech, ev, totals, e);
+    totals->audio_s = (double)n / WHISPER_RATE_HZ;
+    return rc;
+}
+
+void batch_language(struct batch *b, int language)
+{
+    b->o.language = language;
 }

@@ -34,4 +34,12 @@ int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o
 int batch_run(struct batch *b, const struct batch_source *source,
               const struct scribe_events *events, struct scribe_totals *totals, struct err *e);
 
+/* batch_audio: of an audio at its start; with vad (else NULL) of its speech alone. a: for the list
+ * of regions. */
+int batch_audio(struct batch *b, struct arena *a, struct vad *vad, struct audio *audio,
+                const struct scribe_events *events, struct scribe_totals *totals, struct err *e);
+
+/* batch_language: of what is decoded from now on. */
+void batch_language(struct batch *b, int language);
+
 #endif

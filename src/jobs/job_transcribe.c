@@ -2,10 +2,12 @@
 #include "base/thread.h"
 #include "doctor/history.h"
 #include "jobs/batch.h"
+#include "jobs/chorus.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/journal.h"
 #include "jobs/scribe.h"
+#include "jobs/tongue.h"
 #include "load/store.h"
 #include "nets/net_language.h"
 #include <math.h>
@@ -13,15 +15,15 @@
 #include <string.h>
 
 struct transcribe_opts {
-    const char *model, *language, *output, *output_dir, *temperature, *device;
+    const char *model, *language, *languages, *output, *output_dir, *temperature, *device;
     int format, task, compute_type, kernels;
-    int64_t threads, beam, best_of, batch, seed;
+    int64_t threads, beam, best_of, batch, seed, tongue_windows;
     int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
-        initial_timestamp, repetition_penalty, reset_above, silence, price;
+        initial_timestamp, repetition_penalty, reset_above, silence, price, tongue_threshold;
     const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
-    bool resume, strict, vad, condition, timestamps, without_timestamps, suppress_blank, stop_loops,
-        words, highlight, offline, quiet;
+    bool multilingual, channels, resume, strict, vad, condition, timestamps, without_timestamps,
+        suppress_blank, stop_loops, words, highlight, offline, quiet;
 };
 
 #define FORMATS_TEXT ".txt, .srt, .vtt, .json, .tsv, .csv or .lrc"
@@ -38,7 +40,11 @@ static const struct opt_row rows[] = {
     {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS "|all", .fallback = "auto", .alias = "output-format",
      .help = "Form of the transcript. auto: what the name after -o ends in; txt on standard output and in folders. all: one file of each, in a folder."},
     {.name = "language", .letter = 'l', .type = OPT_TEXT, .offset = AT(language), .value = "CODE",
-     .help = "Language spoken, as a code or an English name: en, hi, german."},
+     .help = "Language spoken, as a code or an English name: en, hi, german. Without it a multilingual model listens for it."},
+    {.name = "languages", .type = OPT_TEXT, .offset = AT(languages), .value = "LIST", .help = "What the language may be: hi,ta,te. The others are not thought of."},
+    {.name = "language-detection-segments", .type = OPT_INT, .offset = AT(tongue_windows), .min = 1, .max = 1000, .fallback = "4", .value = "N", .help = "Windows of 30 s listened to for the language, at most; the mean decides."},
+    {.name = "language-detection-threshold", .type = OPT_NUMBER, .offset = AT(tongue_threshold), .min = 0, .max = 1, .fallback = "0.5", .value = "X", .help = "A window that is surer of its language than this decides alone."},
+    {.name = "multilingual", .type = OPT_BOOL, .offset = AT(multilingual), .help = "Listen for the language of every window: for files that change it."},
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
     {.help = "Where it runs"},
     {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used; cuda:1 is the second one."},
@@ -52,6 +58,7 @@ static const struct opt_row rows[] = {
      .help = "Above 1: the audio is cut at pauses into parts, and so many are decoded together, with the same care; faster, but no window is conditioned on the text before."},
     {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). Saves time in long silences; quiet speech may be lost."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.name = "channels", .type = OPT_BOOL, .offset = AT(channels), .help = "Every channel is a speaker: transcribed by itself and named before the text (left, right, or channel 3)."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Samples at temperatures above 0."},
@@ -119,7 +126,10 @@ struct run { /* of all inputs */
     struct scribe_options options; /* of either */
     const char *output;            /* file or folder; NULL: standard output */
     bool many, to_folder;
-    int language;
+    int language; /* of the input at hand */
+    bool listens; /* for the language of each input */
+    struct tongue_options tongue;
+    float *logits;                  /* [vocabulary], scratch for it */
     int n_done, n_failed, n_before; /* n_before: finished by an earlier run */
     double audio_s, wall_s;         /* of those done */
     struct journal *journal;        /* NULL: none is kept */
@@ -147,44 +157,17 @@ struct transcript { /* of one input */
 
 /* ---- options ---- */
 
-static int read_ladder(const struct transcribe_opts *o, struct window_options *s, struct err *e)
+static int read_language(struct run *r, struct err *e)
 {
-    const char *p = o->temperature;
-    while (*p) {
-        char word[32];
-        size_t n = strcspn(p, ",");
-        double t;
-        snprintf(word, sizeof word, "%.*s", (int)MIN(n, sizeof word - 1), p);
-        if (!str_double(word, &t) || t < 0 || t > 2)
-            return err_set(e, E_USAGE, "--temperature: \"%s\" is not a number from 0 to 2", word);
-        if (s->n_temperatures == WINDOW_TEMPERATURES)
-            return err_set(e, E_USAGE, "--temperature: more than %d steps", WINDOW_TEMPERATURES);
-        s->temperature[s->n_temperatures++] = t;
-        p += n + (p[n] == ',');
-    }
-    if (s->n_temperatures == 0) return err_set(e, E_USAGE, "--temperature: the list is empty");
-    if (o->increment > 0) {
-        s->n_temperatures = 1;
-        for (int i = 1; s->temperature[0] + i * o->increment <= 1 + 1e-6; i++) {
-            if (i == WINDOW_TEMPERATURES)
-                return err_set(e, E_USAGE,
-                               "--temperature-increment-on-fallback: %g makes more than %d steps",
-                               o->increment, WINDOW_TEMPERATURES);
-            s->temperature[s->n_temperatures++] = s->temperature[0] + i * o->increment;
-        }
-    }
-    return 0;
-}
-
-static int read_language(const struct transcribe_opts *o, int *language, struct err *e)
-{
-    *language = -1;
-    if (!o->language) return 0;
-    *language = net_language_find(o->language);
-    if (*language >= 0) return 0;
-    const char *near = net_language_near(o->language);
-    return err_set(e, E_USAGE, "--language: \"%s\" is not a language of Whisper%s%s%s", o->language,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    const struct transcribe_opts *o = r->o;
+    r->language = -1;
+    r->tongue = (struct tongue_options){.windows = (int)o->tongue_windows,
+                                        .threshold = o->tongue_threshold};
+    if (o->language) TRY(tongue_find("language", o->language, &r->language, e));
+    if (o->language && (o->languages || o->multilingual))
+        return err_set(e, E_USAGE, "--language %s: then --%s has nothing to find", o->language,
+                       o->languages ? "languages" : "multilingual");
+    return tongue_allow(&r->tongue, o->languages, e);
 }
 
 /* A language the model does not speak is the user's mistake, said before any file is read. */
@@ -192,18 +175,28 @@ static int check_language(struct run *r, struct err *e)
 {
     const struct net_whisper_config *c = &r->speech->net.config;
     if (!c->multilingual) {
-        if (r->language > 0)
+        if (r->language > 0 || r->o->languages || r->o->multilingual)
             return err_set(e, E_USAGE, "model %s is English only; \"%s\" needs a multilingual one",
-                           r->o->model, r->o->language);
+                           r->o->model,
+                           r->o->language    ? r->o->language
+                           : r->o->languages ? r->o->languages
+                                             : "--multilingual");
         if (r->o->task == 1)
             return err_set(e, E_USAGE, "model %s is English only and cannot translate",
                            r->o->model);
         r->language = 0;
         return 0;
     }
-    if (r->language < 0)
-        return err_set(e, E_USAGE, "model %s speaks %d languages: say which with --language",
-                       r->o->model, c->n_languages);
+    if (r->language < 0) {
+        bool any = false;
+        for (int i = 0; i < c->n_languages; i++) any |= r->tongue.allowed[i];
+        if (!any)
+            return err_set(e, E_USAGE, "model %s knows none of %s", r->o->model, r->o->languages);
+        r->listens = true;
+        r->language = 0;
+        r->logits = ARENA_NEW(r->model, float, (size_t)c->vocab, e);
+        return r->logits ? 0 : -1;
+    }
     if (r->language < c->n_languages) return 0;
     return err_set(e, E_USAGE, "model %s does not know %s", r->o->model,
                    net_language_name(r->language));
@@ -293,9 +286,11 @@ static int read_style(const struct transcribe_opts *o, struct cue_style *s, stru
     return 0;
 }
 
-/* What only windows one after the other can do. */
+/* What only windows one after the other can do, and what several voices cannot. */
 static int check_batch(const struct transcribe_opts *o, struct err *e)
 {
+    if (o->channels && (o->highlight || o->line_width || o->words_per_line))
+        return err_set(e, E_USAGE, "--channels cannot be had with cues cut by words");
     const char *way = o->batch > 1 ? "--batch-size above 1" : "--vad";
     if (o->batch == 1 && !o->vad) return 0;
     if (o->silence > 0)
@@ -329,7 +324,7 @@ static int scribe_options(const struct transcribe_opts *o, struct scribe_options
                   .append = o->append,
                   .silence_s = o->silence > 0 ? o->silence : NAN},
     };
-    return read_ladder(o, &s->window, e);
+    return window_read_ladder(o->temperature, o->increment, &s->window, e);
 }
 
 /* The writers: by --format, else by what the name after -o ends in; txt for standard output and for
@@ -476,31 +471,63 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
     tell_watchers(t, n);
 }
 
-static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
-{
-    return audio_read(ctx, dst, n, e);
-}
-
-/* Many windows at a time. With --vad speech is found first, and the rest left out. */
-static int batched(struct transcript *t, struct audio *audio, const struct scribe_events *events,
-                   struct scribe_totals *totals, struct err *e)
+static int decode_audio(struct transcript *t, struct audio *audio,
+                        const struct scribe_events *events, struct scribe_totals *totals,
+                        struct err *e)
 {
     struct run *r = t->run;
-    struct audio_info info;
-    struct vad_options options = vad_batched();
-    struct vad_regions regions;
-    struct vad_joined joined = {.audio = audio, .regions = &regions};
-    struct batch_source source = {.ctx = audio, .read = read_audio};
-    int64_t n = 0;
-    audio_info(audio, &info);
-    source.n_samples = info.n_samples;
-    if (r->vad) {
-        TRY(vad_regions(r->job, r->vad, vad_audio(audio), &options, &regions, &n, e));
-        TRY(audio_rewind(audio, e));
-        source = (struct batch_source){&joined, vad_joined_read, vad_samples(&regions), &regions};
+    return r->batch ? batch_audio(r->batch, r->job, r->vad, audio, events, totals, e)
+                    : scribe_run(r->scribe, audio, events, totals, e);
+}
+
+/* Channel by channel, each read anew. What a stop leaves of them is given out, too. */
+static int decode_channels(struct transcript *t, const char *input, int channels,
+                           const struct scribe_events *to, struct scribe_totals *totals,
+                           struct err *e)
+{
+    struct run *r = t->run;
+    struct chorus chorus;
+    struct err ignored;
+    int rc = 0;
+    chorus_init(&chorus, r->job, to);
+    for (int i = 1; i <= channels && rc == 0; i++) {
+        struct audio *audio;
+        struct scribe_totals one = {0};
+        struct scribe_events events = chorus_events(&chorus);
+        chorus.speaker = channels > 2 ? arena_format(r->job, e, "channel %d", i)
+                         : i == 1     ? "left"
+                                      : "right";
+        if (!chorus.speaker) return -1;
+        TRY(audio_open_channel(r->job, input, WHISPER_RATE_HZ, i, &audio, e));
+        rc = decode_audio(t, audio, &events, &one, e);
+        audio_close(&audio);
+        totals->audio_s = fmax(totals->audio_s, one.audio_s);
+        totals->segments += one.segments;
+        totals->windows += one.windows;
+        totals->windows_again += one.windows_again;
     }
-    TRY(batch_run(r->batch, &source, events, totals, e));
-    totals->audio_s = r->vad ? (double)n / WHISPER_RATE_HZ : totals->audio_s;
+    if (rc && e->code != E_CANCELLED) return -1;
+    return chorus_give(&chorus, rc ? &ignored : e) ? -1 : rc;
+}
+
+/* The language of this input, where it was not said. */
+static int hear_language(struct transcript *t, struct audio *audio, struct err *e)
+{
+    struct run *r = t->run;
+    struct tongue heard;
+    if (!r->listens) return 0;
+    TRY(tongue_listen(r->speech, audio, &r->tongue, r->logits, &heard, e));
+    TRY(audio_rewind(audio, e));
+    r->language = heard.language;
+    if (r->batch)
+        batch_language(r->batch, heard.language);
+    else
+        scribe_language(r->scribe, heard.language);
+    t->about.language = net_language_code(heard.language);
+    if (!r->o->quiet)
+        host_note(r->host, "%s: language %s (probability %.2f, %d window%s of it)", t->about.input,
+                  t->about.language, heard.probability, heard.n_windows,
+                  heard.n_windows == 1 ? "" : "s");
     return 0;
 }
 
@@ -510,17 +537,20 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
 {
     struct run *r = t->run;
     struct audio *audio = NULL;
+    struct audio_info info;
     struct scribe_totals totals = {0};
     struct scribe_events events = {t, on_segment, on_progress, on_cancelled};
     struct err stop = {0};
     double start_s = thread_seconds();
     TRY(audio_open(r->job, input, WHISPER_RATE_HZ, &audio, e));
-    int rc = 0;
+    int rc = hear_language(t, audio, e);
     for (size_t i = 0; i < r->n_writers && rc == 0; i++)
         rc = t->out[i].writer->begin(&t->out[i].sink, &t->about, t->out[i].state, e);
+    audio_info(audio, &info);
+    bool voices = r->o->channels && info.source_channels > 1;
     if (rc == 0)
-        rc = r->batch ? batched(t, audio, &events, &totals, e)
-                      : scribe_run(r->scribe, audio, &events, &totals, e);
+        rc = voices ? decode_channels(t, input, info.source_channels, &events, &totals, e)
+                    : decode_audio(t, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
     bool nothing =
@@ -572,6 +602,8 @@ static int open_output(struct output *o, const char *input, struct err *e)
 
 static int one_input(struct run *r, const char *input, struct err *e)
 {
+    if (r->o->channels && (file_kind(input) == FILE_OTHER || strcmp(input, "-") == 0))
+        return err_set(e, E_USAGE, "%s: --channels reads a file several times, not a pipe", input);
     struct transcript t = {
         .run = r,
         .about = {.input = strcmp(input, "-") == 0 ? "standard input" : input,
@@ -729,25 +761,12 @@ static int check_output(struct run *r, struct err *e)
     return err_set(e, E_IO, "%s: there is no folder %s", output, folder);
 }
 
-static int mix(void *ctx, const char *p, size_t n, struct err *e)
-{
-    uint64_t *hash = ctx;
-    (void)e;
-    for (size_t i = 0; i < n; i++) *hash = (*hash ^ (uint8_t)p[i]) * 0x100000001b3u; /* FNV-1a */
-    return 0;
-}
-
 static int open_journal(struct run *r, struct err *e)
 {
-    uint64_t settings = 0xcbf29ce484222325u;
-    struct json_out j;
     if (!r->o->resume) return 0;
     if (!r->to_folder)
         return err_set(e, E_USAGE, "--resume needs a folder for the output: -o FOLDER/");
-    json_out_init(&j, 0, mix, &settings, e);
-    json_out_object(&j);
-    opt_json(rows, COUNT(rows), r->o, &j);
-    json_out_end(&j, '}');
+    uint64_t settings = journal_settings(rows, COUNT(rows), r->o);
     return journal_open(r->names, r->output, settings, &r->journal, e);
 }
 
@@ -805,7 +824,7 @@ static int open_model(struct run *r, struct err *e)
     TRY(encode(r, "hotwords", o->hotwords, &s->hotwords, e));
     TRY(encode(r, "prefix", o->prefix, &s->prefix, e));
     s->language = r->language;
-    s->words.spaceless = net_language_spaceless(r->language);
+    s->each = r->o->multilingual && r->listens ? &r->tongue : NULL;
     if (!o->vad && o->batch == 1) return scribe_open(r->model, r->speech, s, &r->scribe, e);
     if (o->vad) {
         TRY(store_find(r->model, "silero-vad-v6", o->offline, &watch, &folder, e));
@@ -823,7 +842,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     TRY(read_suppress(r, &(struct speech_options){0}, e));
     TRY(read_style(r->o, &r->style, e));
     TRY(check_batch(r->o, e));
-    TRY(read_language(r->o, &r->language, e));
+    TRY(read_language(r, e));
     TRY(find_output(r, inputs, e));
     TRY(choose_writers(r, e));
     TRY(check_output(r, e));

@@ -55,6 +55,26 @@ int journal_open(struct arena *a, const char *folder, uint64_t settings, struct 
     return 0;
 }
 
+static int mix(void *ctx, const char *p, size_t n, struct err *e)
+{
+    uint64_t *hash = ctx;
+    (void)e;
+    for (size_t i = 0; i < n; i++) *hash = (*hash ^ (uint8_t)p[i]) * 0x100000001b3u; /* FNV-1a */
+    return 0;
+}
+
+uint64_t journal_settings(const struct opt_row *rows, size_t n, const void *opts)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    struct json_out j;
+    struct err ignored;
+    json_out_init(&j, 0, mix, &hash, &ignored);
+    json_out_object(&j);
+    opt_json(rows, n, opts, &j);
+    json_out_end(&j, '}');
+    return hash;
+}
+
 /* The line of an input, without its end. In its path what could end a line, or a terminal's peace,
  * is written as %XX. */
 static int line_of(const struct journal *j, struct arena *a, const char *input, struct str *out,

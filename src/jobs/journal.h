@@ -5,12 +5,15 @@
 #ifndef JOBS_JOURNAL_H
 #define JOBS_JOURNAL_H
 
-#include "base/arena.h"
+#include "base/opt.h"
 
 #define JOURNAL_NAME ".lode-journal"
 #define JOURNAL_MAX  (256u << 20) /* bytes: some millions of inputs */
 
 struct journal;
+
+/* journal_settings: a number for the present values of options. */
+uint64_t journal_settings(const struct opt_row *rows, size_t n, const void *opts);
 
 /* journal_open: of a folder, made if it is not there. settings: of the job, as a number that is
  * another if they are. Lives in a. Errors: E_IO, E_NOMEM, E_INPUT if it is larger than JOURNAL_MAX.

@@ -126,6 +126,14 @@ static int begin_plain(const struct out_sink *s, const struct out_about *about, 
     return 0;
 }
 
+/* Who says it, before the text. */
+static void put_speaker(struct pen *pen, const struct out_segment *seg)
+{
+    if (!seg->speaker) return;
+    put_text(pen, (struct str){seg->speaker, strlen(seg->speaker)}, CARE_LINE);
+    pen_put(pen, ": ", 2);
+}
+
 static int segment_txt(const struct out_sink *s, const struct out_segment *seg, void *state,
                        struct err *e)
 {
@@ -133,6 +141,7 @@ static int segment_txt(const struct out_sink *s, const struct out_segment *seg, 
     struct str text = trim(seg->text);
     if (text.n == 0) return 0;
     struct pen pen = {.sink = s, .e = e};
+    put_speaker(&pen, seg);
     put_text(&pen, text, CARE_LINE);
     pen_put(&pen, "\n", 1);
     return pen_done(&pen);
@@ -263,6 +272,7 @@ static int segment_cue(const struct out_sink *s, const struct out_segment *seg, 
     }
     TRY(cue_flush(&st->cue, &place, e));
     put_times(&pen, st, seg->t0_s, seg->t1_s);
+    put_speaker(&pen, seg);
     put_text(&pen, text, CARE_CUE);
     pen_put(&pen, "\n\n", 2);
     return pen_done(&pen);
@@ -312,6 +322,7 @@ static int segment_tsv(const struct out_sink *s, const struct out_segment *seg, 
     if (text.n == 0) return 0;
     struct pen pen = {.sink = s, .e = e};
     put_ms(&pen, seg, '\t');
+    put_speaker(&pen, seg);
     put_text(&pen, text, CARE_LINE);
     pen_put(&pen, "\n", 1);
     return pen_done(&pen);
@@ -326,6 +337,7 @@ static int segment_csv(const struct out_sink *s, const struct out_segment *seg, 
     struct pen pen = {.sink = s, .e = e};
     put_ms(&pen, seg, ',');
     pen_put(&pen, "\"", 1);
+    put_speaker(&pen, seg);
     while (text.n > 0) { /* a quotation mark is written twice */
         const char *mark = memchr(text.p, '"', text.n);
         size_t n = mark ? (size_t)(mark - text.p) : text.n;
@@ -369,7 +381,10 @@ static int segment_lrc(const struct out_sink *s, const struct out_segment *seg, 
         put_lrc_time(&pen, seg->word[i].t0_s, '<', '>');
         put_text(&pen, trim(seg->word[i].text), CARE_LINE);
     }
-    if (!*by_word || seg->n_words == 0) put_text(&pen, text, CARE_LINE);
+    if (!*by_word || seg->n_words == 0) {
+        put_speaker(&pen, seg);
+        put_text(&pen, text, CARE_LINE);
+    }
     pen_put(&pen, "\n", 1);
     return pen_done(&pen);
 }
@@ -482,6 +497,14 @@ static int segment_json(const struct out_sink *s, const struct out_segment *seg,
     json_out_number(j, seg->t0_s, 3);
     json_out_key(j, "end");
     json_out_number(j, seg->t1_s, 3);
+    if (seg->speaker) {
+        json_out_key(j, "speaker");
+        json_out_str(j, seg->speaker);
+    }
+    if (seg->language) {
+        json_out_key(j, "language");
+        json_out_str(j, seg->language);
+    }
     json_out_key(j, "text");
     json_out_text(j, seg->text.p, seg->text.n);
     json_out_key(j, "tokens");

@@ -26,8 +26,9 @@ struct out_segment {
     const int *token;
     size_t n_tokens;
     double temperature, avg_logprob, compression_ratio, no_speech_prob;
-    unsigned flags;              /* OUT_REPETITION .. */
-    const struct out_word *word; /* [n_words]; NULL if words were not asked for */
+    unsigned flags;                 /* OUT_REPETITION .. */
+    const char *speaker, *language; /* NULL: not known; that of the whole */
+    const struct out_word *word;    /* [n_words]; NULL if words were not asked for */
     size_t n_words;
 };
 

@@ -14,6 +14,7 @@ struct scribe {
     struct ratio *ratio;
     char *text;                                /* [TEXT_BYTES] of the window or segment at hand */
     int previous[SCRIBE_PREVIOUS], n_previous; /* tokens the next window is conditioned on */
+    float *logits;                             /* [vocabulary] */
     struct decode_result tried;
     struct window_ladder ladder;
     struct decode_prompt prompt; /* of the window at hand */
@@ -32,6 +33,8 @@ int scribe_open(struct arena *a, struct speech *speech, const struct scribe_opti
     s->o = *o;
     s->text = ARENA_NEW(a, char, TEXT_BYTES, e);
     if (!s->text) return -1;
+    s->logits = ARENA_NEW(a, float, (size_t)speech->net.config.vocab, e);
+    if (!s->logits) return -1;
     TRY(decode_open(a, speech, &o->decode, &s->decode, e));
     TRY(ratio_init(a, &s->ratio, e));
     *out = s;
@@ -153,6 +156,7 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
             .compression_ratio = s->ladder.kept_ratio,
             .no_speech_prob = s->ladder.kept.no_speech,
             .flags = window_flags(&s->o.window, &s->ladder),
+            .language = s->o.each ? net_language_code(s->o.language) : NULL,
             .word = s->words ? s->list.word + span[i].word : NULL,
             .n_words = (size_t)span[i].n_words,
         };
@@ -169,6 +173,7 @@ static int add_words(struct scribe *s, int64_t seek, int64_t size, struct window
     const struct decode_result *kept = &s->ladder.kept;
     const struct net_whisper_config *c = &s->speech->net.config;
     double offset_s = (double)seek * 0.01;
+    words_spaceless(s->words, net_language_spaceless(s->o.language));
     struct words_heard heard;
     TRY(words_hear(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
                    kept->token, span, *n, size, &heard, e));
@@ -197,6 +202,11 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
     *speech->content = (int32_t)size;
     *speech->slot = 0;
     TRY(engine_run(speech->prepared, speech->net.tape_encode, e));
+    if (s->o.each) {
+        struct tongue heard;
+        TRY(tongue_window(speech, 0, s->o.each, s->logits, &heard, e));
+        s->o.language = heard.language;
+    }
     TRY(climb_ladder(s, seek, e));
     totals->windows++;
     totals->windows_again += s->ladder.step > 1;
@@ -252,6 +262,11 @@ static int run(struct scribe *s, struct audio *audio, const struct scribe_events
     if (s->o.n_clips == 0) return one_clip(s, &l, whole, ev, totals, e);
     for (int i = 0; i < s->o.n_clips; i++) TRY(one_clip(s, &l, s->o.clip[i], ev, totals, e));
     return 0;
+}
+
+void scribe_language(struct scribe *s, int language)
+{
+    s->o.language = language;
 }
 
 int scribe_run(struct scribe *s, struct audio *audio, const struct scribe_events *ev,

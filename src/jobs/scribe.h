@@ -5,6 +5,7 @@
 #define JOBS_SCRIBE_H
 
 #include "jobs/out.h"
+#include "jobs/tongue.h"
 #include "jobs/words.h"
 #include "media/audio.h"
 
@@ -20,7 +21,8 @@ struct scribe_clip { /* a part of the audio, frames of 10 ms */
 struct scribe_options {
     struct decode_options decode;
     struct window_options window;
-    int language; /* index of net_language, used if the model has languages */
+    int language;                      /* index of net_language, used if the model has languages */
+    const struct tongue_options *each; /* not NULL: listened for in every window */
     bool translate;
     bool timestamps;
     bool condition;     /* the text so far is the next window's prompt */
@@ -63,6 +65,8 @@ struct scribe;
 /* scribe_open: scratch in a, for any number of audios one after the other. */
 int scribe_open(struct arena *a, struct speech *s, const struct scribe_options *o,
                 struct scribe **out, struct err *e);
+/* scribe_language: of what is decoded from now on. */
+void scribe_language(struct scribe *s, int language);
 /* scribe_run: reads the audio twice (loudest mel first). E_CANCELLED when events->cancelled said
  * so: segments so far have been given. */
 int scribe_run(struct scribe *s, struct audio *audio, const struct scribe_events *events,

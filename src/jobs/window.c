@@ -1,6 +1,37 @@
 #include "jobs/window.h"
 #include "jobs/out.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+int window_read_ladder(const char *list, double increment, struct window_options *s, struct err *e)
+{
+    const char *p = list;
+    while (*p) {
+        char word[32];
+        size_t n = strcspn(p, ",");
+        double t;
+        snprintf(word, sizeof word, "%.*s", (int)MIN(n, sizeof word - 1), p);
+        if (!str_double(word, &t) || t < 0 || t > 2)
+            return err_set(e, E_USAGE, "--temperature: \"%s\" is not a number from 0 to 2", word);
+        if (s->n_temperatures == WINDOW_TEMPERATURES)
+            return err_set(e, E_USAGE, "--temperature: more than %d steps", WINDOW_TEMPERATURES);
+        s->temperature[s->n_temperatures++] = t;
+        p += n + (p[n] == ',');
+    }
+    if (s->n_temperatures == 0) return err_set(e, E_USAGE, "--temperature: the list is empty");
+    if (increment > 0) {
+        s->n_temperatures = 1;
+        for (int i = 1; s->temperature[0] + i * increment <= 1 + 1e-6; i++) {
+            if (i == WINDOW_TEMPERATURES)
+                return err_set(e, E_USAGE,
+                               "--temperature-increment-on-fallback: %g makes more than %d steps",
+                               increment, WINDOW_TEMPERATURES);
+            s->temperature[s->n_temperatures++] = s->temperature[0] + i * increment;
+        }
+    }
+    return 0;
+}
 
 /* Comparisons with NAN are false, so a threshold that is off never speaks. */
 static bool untrusted(const struct window_options *o, const struct decode_result *r, bool repeats)

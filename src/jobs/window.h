@@ -17,6 +17,10 @@ struct window_options {
     double no_speech;      /* above, and the text below `logprob`: silence */
 };
 
+/* window_read_ladder: the temperatures of a list as a user writes it ("0,0.2,0.4"); increment above
+ * 0: the first of them and steps of this up to 1. E_USAGE. */
+int window_read_ladder(const char *list, double increment, struct window_options *s, struct err *e);
+
 struct window_ladder {         /* of one window; zero at first */
     int step;                  /* the next attempt is at temperature[step] */
     struct decode_result kept; /* the best attempt so far, or the accepted one */

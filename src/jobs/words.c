@@ -311,6 +311,11 @@ size_t words_bytes(const struct net_whisper_config *c)
     return sizeof(struct words) + align_bytes(c->n_alignment, MOST_ROWS, c->audio_ctx);
 }
 
+void words_spaceless(struct words *w, bool spaceless)
+{
+    w->o.spaceless = spaceless;
+}
+
 int words_open(struct arena *a, struct speech *s, const struct words_options *o, struct words **out,
                struct err *e)
 {

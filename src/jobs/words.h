@@ -67,6 +67,8 @@ struct words; /* the above with a model */
 /* words_open: scratch in a. s must have been opened for words. words_bytes: about what that is. */
 int words_open(struct arena *a, struct speech *s, const struct words_options *o, struct words **out,
                struct err *e);
+/* words_spaceless: the language of what comes, see words_options. */
+void words_spaceless(struct words *w, bool spaceless);
 size_t words_bytes(const struct net_whisper_config *c);
 
 struct words_heard { /* when the tokens of a window were said, and how likely they are */

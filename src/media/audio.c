@@ -119,12 +119,20 @@ static int fill(struct audio *au, struct err *e)
 
 int audio_open(struct arena *a, const char *path, int rate_hz, struct audio **out, struct err *e)
 {
+    return audio_open_channel(a, path, rate_hz, 0, out, e);
+}
+
+int audio_open_channel(struct arena *a, const char *path, int rate_hz, int channel,
+                       struct audio **out, struct err *e)
+{
     *out = NULL;
+    assert(channel >= 0);
     assert(rate_hz >= READER_RATE_MIN_HZ && rate_hz <= READER_RATE_MAX_HZ);
     struct audio *au = ARENA_NEW(a, struct audio, 1, e);
     if (!au) return -1;
     au->spool_fd = -1;
     au->pass_max = -1;
+    au->info.channel = channel;
     TRY(source_open(path, &au->src, e));
     if (choose_reader(a, au, rate_hz, e) != 0) goto failed;
     source_settle(&au->src);

@@ -20,6 +20,10 @@ struct audio_info {
  * spool), E_MISSING (FFmpeg module absent and not a WAV at rate_hz), E_NOMEM. After an error the
  * arena may hold what was allocated; nothing else is left open. */
 int audio_open(struct arena *a, const char *path, int rate_hz, struct audio **out, struct err *e);
+/* audio_open_channel: the same of one channel, from 1, instead of their mean. E_INPUT if there are
+ * fewer. */
+int audio_open_channel(struct arena *a, const char *path, int rate_hz, int channel,
+                       struct audio **out, struct err *e);
 
 /* audio_read: n samples, -1..1, into dst, fewer only at the end. Returns how many (0: the end), or
  * -1 with *e filled. Every sample is a multiple of 1/32768: swresample's rounding to s16, which is

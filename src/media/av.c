@@ -25,7 +25,7 @@
 
 struct av {
     struct source *src;
-    int rate_hz;
+    int rate_hz, channel;
     AVFormatContext *format;
     AVIOContext *io;
     AVCodecContext *codec;
@@ -209,7 +209,9 @@ static int make_swr(struct av *av, struct err *e)
     if (f->sample_rate < READER_RATE_MIN_HZ || f->sample_rate > READER_RATE_MAX_HZ)
         return err_set(e, E_INPUT, "has %d samples a second; %d to %d can be read", f->sample_rate,
                        READER_RATE_MIN_HZ, READER_RATE_MAX_HZ);
-    for (int i = 0; i < n; i++) mean[i] = 1.0 / n;
+    if (av->channel > n)
+        return err_set(e, E_INPUT, "has %d channels, none with number %d", n, av->channel);
+    for (int i = 0; i < n; i++) mean[i] = av->channel ? i == av->channel - 1 : 1.0 / n;
     swr_free(&av->swr);
     AVChannelLayout mono = AV_CHANNEL_LAYOUT_MONO;
     int code = av_channel_layout_copy(&av->layout, &f->ch_layout);
@@ -290,6 +292,7 @@ static enum reader_answer open_av(void *state, struct source *src, int rate_hz,
     struct av *av = state;
     av->src = src;
     av->rate_hz = rate_hz;
+    av->channel = info->channel;
     av_log_set_callback(listen);
     int answer = start(av, e);
     if (answer != READER_OK) return answer;

@@ -23,6 +23,7 @@ enum reader_answer {
 };
 
 struct reader_info {
+    int channel;           /* asked for: from 1; 0: the mean of all. Read by open */
     int rate_hz, channels; /* of the source */
     int64_t n_samples;     /* to be delivered, or -1 while unknown */
 };

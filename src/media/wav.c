@@ -18,6 +18,7 @@ enum { WAV_PCM = 1, WAV_FLOAT = 3, WAV_EXTENSIBLE = 0xFFFE };
 struct wav {
     struct source *src;
     int rate_hz, channels, bytes; /* bytes of one sample of one channel */
+    int channel;                  /* delivered alone, from 1; 0: the mean of all */
     bool real;                    /* float, not integer */
     uint64_t data_at, size;       /* of the data chunk; size UINT64_MAX: to the end of the input */
     uint64_t left;                /* of size, in this pass */
@@ -152,6 +153,9 @@ static enum reader_answer open_wav(void *state, struct source *src, int rate_hz,
     w->src = src;
     enum reader_answer answer = parse(w, e);
     if (answer != READER_OK) return answer;
+    w->channel = info->channel;
+    if (w->channel > w->channels)
+        return err_set(e, E_INPUT, "has %d channels, none with number %d", w->channels, w->channel);
     info->rate_hz = w->rate_hz;
     info->channels = w->channels;
     info->n_samples = -1;
@@ -228,8 +232,10 @@ static int64_t read_wav(void *state, int16_t *dst, int64_t n, struct err *e)
     }
     for (int64_t i = 0; i < whole; i++) {
         const uint8_t *p = w->raw + (size_t)i * block;
-        dst[i] = w->bytes < 3 ? mix_small(p, w->channels, w->bytes)
-                              : mix_large(p, w->channels, w->bytes, w->real);
+        int channels = w->channel ? 1 : w->channels;
+        if (w->channel) p += (w->channel - 1) * w->bytes;
+        dst[i] = w->bytes < 3 ? mix_small(p, channels, w->bytes)
+                              : mix_large(p, channels, w->bytes, w->real);
     }
     return whole;
 }

@@ -58,6 +58,42 @@ else
     skip "vad" "its model cannot be fetched here"
 fi
 
+# ---- channels: jfk on the left, silence of five seconds and jfk on the right
+python3 - "$jfk" "$work/two.wav" <<'END'
+import sys, wave
+one = wave.open(sys.argv[1])
+sound = one.readframes(one.getnframes())
+gap = bytes(2 * 5 * 16000)
+left, right = sound + gap, gap + sound
+two = wave.open(sys.argv[2], "wb")
+two.setparams(one.getparams())
+two.setnchannels(2)
+two.writeframes(b"".join(left[i:i + 2] + right[i:i + 2] for i in range(0, len(left), 2)))
+two.close()
+END
+for batch in 1 2; do
+    run "$lode" transcribe $fast --channels --batch-size $batch "$work/two.wav" --format json
+    ok "channels, batch of $batch: both, by time, each with its speaker" python3 -c '
+import json, sys
+said = json.load(open(sys.argv[1]))["segments"]
+for who, least in (("left", 0), ("right", 4)):
+    own = [s for s in said if s["speaker"] == who]
+    text = "".join(s["text"] for s in own).lower()
+    assert text.count("fellow americans") == 1 and text.count("do for your country") == 1, text
+    assert own[0]["end"] >= least + 7, own[0]
+assert [s["id"] for s in said] == list(range(1, len(said) + 1))
+assert [s["start"] for s in said] == sorted(s["start"] for s in said)' "$work/out"
+done
+run "$lode" transcribe $fast --channels "$work/two.wav"
+is "channels: a line begins with the speaker" "$(head -1 "$work/out" | cut -c1-6)" "left: "
+run "$lode" transcribe $fast --channels "$jfk"
+is "channels: one is nobody" "$(words "$work/out")" "$said"
+status=0
+"$lode" transcribe $fast --channels - <"$work/two.wav" >"$work/out" 2>"$work/err" || status=$?
+says "channels of a pipe" 2 'not a pipe'
+run "$lode" transcribe $fast --channels --word-timestamps --max-line-width 20 "$work/two.wav"
+says "channels and cues of words" 2 'channels cannot be had with cues'
+
 # ---- compute types, price
 run "$lode" transcribe --model tiny.en --device cpu --compute-type float16 --strict-compute-type "$jfk"
 says "a compute type the device has not" 2 'no float16; the nearest is float32'
