@@ -171,9 +171,43 @@ static void test_i8(void **state)
     against_golden("auto", true, true, 1, 0.997);
 }
 
+/* Parameters of the published sizes, without the pooler, which no vector depends on. */
+static void test_named(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t parameters;
+    } published[] = {{"all-MiniLM-L6-v2", 22713216 - (384 * 384 + 384)},
+                     {"all-mpnet-base-v2", 109486464 - (768 * 768 + 768)}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(published); i++) {
+        struct net_sentence_source none = {0};
+        struct net_sentence_config c;
+        struct net_sentence net;
+        struct arena *a;
+        struct plan *p;
+        struct err e;
+        assert_int_equal(arena_open("named", 0, &a, &e), 0);
+        assert_true(net_sentence_named(published[i].name, &c));
+        struct net_sentence_shape shape = {.rows = 512, .texts = 2, .max_tokens = c.max_tokens};
+        assert_int_equal(net_sentence_plan(a, &none, &c, &shape, &p, &net, &e), 0);
+        int64_t n = 0;
+        for (int v = 0; v < p->n_values; v++)
+            if (p->value[v].life == PLAN_WEIGHT)
+                n += tensor_count(p->value[v].rank, p->value[v].dim);
+        /* the plan keeps positions that a text can have, types within them, a bias by distance */
+        n += (int64_t)(c.positions - c.max_tokens + c.types) * c.width;
+        if (c.family == SENTENCE_MPNET) n += (int64_t)(32 - (2 * c.max_tokens - 1)) * c.heads;
+        assert_int_equal(n, published[i].parameters);
+        arena_close(&a);
+    }
+    assert_false(net_sentence_named("all-mpnet-base", &(struct net_sentence_config){0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_named),
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_f32),
         cmocka_unit_test(test_i8),

@@ -3,6 +3,7 @@
 #include "jobs/cluster_options.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
+#include "jobs/sentences.h"
 #include "jobs/words.h"
 #include "load/store.h"
 #include <string.h>
@@ -47,17 +48,28 @@ struct figures { /* of one plan on one device */
     int most;           /* the largest batch that fits; 0: none; -1: not known */
 };
 
+struct source {                  /* what is known of a model: one of the two configs */
+    struct load_weights weights; /* n 0: published sizes */
+    bool encodes;                /* texts: */
+    struct net_sentence_config sentence;
+    struct net_whisper_config whisper;
+};
+
 /* Sizes by the published name, without a file; of anything else from its weights. */
-static int open_source(struct arena *a, const char *model, struct load_weights *w,
-                       struct net_whisper_config *config, const struct lode_host *host,
-                       struct err *e)
+static int open_source(struct arena *a, const char *model, struct source *s,
+                       const struct lode_host *host, struct err *e)
 {
     char *path;
-    if (!store_is_path(model) && net_whisper_named(model, config)) return 0;
+    if (!store_is_path(model)) {
+        if (net_whisper_named(model, &s->whisper)) return 0;
+        if ((s->encodes = net_sentence_named(model, &s->sentence))) return 0;
+    }
     struct fetch_watch watch = host_watch(host);
     TRY(store_find(a, model, true, &watch, &path, e));
-    TRY(load_open(a, path, w, e));
-    return net_whisper_config(a, w, config, e);
+    TRY(load_open(a, path, &s->weights, e));
+    s->encodes = net_sentence_is(a, &s->weights);
+    if (s->encodes) return net_sentence_config(a, &s->weights, &s->sentence, e);
+    return net_whisper_config(a, &s->weights, &s->whisper, e);
 }
 
 static size_t total(const struct backend_memory *m)
@@ -107,9 +119,8 @@ static int find_most(struct arena *a, const struct subject *s, size_t room, int 
     return 0;
 }
 
-static int find_figures(struct arena *a, const struct plan_opts *o, const struct load_weights *w,
-                        const struct net_whisper_config *config, struct engine *engine,
-                        struct figures *f, struct err *e)
+/* On which device, and how it computes there. */
+static void find_device(const struct plan_opts *o, const struct engine *engine, struct figures *f)
 {
     char compute[24];
     opt_choice(opt_find(rows, COUNT(rows), "compute-type"), o->compute_type, compute,
@@ -118,9 +129,15 @@ static int find_figures(struct arena *a, const struct plan_opts *o, const struct
     f->device_name = engine_describe(engine);
     f->reason = engine_reason(engine);
     f->compute_type = speech_compute_type(compute, f->device);
+}
+
+static int find_figures(struct arena *a, const struct plan_opts *o, const struct source *source,
+                        struct engine *engine, struct figures *f, struct err *e)
+{
+    find_device(o, engine, f);
     struct subject s = {.o = o,
-                        .weights = w->n ? w : NULL,
-                        .config = config,
+                        .weights = source->weights.n ? &source->weights : NULL,
+                        .config = &source->whisper,
                         .engine = engine,
                         .device = f->device,
                         .compute_type = f->compute_type};
@@ -163,11 +180,13 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         json_out_key(&j, "words_host_bytes");
         json_out_int(&j, (int64_t)f->words_bytes);
     }
-    if (f->most >= 0) {
+    if (f->room != SIZE_MAX) {
         json_out_key(&j, "room_bytes");
         json_out_int(&j, (int64_t)f->room);
         json_out_key(&j, "fits");
         json_out_bool(&j, total(&f->bytes) <= f->room);
+    }
+    if (f->most >= 0) {
         json_out_key(&j, "largest_batch");
         json_out_int(&j, f->most);
     }
@@ -250,11 +269,60 @@ static int plan_cluster(struct arena *a, const struct plan_opts *o, struct engin
     return line ? host_text(host, line, strlen(line), e) : -1;
 }
 
+/* An encoder of texts, as `lode embed` opens it. */
+static int measure_encoder(struct arena *a, const struct plan_opts *o, const struct source *source,
+                           struct engine *engine, struct figures *f,
+                           struct net_sentence_shape *shape, struct err *e)
+{
+    struct net_sentence_source from = {.weights = source->weights.n ? &source->weights : NULL};
+    struct net_sentence net;
+    struct plan *plan;
+    int threads = o->threads ? (int)MIN(o->threads, thread_cpus()) : thread_cpus();
+    find_device(o, engine, f);
+    *shape = sentences_shape(&source->sentence, threads, f->compute_type, f->device, true);
+    TRY(net_sentence_plan(a, &from, &source->sentence, shape, &plan, &net, e));
+    f->plan = plan;
+    f->most = -1;
+    TRY(engine_room(engine, &f->room, e));
+    return engine_measure(engine, plan, &f->bytes, e);
+}
+
+static int plan_encoder(struct arena *a, const struct plan_opts *o, const char *model,
+                        const struct source *source, struct engine *engine,
+                        const struct lode_host *host, struct err *e)
+{
+    struct net_sentence_shape shape;
+    struct figures f = {0};
+    struct err why;
+    while (measure_encoder(a, o, source, engine, &f, &shape, &why)) {
+        *e = why;
+        if (why.code != E_DEVICE || o->gpu) return -1;
+        TRY(engine_retreat(engine, a, &why, e));
+    }
+    if (o->dump) return print_dump(a, f.plan, host, e);
+    if (o->json) return print_json(model, o, &f, host, e);
+    const double mib = 1 << 20;
+    char *line = arena_format(a, e,
+                              "%s on %s (%s), %s, %d tokens at a time, a text has at most %d\n"
+                              "  weights  %9.1f MiB\n"
+                              "  step     %9.1f MiB\n"
+                              "  total    %9.1f MiB\n",
+                              model, f.device, f.device_name, f.compute_type, shape.rows,
+                              shape.max_tokens, (double)f.bytes.weights / mib,
+                              (double)(f.bytes.state + f.bytes.step + f.bytes.scratch) / mib,
+                              (double)total(&f.bytes) / mib);
+    if (!line) return -1;
+    TRY(host_text(host, line, strlen(line), e));
+    if (f.room == SIZE_MAX) return 0;
+    line = arena_format(a, e, "  room     %9.1f MiB: %s\n", (double)f.room / mib,
+                        total(&f.bytes) <= f.room ? "it fits" : "too much");
+    return line ? host_text(host, line, strlen(line), e) : -1;
+}
+
 static int with_arena(struct arena *a, const struct plan_opts *o, const char *model,
-                      const struct lode_host *host, struct engine **engine, struct load_weights *w,
+                      const struct lode_host *host, struct engine **engine, struct source *source,
                       struct err *e)
 {
-    struct net_whisper_config config;
     struct figures f;
     struct engine_options eo = {.device = o->device,
                                 .kernels = "auto",
@@ -270,9 +338,10 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
         TRY(engine_open(a, &eo, engine, e));
         return plan_cluster(a, o, *engine, host, e);
     }
-    TRY(open_source(a, model, w, &config, host, e));
+    TRY(open_source(a, model, source, host, e));
     TRY(engine_open(a, &eo, engine, e));
-    TRY(find_figures(a, o, w, &config, *engine, &f, e));
+    if (source->encodes) return plan_encoder(a, o, model, source, *engine, host, e);
+    TRY(find_figures(a, o, source, *engine, &f, e));
     if (o->dump) return print_dump(a, f.plan, host, e);
     return o->json ? print_json(model, o, &f, host, e) : print_text(a, model, o, &f, host, e);
 }
@@ -282,11 +351,11 @@ static int run_plan(const void *opts, const struct opt_list *inputs, const struc
 {
     struct arena *a;
     struct engine *engine = NULL;
-    struct load_weights w = {0};
+    struct source source = {0};
     TRY(arena_open("plan", 0, &a, e));
-    int rc = with_arena(a, opts, inputs->words[0], host, &engine, &w, e);
+    int rc = with_arena(a, opts, inputs->words[0], host, &engine, &source, e);
     engine_close(&engine);
-    load_close(&w);
+    load_close(&source.weights);
     arena_close(&a);
     return rc;
 }
@@ -305,6 +374,7 @@ const struct lode_job job_plan_row = {
         "\n"
         "  lode plan tiny.en --json\n"
         "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
+        "  lode plan all-mpnet-base-v2 --threads 1\n"
         "  lode plan cluster --rows 1000000 --dims 200 -k 100\n"
         "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "
         "--best-of 1\n",

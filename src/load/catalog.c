@@ -71,6 +71,8 @@ static const struct catalog_row rows[] = { /* by size within a family */
     WHISPER("distil-large-v3.5", NULL,    "distil-whisper/distil-large-v3.5-ct2",    1520, NULL),
     {"all-MiniLM-L6-v2", NULL, "sentence-transformers/all-MiniLM-L6-v2", sentence_files,
      COUNT(sentence_files), 91.6e6, &minilm_wheel},
+    {"all-mpnet-base-v2", NULL, "sentence-transformers/all-mpnet-base-v2", sentence_files,
+     COUNT(sentence_files), 439e6, NULL},
     {"silero-vad-v6", NULL, NULL, NULL, 0, 1.25e6, &silero_wheel},
 };
 /* clang-format on */

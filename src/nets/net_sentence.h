@@ -52,6 +52,12 @@ struct net_sentence { /* the plan's doors: numbers of values and tapes */
 int net_sentence_config(struct arena *a, const struct load_weights *w,
                         struct net_sentence_config *c, struct err *e);
 
+/* net_sentence_is: whether config.json says that this is one of these families. */
+bool net_sentence_is(struct arena *a, const struct load_weights *w);
+
+/* net_sentence_named: the published sizes of a model by the name users type; false if unknown. */
+bool net_sentence_named(const char *name, struct net_sentence_config *c);
+
 /* net_sentence_plan: makes one plan in arena a. Errors: E_MODEL (a tensor missing, of a wrong
  * shape, or one that no such model has: named). */
 int net_sentence_plan(struct arena *a, const struct net_sentence_source *src,

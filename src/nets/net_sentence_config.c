@@ -34,20 +34,29 @@ static int number(const struct reading *r, const struct json *root, const char *
     return 0;
 }
 
+static const struct {
+    const char *type;
+    enum net_sentence_family family;
+} families[] = {{"bert", SENTENCE_BERT},
+                {"mpnet", SENTENCE_MPNET},
+                {"roberta", SENTENCE_ROBERTA},
+                {"xlm-roberta", SENTENCE_ROBERTA},
+                {"camembert", SENTENCE_ROBERTA}};
+
+/* The row of families for config.json's model_type; COUNT(families) if it is another. */
+static size_t family_of(struct str type)
+{
+    size_t i = 0;
+    while (i < COUNT(families) && !str_eq(type, families[i].type)) i++;
+    return i;
+}
+
 static int read_family(const struct reading *r, const struct json *root)
 {
-    static const struct {
-        const char *type;
-        enum net_sentence_family family;
-    } known[] = {{"bert", SENTENCE_BERT},
-                 {"mpnet", SENTENCE_MPNET},
-                 {"roberta", SENTENCE_ROBERTA},
-                 {"xlm-roberta", SENTENCE_ROBERTA},
-                 {"camembert", SENTENCE_ROBERTA}};
     struct str type = json_text(json_key(root, "model_type"));
-    for (size_t i = 0; i < COUNT(known); i++) {
-        if (!str_eq(type, known[i].type)) continue;
-        r->c->family = known[i].family;
+    size_t row = family_of(type);
+    if (row < COUNT(families)) {
+        r->c->family = families[row].family;
         return 0;
     }
     return err_set(r->e, E_MODEL,
@@ -202,4 +211,55 @@ int net_sentence_config(struct arena *a, const struct load_weights *w,
         json_close(&doc);
     }
     return rc;
+}
+
+bool net_sentence_is(struct arena *a, const struct load_weights *w)
+{
+    struct json_doc *doc = NULL;
+    struct err ignored;
+    if (w->config.n == 0 || json_open(a, w->config.p, w->config.n, &doc, &ignored)) return false;
+    bool is = family_of(json_text(json_key(json_root(doc), "model_type"))) < COUNT(families);
+    json_close(&doc);
+    return is;
+}
+
+bool net_sentence_named(const char *name, struct net_sentence_config *c)
+{
+    static const struct {
+        const char *name;
+        struct net_sentence_config config;
+    } known[] = {
+        {"all-MiniLM-L6-v2",
+         {.family = SENTENCE_BERT,
+          .width = 384,
+          .heads = 12,
+          .layers = 6,
+          .ffn = 1536,
+          .vocab = 30522,
+          .positions = 512,
+          .types = 2,
+          .max_tokens = 256,
+          .eps = 1e-12f,
+          .act = OP_ACT_GELU,
+          .lower_case = true}},
+        {"all-mpnet-base-v2",
+         {.family = SENTENCE_MPNET,
+          .width = 768,
+          .heads = 12,
+          .layers = 12,
+          .ffn = 3072,
+          .vocab = 30527,
+          .positions = 514,
+          .position0 = 2,
+          .max_tokens = 384,
+          .eps = 1e-5f,
+          .act = OP_ACT_GELU,
+          .lower_case = true}},
+    };
+    for (size_t i = 0; i < COUNT(known); i++) {
+        if (strcmp(known[i].name, name) != 0) continue;
+        *c = known[i].config;
+        return true;
+    }
+    return false;
 }

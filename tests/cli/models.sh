@@ -11,6 +11,15 @@ parts = {k: n for k, n in p.items() if k.endswith("_bytes") and k != "total_byte
 assert {"weights_bytes", "state_bytes", "step_bytes"} <= set(parts), p
 assert all(n > 0 for n in parts.values()) and p["total_bytes"] == sum(parts.values()), p
 assert p["beam_size"] == 5, p' "$work/out"
+for model in all-MiniLM-L6-v2 all-mpnet-base-v2; do
+    run "$lode" plan $model --device cpu --compute-type float32
+    is "plan: $model" "$status" 0
+    ok "plan: $model, its tokens" grep -q "a text has at most" "$work/out"
+done
+is "plan: all-mpnet-base-v2, f32 weights of 108.6 million numbers" \
+    "$(awk '$1 == "weights" { print ($2 > 413 && $2 < 417) }' "$work/out")" 1
+run "$lode" plan all-MiniLM-L6-v2 --gpu t4
+says "plan: an encoder on a GPU" 7 'attnrange has no kernel for GPUs'
 run "$lode" plan tiny.e
 says "plan: unknown model" 4 'tiny.en'
 run "$lode" pull tiny.e --offline
