@@ -1,23 +1,17 @@
 #include "jobs/vectors.h"
 #include "base/json.h"
 #include "core/tensor.h"
+#include "load/npy.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define NUMBER_ROOM 20 /* characters of a number with what stands around it */
 
-/* numpy/lib/format.py, version 1.0, filled up to 128 bytes. */
-static int npy_head(const struct vectors_out *v, int64_t total, struct err *e)
+static int npy_begin(const struct vectors_out *v, int64_t total, struct err *e)
 {
-    char head[128];
-    memset(head, ' ', sizeof head);
-    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
-    int n = snprintf(head + 10, sizeof head - 11,
-                     "{'descr': '<f%d', 'fortran_order': False, 'shape': (%lld, %d), }",
-                     v->half ? 2 : 4, (long long)total, v->width);
-    head[10 + n] = ' ';
-    head[sizeof head - 1] = '\n';
+    char head[NPY_HEAD];
+    npy_head(head, total, v->width, 'f', v->half ? 2 : 4);
     return v->sink.put(v->sink.ctx, head, sizeof head, e);
 }
 
@@ -36,7 +30,7 @@ int vectors_begin(struct arena *a, const struct out_sink *sink, enum vectors_for
     v->room = NUMBER_ROOM * (size_t)width + 64;
     v->line = ARENA_NEW(a, char, v->room, e);
     if (!v->line) return -1;
-    if (format == VECTORS_NPY) return npy_head(v, total, e);
+    if (format == VECTORS_NPY) return npy_begin(v, total, e);
     return format == VECTORS_CSV ? csv_head(v, e) : 0;
 }
 

@@ -140,11 +140,9 @@ void npy_row(const struct npy *f, int64_t row, double *out)
     for (int64_t i = 0; i < f->columns; i++, p += step) out[i] = number(f, p);
 }
 
-int npy_save(struct arena *a, const char *path, const void *data, int64_t rows, int64_t columns,
-             char kind, int size, struct err *e)
+void npy_head(char head[NPY_HEAD], int64_t rows, int64_t columns, char kind, int size)
 {
-    char head[128], text[128];
-    struct file_out f;
+    char text[NPY_HEAD];
     struct strbuf t;
     strbuf_init(&t, text, sizeof text);
     strbuf_format(&t, "{'descr': '<%c%d', 'fortran_order': False, 'shape': (%lld,", kind, size,
@@ -152,11 +150,19 @@ int npy_save(struct arena *a, const char *path, const void *data, int64_t rows, 
     if (columns) strbuf_format(&t, " %lld", (long long)columns);
     strbuf_text(&t, "), }");
     /* filled up with blanks to 128 bytes in all, a line's end last */
-    memset(head, ' ', sizeof head);
+    memset(head, ' ', NPY_HEAD);
     memcpy(head, magic, sizeof magic);
     memcpy(head + 6, "\x01\x00\x76\x00", 4);
     memcpy(head + 10, t.p, t.n);
-    head[sizeof head - 1] = '\n';
+    head[NPY_HEAD - 1] = '\n';
+}
+
+int npy_save(struct arena *a, const char *path, const void *data, int64_t rows, int64_t columns,
+             char kind, int size, struct err *e)
+{
+    char head[NPY_HEAD];
+    struct file_out f;
+    npy_head(head, rows, columns, kind, size);
     TRY(file_out_open(a, path, &f, e));
     size_t bytes = (size_t)(rows * (columns ? columns : 1)) * (size_t)size;
     if (file_out_write(&f, head, sizeof head, e) || file_out_write(&f, data, bytes, e) ||

@@ -22,7 +22,13 @@ int npy_open(struct npy *f, struct err *e);
 /* npy_row: columns of a row, as double. */
 void npy_row(const struct npy *f, int64_t row, double *out);
 
-/* npy_save: `columns` 0: one dimension. kind and size as above: f4, f8, i4. Errors: E_IO. */
+#define NPY_HEAD 128 /* bytes before the numbers of a file of ours */
+
+/* npy_head: what such a file begins with. `columns` 0: one dimension. kind and size as above: f2,
+ * f4, f8, i4. */
+void npy_head(char head[NPY_HEAD], int64_t rows, int64_t columns, char kind, int size);
+
+/* npy_save: a whole file. Errors: E_IO. */
 int npy_save(struct arena *a, const char *path, const void *data, int64_t rows, int64_t columns,
              char kind, int size, struct err *e);
 
