@@ -67,7 +67,7 @@ static int open_source(struct arena *a, const char *model, struct source *s,
     struct fetch_watch watch = host_watch(host);
     TRY(store_find(a, model, true, &watch, &path, e));
     TRY(load_open(a, path, &s->weights, e));
-    s->encodes = net_sentence_is(a, &s->weights);
+    s->encodes = net_sentence_config_known(a, &s->weights);
     if (s->encodes) return net_sentence_config(a, &s->weights, &s->sentence, e);
     return net_whisper_config(a, &s->weights, &s->whisper, e);
 }

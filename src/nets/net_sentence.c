@@ -291,3 +291,44 @@ int net_sentence_plan(struct arena *a, const struct net_sentence_source *src,
     *plan = b.p;
     return 0;
 }
+
+bool net_sentence_named(const char *name, struct net_sentence_config *c)
+{
+    static const struct {
+        const char *name;
+        struct net_sentence_config config;
+    } known[] = {
+        {"all-MiniLM-L6-v2",
+         {.family = SENTENCE_BERT,
+          .width = 384,
+          .heads = 12,
+          .layers = 6,
+          .ffn = 1536,
+          .vocab = 30522,
+          .positions = 512,
+          .types = 2,
+          .max_tokens = 256,
+          .eps = 1e-12f,
+          .act = OP_ACT_GELU,
+          .lower_case = true}},
+        {"all-mpnet-base-v2",
+         {.family = SENTENCE_MPNET,
+          .width = 768,
+          .heads = 12,
+          .layers = 12,
+          .ffn = 3072,
+          .vocab = 30527,
+          .positions = 514,
+          .position0 = 2,
+          .max_tokens = 384,
+          .eps = 1e-5f,
+          .act = OP_ACT_GELU,
+          .lower_case = true}},
+    };
+    for (size_t i = 0; i < COUNT(known); i++) {
+        if (strcmp(known[i].name, name) != 0) continue;
+        *c = known[i].config;
+        return true;
+    }
+    return false;
+}

@@ -53,7 +53,7 @@ int net_sentence_config(struct arena *a, const struct load_weights *w,
                         struct net_sentence_config *c, struct err *e);
 
 /* net_sentence_is: whether config.json says that this is one of these families. */
-bool net_sentence_is(struct arena *a, const struct load_weights *w);
+bool net_sentence_config_known(struct arena *a, const struct load_weights *w);
 
 /* net_sentence_named: the published sizes of a model by the name users type; false if unknown. */
 bool net_sentence_named(const char *name, struct net_sentence_config *c);

@@ -213,7 +213,7 @@ int net_sentence_config(struct arena *a, const struct load_weights *w,
     return rc;
 }
 
-bool net_sentence_is(struct arena *a, const struct load_weights *w)
+bool net_sentence_config_known(struct arena *a, const struct load_weights *w)
 {
     struct json_doc *doc = NULL;
     struct err ignored;
@@ -221,45 +221,4 @@ bool net_sentence_is(struct arena *a, const struct load_weights *w)
     bool is = family_of(json_text(json_key(json_root(doc), "model_type"))) < COUNT(families);
     json_close(&doc);
     return is;
-}
-
-bool net_sentence_named(const char *name, struct net_sentence_config *c)
-{
-    static const struct {
-        const char *name;
-        struct net_sentence_config config;
-    } known[] = {
-        {"all-MiniLM-L6-v2",
-         {.family = SENTENCE_BERT,
-          .width = 384,
-          .heads = 12,
-          .layers = 6,
-          .ffn = 1536,
-          .vocab = 30522,
-          .positions = 512,
-          .types = 2,
-          .max_tokens = 256,
-          .eps = 1e-12f,
-          .act = OP_ACT_GELU,
-          .lower_case = true}},
-        {"all-mpnet-base-v2",
-         {.family = SENTENCE_MPNET,
-          .width = 768,
-          .heads = 12,
-          .layers = 12,
-          .ffn = 3072,
-          .vocab = 30527,
-          .positions = 514,
-          .position0 = 2,
-          .max_tokens = 384,
-          .eps = 1e-5f,
-          .act = OP_ACT_GELU,
-          .lower_case = true}},
-    };
-    for (size_t i = 0; i < COUNT(known); i++) {
-        if (strcmp(known[i].name, name) != 0) continue;
-        *c = known[i].config;
-        return true;
-    }
-    return false;
 }
