@@ -28,7 +28,7 @@ static const struct opt_row rows[] = {
      .help = "Form of the vectors. auto: what the name after -o ends in, else jsonl."},
     {.name = "dtype", .type = OPT_CHOICE, .offset = AT(type), .choices = "float32|float16", .fallback = "float32", .help = "Numbers of an npy file."},
     {.name = "input-format", .type = OPT_CHOICE, .offset = AT(input), .choices = "auto|" ROWS_FORMATS, .fallback = "auto",
-     .help = "Form of the input. auto: what its name ends in (.jsonl, .csv, .tsv), else lines."},
+     .help = "Form of the input. auto: what its name ends in (.jsonl, .csv, .tsv; .pdf, .docx and the like), else lines."},
     {.name = "field", .type = OPT_TEXT, .offset = AT(field), .fallback = "text", .value = "NAME", .help = "The column or JSON member that holds the text."},
     {.name = "id", .type = OPT_TEXT, .offset = AT(id), .value = "NAME", .help = "The column or JSON member to name vectors by, in jsonl and csv."},
     {.help = "How texts are read"},
@@ -263,11 +263,16 @@ const struct lode_job job_embed_row = {
     .synopsis = "FILE|- [options]",
     .details =
         "A vector for every line of a file, or for the text of every record of JSON lines or "
-        "CSV, in their order. - is standard input. An empty line is a text too. Text that "
+        "CSV, in their order. - is standard input. An empty line is a text too. A PDF, DOCX, ODT, "
+        "RTF or EPUB file is "
+        "one record, as is each file of a folder of them and of .txt and .md; id is its name. They "
+        "are read through "
+        "pdftotext and pandoc, which must be installed. Text that "
         "is longer than the model reads is cut, and the summary says so.\n"
         "\n"
         "  lode embed lines.txt -o vectors.npy\n"
         "  lode embed jobs.csv --field description --id key -o jobs.jsonl\n"
+        "  lode embed cvs/ --id id -o cvs.jsonl\n"
         "  lode embed - --model ./bge-small-en-v1.5 --compute-type float32 <lines.txt\n",
     .rows = rows,
     .n_rows = COUNT(rows),

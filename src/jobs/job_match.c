@@ -465,13 +465,15 @@ const struct lode_job job_match_row = {
     .summary = "the best records of a file for each of another, and why",
     .synopsis = "QUERIES TARGETS [options]",
     .details =
-        "Both are lines of text, JSON lines or CSV. Long texts are cut into passages at the ends "
+        "Both are lines of text, JSON lines, CSV, a PDF or DOCX document or a folder of such, as "
+        "for embed. Long texts are cut into passages at the ends "
         "of "
         "sentences, so that nothing of them is lost; the score of two texts is the cosine of their "
         "two nearest passages, which are shown with it. The search is exact.\n"
         "\n"
         "  lode match cvs.jsonl jobs.csv --field text -k 10\n"
         "  lode match cvs.jsonl jobs.csv --where 'city=Berlin' --json -o matches.jsonl\n"
+        "  lode match cv.pdf jobs.csv --passages 1\n"
         "  lode match questions.txt answers.txt --min-score 0.5 --passages 1\n",
     .rows = rows,
     .n_rows = COUNT(rows),

@@ -1,5 +1,6 @@
 #include "load/rows.h"
 #include "load/rows_csv.h"
+#include "load/rows_documents.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -19,7 +20,7 @@ enum rows_format rows_format_of(const char *path)
     for (size_t i = 0; i < COUNT(known); i++) {
         if (str_ends(path, known[i].suffix)) return known[i].format;
     }
-    return ROWS_LINES;
+    return rows_documents_fit(path) ? ROWS_DOCUMENTS : ROWS_LINES;
 }
 
 #undef rows_bad
@@ -81,8 +82,13 @@ struct str rows_rest(const struct rows *r)
 static int open_parts(const char *path, struct rows *r, struct err *e)
 {
     snprintf(r->name, sizeof r->name, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
-    TRY(map_any(path, r, e));
     TRY(arena_open("records", 0, &r->arena, e));
+    if (r->format == ROWS_DOCUMENTS) {
+        TRY(rows_documents_open(path, r, e));
+        r->mark = arena_here(r->arena);
+        return 0;
+    }
+    TRY(map_any(path, r, e));
     struct str rest = rows_rest(r);
     if (rest.n >= 3 && memcmp(rest.p, "\xef\xbb\xbf", 3) == 0) r->at = 3; /* byte order mark */
     if (r->format == ROWS_CSV || r->format == ROWS_TSV) {
@@ -169,9 +175,10 @@ int rows_next(struct rows *r, struct err *e)
         file_map_drop(&r->map, r->dropped, r->at - r->dropped);
         r->dropped = r->at;
     }
-    int rc = r->format == ROWS_LINES   ? next_text(r, e)
-             : r->format == ROWS_JSONL ? next_json(r, e)
-                                       : rows_csv_next(r, e);
+    int rc = r->format == ROWS_LINES       ? next_text(r, e)
+             : r->format == ROWS_JSONL     ? next_json(r, e)
+             : r->format == ROWS_DOCUMENTS ? rows_documents_next(r, e)
+                                           : rows_csv_next(r, e);
     r->n += rc == 1;
     return rc;
 }

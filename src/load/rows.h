@@ -4,7 +4,8 @@
  *     lines   every line is a record with the one field "text"; an empty line is a record too
  *     jsonl   every line is a JSON object; empty lines are nothing
  *     csv     RFC 4180; the first record names the columns; the separator is the one of , ; and tab
- *             that the header has most of. tsv: the separator is a tab */
+ *             that the header has most of. tsv: the separator is a tab
+ *     documents  a PDF, DOCX, .. or a folder of them: see rows_documents.h */
 #ifndef LOAD_ROWS_H
 #define LOAD_ROWS_H
 
@@ -15,10 +16,16 @@
 #define ROWS_BYTES_MAX  (64u << 20) /* of a record */
 #define ROWS_FIELDS_MAX 65536
 
-enum rows_format { ROWS_LINES, ROWS_JSONL, ROWS_CSV, ROWS_TSV };
+enum rows_format { ROWS_LINES, ROWS_JSONL, ROWS_CSV, ROWS_TSV, ROWS_DOCUMENTS };
 
 struct rows_field {
     struct str name, text;
+};
+
+struct rows_document { /* its text in the map */
+    const char *name;
+    uint64_t offset;
+    size_t bytes;
 };
 
 struct rows {
@@ -26,7 +33,7 @@ struct rows {
     enum rows_format format;
     int64_t n;                /* records read so far */
     uint64_t line;            /* on which the present one begins, from 1 */
-    struct rows_field *field; /* lines, csv, tsv: of the present record */
+    struct rows_field *field; /* all but jsonl: of the present record */
     size_t n_fields;
     const struct json *json; /* jsonl: the present record, an object */
     /* private */
@@ -37,9 +44,12 @@ struct rows {
     size_t at, dropped, start;
     uint64_t next_line, start_line;
     char separator;
+    struct rows_document *document;
+    size_t n_documents;
 };
 
-/* rows_format_of: by what the path ends in: .jsonl .ndjson .json, .csv, .tsv .tab; else lines. */
+/* rows_format_of: by what the path ends in: .jsonl .ndjson .json, .csv, .tsv .tab; documents; else
+ * lines. */
 enum rows_format rows_format_of(const char *path);
 
 /* rows_open: "-" is standard input. *r is closed after a failure. Errors: E_IO; E_INPUT (a header
