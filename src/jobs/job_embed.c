@@ -2,6 +2,7 @@
 #include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
+#include "jobs/loss.h"
 #include "jobs/sentences.h"
 #include "jobs/speech.h"
 #include "jobs/vectors.h"
@@ -13,7 +14,7 @@
 struct embed_opts {
     const char *model, *output, *field, *id, *device, *prefix;
     int input, format, type, pooling, compute_type, kernels;
-    int64_t threads, max_tokens;
+    int64_t threads, max_tokens, loss;
     bool normalize, literal, offline, quiet;
 };
 
@@ -42,6 +43,8 @@ static const struct opt_row rows[] = {
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the summary says what was used. auto is int8 on the CPU, float16 on a GPU; float32 gives the vectors of sentence-transformers to 6 digits."},
+    {.name = "measure-loss", .type = OPT_INT, .offset = AT(loss), .min = 0, .max = 1000000, .fallback = "0", .value = "N",
+     .help = "Embed N of the texts, evenly drawn, in float32 too, and say how near the vectors are (the cosine's median and least). Loads the model a second time."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Other"},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
@@ -63,12 +66,16 @@ struct run {
     const struct embed_opts *o;
     const struct lode_host *host;
     struct arena *model, *job, *window;
+    struct sentences_options options;
+    char compute[WORD], kernels[WORD]; /* in options */
     struct sentences *sentences;
     struct rows rows;
     int64_t total;
     struct file_out file;
     struct vectors_out out;
     struct sentences_counts counts;
+    struct loss loss;
+    struct loss_found found;
 };
 
 static bool cancelled(void *ctx)
@@ -158,7 +165,11 @@ static int embed_all(struct run *r, struct err *e)
             if (bad < n) return err_note(e, "record %lld", (long long)(first + (int64_t)bad) + 1);
             return -1;
         }
-        for (size_t i = 0; i < n; i++) TRY(vectors_put(&r->out, id[i], vector + i * width, e));
+        for (size_t i = 0; i < n; i++) {
+            const float *x = vector + i * width;
+            TRY(vectors_put(&r->out, id[i], x, e));
+            TRY(loss_take(r->job, &r->loss, first + (int64_t)i, text[i], x, e));
+        }
     }
 }
 
@@ -175,6 +186,10 @@ static void summary(const struct run *r, double seconds)
               seconds, seconds > 0 ? (double)c->texts / seconds : 0, r->o->output ? " -> " : "",
               r->o->output ? r->o->output : "", s->name, s->load_s, engine_device(s->engine),
               engine_describe(s->engine), s->compute_type);
+    if (r->loss.n)
+        host_note(r->host, "of %zu text%s, cosine of %s to float32: median %.6f, least %.6f",
+                  r->loss.n, r->loss.n == 1 ? "" : "s", s->compute_type, r->found.median,
+                  r->found.least);
     if (c->cut)
         host_note(
             r->host,
@@ -196,22 +211,22 @@ static enum vectors_format format_of(const struct embed_opts *o)
 
 static int open_model(struct run *r, struct err *e)
 {
-    char compute[WORD], kernels[WORD], *folder;
+    char *folder;
     struct fetch_watch watch = host_watch(r->host);
     TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
-    struct sentences_options so = {
+    r->options = (struct sentences_options){
         .folder = folder,
         .name = r->o->model,
-        .compute_type = choice("compute-type", r->o->compute_type, compute),
+        .compute_type = choice("compute-type", r->o->compute_type, r->compute),
         .engine = {.device = r->o->device,
-                   .kernels = choice("kernels", r->o->kernels, kernels),
+                   .kernels = choice("kernels", r->o->kernels, r->kernels),
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
         .max_tokens = r->o->max_tokens,
         .pooling = (enum sentences_pooling)r->o->pooling,
         .unit = r->o->normalize,
         .literal = r->o->literal,
     };
-    return sentences_open(r->model, &so, &r->sentences, e);
+    return sentences_open(r->model, &r->options, &r->sentences, e);
 }
 
 static int write_all(struct run *r, struct err *e)
@@ -221,9 +236,12 @@ static int write_all(struct run *r, struct err *e)
     if (r->o->output) TRY(file_out_open(r->job, r->o->output, &r->file, e));
     TRY(vectors_begin(r->job, &sink, format_of(r->o), r->o->type == 1, r->total,
                       r->sentences->width, &r->out, e));
+    TRY(loss_begin(r->job, r->o->loss, r->total, (size_t)r->sentences->width, &r->loss, e));
     TRY(embed_all(r, e));
     if (r->o->output) TRY(file_out_commit(&r->file, e));
-    summary(r, thread_seconds() - start_s);
+    double seconds = thread_seconds() - start_s;
+    if (r->loss.n) TRY(loss_measure(&r->loss, &r->options, cancelled, r, &r->found, e));
+    summary(r, seconds);
     return 0;
 }
 

@@ -44,6 +44,11 @@ run "$lode" embed $lines -o "$work/i8.npy" --device cpu
 above "int8: near them" "$work/i8.npy" tests/golden/minilm_200.npy 0.998 0.98 0.94
 run "$lode" embed $lines -o "$work/f16.npy" --compute-type float32 --dtype float16
 above "float16 in the file" "$work/f16.npy" "$work/f32.npy" 0.99999 0.9999 0.999
+run "$lode" embed $lines -o "$work/again.npy" --device cpu --measure-loss 100
+ok "the loss is measured and said" awk '/of 100 texts, cosine of int8.* to float32/ { sub(",", "", $(NF - 2)); found = $(NF - 2) > 0.998 && $NF > 0.98 && $NF < 1 } END { exit !found }' "$work/err"
+ok "and changes nothing" cmp "$work/i8.npy" "$work/again.npy"
+run "$lode" embed $lines -o "$work/again.npy" --compute-type float32 --measure-loss 1000000
+ok "float32 loses nothing" grep -q 'of 200 texts, cosine of float32 to float32: median 1.000000, least 1.000000' "$work/err"
 
 # ---- the same vectors in any company, with any threads
 sed -n 7p $lines >"$work/one.txt"
