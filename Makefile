@@ -3,7 +3,7 @@
 #   MODE=rel|dbg|asan|tsan   how to compile; everything lies in build/MODE
 #   CC=clang                 another compiler
 #   DNNL=1|0|auto ...        a library: 1 asks for it, 0 does without, auto (default) takes what is
-#                            there. Of DNNL AV CURL UTF8PROC lode can do without each.
+#                            there. Of DNNL AV CURL UTF8PROC SQLITE lode can do without each.
 #   GPU=1|0|auto             kernels for NVIDIA GPUs: need NVRTC, which `make gpu-wheels` fetches
 #   GPU_ARCH=90a             only for GPUs of that architecture (see tools/build-images)
 
@@ -66,6 +66,7 @@ AV_ON := $(call pick,AV,$(and $(call have,'<libavformat/avformat.h>' '<libswresa
 CURL_LIBS := -lcurl -lcrypto
 CURL_ON := $(call pick,CURL,$(call have,'<curl/curl.h>' '<openssl/evp.h>',$(CURL_LIBS)),\
 	libcurl4-openssl-dev libssl-dev)
+SQLITE_ON := $(call pick,SQLITE,$(call have,'<sqlite3.h>',-lsqlite3),libsqlite3-dev)
 endif
 # ---- kernels for GPUs: one file of images, taken into gpu_image.o; empty without NVRTC ----
 GPU ?= auto
@@ -83,13 +84,13 @@ VERSION := $(shell cat VERSION)$(if $(COMMIT), ($(COMMIT)))
 
 # Whatever is compiled depends on `settings`, which changes when the flags or the libraries do, and
 # src/jobs/lode.c on `version`, the images of kernels on `images`.
-SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK)
+SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK) $(SQLITE_ON:1=-lsqlite3)
 ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 ifneq ($(SETTINGS),$(shell cat $(O)/settings 2>/dev/null))
 $(shell mkdir -p $(O) && echo '$(SETTINGS)' >$(O)/settings)
 yes = $(if $($(1)_ON),yes,no)
 $(info lode $(MODE), $(CC): oneDNN $(call yes,DNNL), FFmpeg $(call yes,AV), \
-	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC), GPU kernels $(call yes,GPU))
+	curl $(call yes,CURL), SQLite $(call yes,SQLITE), utf8proc $(call yes,UTF8PROC), GPU kernels $(call yes,GPU))
 endif
 ifneq ($(IMAGES),$(shell cat $(O)/images 2>/dev/null))
 $(shell echo '$(IMAGES)' >$(O)/images)
@@ -100,8 +101,9 @@ endif
 endif
 
 # ---- what is built from what ----
-MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c))
-SRC := $(filter-out src/media/av.c src/load/pull.c src/gpu/emu% src/gpu/fake_% \
+MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c)) \
+	$(if $(SQLITE_ON),$(wildcard src/load/index.c))
+SRC := $(filter-out src/media/av.c src/load/pull.c src/load/index.c src/gpu/emu% src/gpu/fake_% \
 	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,src/cpu/cpu_half.c),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
@@ -114,7 +116,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildca
 COMPILE = @mkdir -p $(@D) && echo "  cc $@" && $(CC) $(FLAGS) $(WITH) -MMD -MP
 
 $(O)/src/%.o: src/%.c $(O)/settings
-	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c %/cpu_ref_rows.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
+	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c %/cpu_ref_rows.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"' -DWITH_SQLITE=$(if $(SQLITE_ON),1,0)) -c $< -o $@
 
 define isa_rule
 $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
@@ -145,7 +147,10 @@ $(O)/lode-av.so: $(O)/src/media/av.o
 $(O)/lode-pull.so: $(O)/src/load/pull.o
 	@echo "  ld $@" && $(CC) $(FLAGS) -shared $< $(LDFLAGS) $(CURL_LIBS) -o $@
 
-$(O)/src/media/av.o $(O)/src/load/pull.o: private FLAGS += -fvisibility=hidden
+$(O)/lode-index.so: $(O)/src/load/index.o
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $< $(LDFLAGS) -lsqlite3 -o $@
+
+$(O)/src/media/av.o $(O)/src/load/pull.o $(O)/src/load/index.o: private FLAGS += -fvisibility=hidden
 
 # ---- the GPU with no GPU: the kernels as C, once per way of writing them (gpu/dev.h), on fibers,
 # behind a fake driver ----
@@ -242,7 +247,7 @@ golden-full: $(O)/tests/golden_full
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
 fuzz: $(ISA_OBJ) $(IMAGES)
 	@mkdir -p build/fuzz/$(T)
-	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
+	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -DWITH_SQLITE=0 -fsanitize=fuzzer,address,undefined \
 		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
 		$(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
 	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))

@@ -9,7 +9,7 @@
 # pip, because the small model is also published as a Python wheel.
 deps_build="gcc|clang make libc6-dev libdnnl-dev libjansson-dev zlib1g-dev libutf8proc-dev
     libavformat-dev libavcodec-dev libswresample-dev libcurl4-openssl-dev|libcurl4-gnutls-dev
-    libssl-dev ca-certificates python3 python3-pip"
+    libssl-dev libsqlite3-dev ca-certificates python3 python3-pip"
 
 # To test, besides: the unit test library, and what makes recordings of every kind and reads the
 # manual page.

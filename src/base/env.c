@@ -11,7 +11,7 @@ static const struct env_row rows[] = { /* alphabetical */
     {"LODE_FAIL",      "for tests: KIND:N[+] makes the N-th alloc, open, read, write, map or dlopen fail"},
     {"LODE_FAKE_GPU",  "for tests: an emulated GPU instead of NVIDIA's driver: t4, a100, h200 ..."},
     {"LODE_LOG",       "how much is said on standard error: quiet, warn (default), info or debug"},
-    {"LODE_MODULES",   "a folder searched first for lode's own modules (lode-av.so, lode-pull.so)"},
+    {"LODE_MODULES",   "a folder searched first for lode's own modules (lode-av.so, lode-pull.so, lode-index.so)"},
     {"LODE_THREADS",   "the number of threads when --threads does not say it"},
     {"NO_COLOR",       "if set, no colour on a terminal"},
     {"TMPDIR",         "the folder for temporary files (default /tmp)"},

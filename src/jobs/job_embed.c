@@ -2,6 +2,7 @@
 #include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
+#include "jobs/kept.h"
 #include "jobs/loss.h"
 #include "jobs/sentences.h"
 #include "jobs/speech.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 struct embed_opts {
-    const char *model, *output, *field, *id, *device, *prefix;
+    const char *model, *output, *field, *id, *device, *prefix, *index;
     int input, format, type, pooling, compute_type, kernels;
     int64_t threads, max_tokens, loss;
     bool normalize, literal, offline, quiet;
@@ -32,6 +33,7 @@ static const struct opt_row rows[] = {
      .help = "Form of the input. auto: what its name ends in (.jsonl, .csv, .tsv; .pdf, .docx and the like), else lines."},
     {.name = "field", .type = OPT_TEXT, .offset = AT(field), .fallback = "text", .value = "NAME", .help = "The column or JSON member that holds the text."},
     {.name = "id", .type = OPT_TEXT, .offset = AT(id), .value = "NAME", .help = "The column or JSON member to name vectors by, in jsonl and csv."},
+    {.name = "index", .type = OPT_TEXT, .offset = AT(index), .value = "FILE", .help = "Keep the vectors there (an SQLite file, made if it is not there) and embed only the texts that it has none for."},
     {.help = "How texts are read"},
     {.name = "prefix", .type = OPT_TEXT, .offset = AT(prefix), .value = "TEXT", .help = "Put before every text: some models want \"query: \" or \"passage: \"."},
     {.name = "max-tokens", .type = OPT_INT, .offset = AT(max_tokens), .min = 0, .max = 1 << 17, .fallback = "0", .value = "N", .help = "Tokens read of a text; 0: as many as the model was made for. What is cut off is counted in the summary."},
@@ -73,6 +75,7 @@ struct run {
     int64_t total;
     struct file_out file;
     struct vectors_out out;
+    struct kept kept;
     struct sentences_counts counts;
     struct loss loss;
     struct loss_found found;
@@ -161,7 +164,7 @@ static int embed_all(struct run *r, struct err *e)
         TRY(read_window(r, text, id, &n, e));
         if (n == 0) return 0;
         host_progress(r->host, "texts", LODE_UNITS, (double)first, (double)r->total);
-        if (sentences_embed(r->sentences, text, n, vector, &r->counts, cancelled, r, &bad, e)) {
+        if (kept_embed(&r->kept, r->window, text, n, vector, &r->counts, cancelled, r, &bad, e)) {
             if (bad < n) return err_note(e, "record %lld", (long long)(first + (int64_t)bad) + 1);
             return -1;
         }
@@ -186,6 +189,10 @@ static void summary(const struct run *r, double seconds)
               seconds, seconds > 0 ? (double)c->texts / seconds : 0, r->o->output ? " -> " : "",
               r->o->output ? r->o->output : "", s->name, s->load_s, engine_device(s->engine),
               engine_describe(s->engine), s->compute_type);
+    if (r->kept.index)
+        host_note(r->host, "%llu of %lld vectors were in %s, %llu are new there",
+                  (unsigned long long)r->kept.found, (long long)r->total, r->kept.path,
+                  (unsigned long long)r->kept.made);
     if (r->loss.n)
         host_note(r->host, "of %zu text%s, cosine of %s to float32: median %.6f, least %.6f",
                   r->loss.n, r->loss.n == 1 ? "" : "s", s->compute_type, r->found.median,
@@ -252,9 +259,12 @@ static int with_arenas(struct run *r, const char *input, struct err *e)
     if (o->output && file_same(o->output, input))
         return err_set(e, E_USAGE, "%s: -o would overwrite the input itself", input);
     enum rows_format format = o->input ? (enum rows_format)(o->input - 1) : rows_format_of(input);
+    if (o->index && (file_same(o->index, input) || (o->output && strcmp(o->index, o->output) == 0)))
+        return err_set(e, E_USAGE, "%s: the index cannot be the input or the output", o->index);
     TRY(rows_open(input, format, &r->rows, e));
     TRY(count_records(r, e));
     TRY(open_model(r, e));
+    TRY(kept_open(r->model, o->index, r->sentences, o->normalize, o->literal, &r->kept, e));
     return write_all(r, e);
 }
 
@@ -268,6 +278,7 @@ static int run_embed(const void *opts, const struct opt_list *inputs, const stru
         rc = with_arenas(&r, inputs->words[0], e);
     file_out_abort(&r.file);
     rows_close(&r.rows);
+    kept_close(&r.kept);
     sentences_close(&r.sentences);
     arena_close(&r.window);
     arena_close(&r.job);
@@ -290,6 +301,7 @@ const struct lode_job job_embed_row = {
         "\n"
         "  lode embed lines.txt -o vectors.npy\n"
         "  lode embed jobs.csv --field description --id key -o jobs.jsonl\n"
+        "  lode embed jobs.csv --index jobs.db -o jobs.npy\n"
         "  lode embed cvs/ --id id -o cvs.jsonl\n"
         "  lode embed - --model ./bge-small-en-v1.5 --compute-type float32 <lines.txt\n",
     .rows = rows,

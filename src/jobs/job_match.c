@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
+#include "jobs/kept.h"
 #include "jobs/passages.h"
 #include "jobs/search.h"
 #include "jobs/speech.h"
@@ -19,7 +20,7 @@
 
 struct match_opts {
     const char *model, *output, *field, *target_field, *id, *where, *device, *prefix,
-        *target_prefix;
+        *target_prefix, *index;
     int compute_type;
     int64_t top, passages, passage_tokens, threads;
     double least;
@@ -37,6 +38,7 @@ static const struct opt_row rows[] = {
     {.name = "field", .type = OPT_TEXT, .offset = AT(field), .fallback = "text", .value = "NAME", .help = "The column or JSON member that holds the text."},
     {.name = "target-field", .type = OPT_TEXT, .offset = AT(target_field), .value = "NAME", .help = "The same of the targets, where it differs."},
     {.name = "id", .type = OPT_TEXT, .offset = AT(id), .fallback = "id", .value = "NAME", .help = "The column or JSON member to name records by; a record without it goes by its number."},
+    {.name = "index", .type = OPT_TEXT, .offset = AT(index), .value = "FILE", .help = "Keep the vectors of the targets there (an SQLite file, made if it is not there) and embed only the passages that it has none for."},
     {.help = "What matches"},
     {.name = "where", .type = OPT_TEXT, .offset = AT(where), .value = "TERMS", .help = "Only targets whose columns are so: city=Berlin, or several: city=Berlin & level!=junior. They are left out before ranking, so that --top of the others are found."},
     {.name = "min-score", .type = OPT_NUMBER, .offset = AT(least), .min = -1, .max = 1, .fallback = "-1", .value = "X", .help = "Leave out matches below that."},
@@ -80,6 +82,7 @@ struct run {
     struct documents target;
     struct search search;
     struct file_out file;
+    struct kept kept; /* the targets' vectors */
     struct sentences_counts counts;
     int64_t left_out, empty, n_queries;
 };
@@ -141,8 +144,8 @@ static int add_document(struct run *r, struct arena *a, struct rows *in, const c
     return 0;
 }
 
-static int embed(struct run *r, struct arena *a, const char *prefix, struct documents *d,
-                 struct err *e)
+static int embed(struct run *r, struct arena *a, struct kept *kept, const char *prefix,
+                 struct documents *d, struct err *e)
 {
     size_t n = d->passages.n, bad, plain = prefix ? strlen(prefix) : 0;
     struct str *text = d->passages.text;
@@ -158,7 +161,7 @@ static int embed(struct run *r, struct arena *a, const char *prefix, struct docu
         }
         if (!text) return -1;
     }
-    return sentences_embed(r->sentences, text, n, d->vector, &r->counts, cancelled, r, &bad, e);
+    return kept_embed(kept, a, text, n, d->vector, &r->counts, cancelled, r, &bad, e);
 }
 
 static int read_targets(struct run *r, struct err *e)
@@ -178,7 +181,7 @@ static int read_targets(struct run *r, struct err *e)
         return err_set(e, E_INPUT, "%s: of %lld records none has text%s", r->targets.name,
                        (long long)r->targets.n, r->where.n ? " and is as --where asks" : "");
     host_progress(r->host, "targets", LODE_UNITS, 0, (double)r->target.passages.n);
-    TRY(embed(r, r->base, r->o->target_prefix, &r->target, e));
+    TRY(embed(r, r->base, &r->kept, r->o->target_prefix, &r->target, e));
     return search_open(r->base, r->target.vector, r->target.passages.document,
                        (int64_t)r->target.passages.n, r->sentences->width, (int)r->o->top,
                        r->sentences->threads, &r->search, e);
@@ -349,7 +352,8 @@ static int32_t most_passages(const struct documents *d)
 static int match_window(struct run *r, struct documents *q, struct err *e)
 {
     size_t top = (size_t)r->o->top, n = q->passages.n, mine = (size_t)most_passages(q);
-    TRY(embed(r, r->job, r->o->prefix, q, e));
+    struct kept none = {.sentences = r->sentences};
+    TRY(embed(r, r->job, &none, r->o->prefix, q, e));
     int32_t *row = ARENA_NEW(r->job, int32_t, n * top, e);
     float *product = ARENA_NEW(r->job, float, n *top, e);
     struct pair *best = ARENA_NEW(r->job, struct pair, top, e);
@@ -392,6 +396,10 @@ static void summary(const struct run *r, double seconds)
         "%s, %s, %s",
         (long long)r->n_queries, r->target.n, r->target.passages.n, seconds, s->name, s->load_s,
         engine_device(s->engine), engine_describe(s->engine), s->compute_type);
+    if (r->kept.index)
+        host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu are new there",
+                  (unsigned long long)r->kept.found, r->target.passages.n, r->kept.path,
+                  (unsigned long long)r->kept.made);
     if (r->left_out)
         host_note(r->host, "%lld target%s not as --where asks", (long long)r->left_out,
                   r->left_out == 1 ? " is" : "s are");
@@ -430,9 +438,13 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     TRY(where_read(r->model, o->where, &r->where, e));
     if (o->output && (file_same(o->output, queries) || file_same(o->output, targets)))
         return err_set(e, E_USAGE, "%s: -o would overwrite an input", o->output);
+    if (o->index && (file_same(o->index, queries) || file_same(o->index, targets) ||
+                     (o->output && strcmp(o->index, o->output) == 0)))
+        return err_set(e, E_USAGE, "%s: the index cannot be an input or the output", o->index);
     TRY(rows_open(targets, rows_format_of(targets), &r->targets, e));
     TRY(rows_open(queries, rows_format_of(queries), &r->queries, e));
     TRY(open_model(r, e));
+    TRY(kept_open(r->model, o->index, r->sentences, true, o->literal, &r->kept, e));
     TRY(read_targets(r, e));
     if (o->output) TRY(file_out_open(r->model, o->output, &r->file, e));
     TRY(match_all(r, e));
@@ -451,6 +463,7 @@ static int run_match(const void *opts, const struct opt_list *inputs, const stru
         rc = with_arenas(&r, inputs, e);
     file_out_abort(&r.file);
     search_close(&r.search);
+    kept_close(&r.kept);
     sentences_close(&r.sentences);
     rows_close(&r.queries);
     rows_close(&r.targets);
@@ -474,6 +487,7 @@ const struct lode_job job_match_row = {
         "  lode match cvs.jsonl jobs.csv --field text -k 10\n"
         "  lode match cvs.jsonl jobs.csv --where 'city=Berlin' --json -o matches.jsonl\n"
         "  lode match cv.pdf jobs.csv --passages 1\n"
+        "  lode match cvs.jsonl jobs.csv --index jobs.db\n"
         "  lode match questions.txt answers.txt --min-score 0.5 --passages 1\n",
     .rows = rows,
     .n_rows = COUNT(rows),

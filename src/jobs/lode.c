@@ -30,6 +30,8 @@ void lode_build(struct strbuf *out)
     strbuf_format(out, "curl: %s\n",
                   WITH_CURL ? "yes"
                             : "no (libcurl4-openssl-dev was missing: nothing can be fetched)");
+    strbuf_format(out, "SQLite: %s\n",
+                  WITH_SQLITE ? "yes" : "no (libsqlite3-dev was missing: --index cannot be used)");
     strbuf_format(out, "utf8proc: %s\n",
                   WITH_UTF8PROC ? "yes"
                                 : "no (libutf8proc-dev was missing: prompts cannot be encoded)");

@@ -1,0 +1,28 @@
+/* Embedding with an index: a text whose vector is there is not embedded again. */
+#ifndef JOBS_KEPT_H
+#define JOBS_KEPT_H
+
+#include "jobs/sentences.h"
+#include "load/index.h"
+
+struct kept {
+    const struct index_module *module;
+    struct index *index; /* NULL: there is none, and everything is embedded */
+    const char *path;
+    struct sentences *sentences;
+    uint64_t found, made; /* texts, added up over calls */
+};
+
+/* kept_open: path NULL: no index. The rest as sentences_open was given it. Errors: as
+ * index_module's open; E_MISSING (no lode-index.so), E_NOMEM. */
+int kept_open(struct arena *a, const char *path, struct sentences *s, bool unit, bool literal,
+              struct kept *out, struct err *e);
+void kept_close(struct kept *k); /* harmless on zeros */
+
+/* kept_embed: as sentences_embed, but for the counts, which are of texts that were embedded. What
+ * was embedded before an error or a stop is kept. Memory from a. */
+int kept_embed(struct kept *k, struct arena *a, const struct str *text, size_t n, float *out,
+               struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx, size_t *bad,
+               struct err *e);
+
+#endif
