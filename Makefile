@@ -114,7 +114,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildca
 COMPILE = @mkdir -p $(@D) && echo "  cc $@" && $(CC) $(FLAGS) $(WITH) -MMD -MP
 
 $(O)/src/%.o: src/%.c $(O)/settings
-	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
+	$(COMPILE) -fPIC $(if $(filter %/cpu_ref.c %/cpu_ref_rows.c,$<),$(REF)) $(if $(filter %/lode.c,$<),-DLODE_VERSION='"$(VERSION)"') -c $< -o $@
 
 define isa_rule
 $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
@@ -192,7 +192,8 @@ $(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
 $(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
 $(O)/tests/t_gpu: $(O)/src/gpu/fake_config.o
 $(O)/tests/t_doctor: | $(O)/lode $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
-$(O)/tests/t_gpu_ops: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_gpu_ops $(O)/tests/t_image: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_image: $(O)/emu/own/gpu/kernels.def
 $(O)/tests/t_gpu_ops: $(O)/emu/own/gpu/kernels.def $(EMU) $(KERNEL_OBJ)
 
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
@@ -221,6 +222,14 @@ test:
 fault-full:
 	@$(MAKE) --no-print-directory MODE=asan modules build/asan/tests/t_gpu
 	LODE_FAULT_FULL=1 build/asan/tests/t_gpu
+
+# Every call that can fail, made to fail once and from then on: with sanitizers, and where a model is
+# needed without. More than a night; ARGS="--sample 5000" draws, ./test takes 120.
+torture:
+	@$(MAKE) --no-print-directory MODE=rel all
+	@$(MAKE) --no-print-directory MODE=asan build/asan/lode modules
+	LODE=build/asan/lode tools/torture --set plain $(ARGS)
+	LODE=build/rel/lode tools/torture --set model $(ARGS)
 
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
@@ -271,12 +280,12 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean"
+	@echo "goals: all test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
+	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
+	@echo "fault-full lets every call of the GPU's driver fail with every code (hours)"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean help
-	@echo "goals: all test golden-full check check-fresh fuzz tidy format man install clean"
-
-.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
+	fault-full torture install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

@@ -340,44 +340,7 @@ static void build_pick(struct stage *s)
          IDS(top, top_log, token, token_log, out_of(s, "watched", DTYPE_F32, DIMS(d[0]))));
 }
 
-/* d: B N T K */
-static void build_frames(struct stage *s)
-{
-    const int64_t *d = s->one->d;
-    int x = in_f32(s, "x", true, 1, DIMS(d[0], d[1]));
-    step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[2], d[3]))));
-}
-
-/* d: B T M */
-static void build_magnitude(struct stage *s)
-{
-    const int64_t *d = s->one->d;
-    int x = in_f32(s, "x", true, 3, DIMS(d[0], d[1], 2 * d[2]));
-    step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1], d[2]))));
-}
-
-/* d: T C, and whether it starts anew */
-static void build_lstm(struct stage *s)
-{
-    const int64_t *d = s->one->d;
-    int x = in_f32(s, "x", true, 3, DIMS(d[0], 4 * d[1]));
-    int w = weight(s, "w", s->one->kind, 1.5f / sqrtf((float)d[1]), DIMS(4 * d[1], d[1]));
-    int bias = weight(s, "bias", F32, 1, DIMS(4 * d[1]));
-    int start = in_i32(s, "start", false, 1, DIMS(1));
-    int y = out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]));
-    int h = checked(s, plan_state(s->plan, "h", DTYPE_F32, 1, &d[1], &s->e), 1, 0);
-    int c = checked(s, plan_state(s->plan, "c", DTYPE_F32, 1, &d[1], &s->e), 1, 0);
-    s->flops = 8.0 * (double)(d[0] * d[1] * d[1]);
-    step(s, IDS(x, w, bias, start), IDS(y, h, c));
-}
-
-/* d: B C */
-static void build_sigmoid(struct stage *s)
-{
-    const int64_t *d = s->one->d;
-    int x = in_f32(s, "x", true, 100, DIMS(d[0], d[1]));
-    step(s, IDS(x), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
-}
+#include "opcheck_vad.h"
 
 /* d: G V L */
 static void build_dampen(struct stage *s)
@@ -397,6 +360,49 @@ static void build_probe(struct stage *s)
     step(s, IDS(logits, token), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0]))));
 }
 
+/* d: R H D S P: ranges of about R / S rows fill all of R, in falling order; with biases unless bare
+ */
+static void build_attnrange(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int qkv = in_f32(s, "qkv", false, 2, DIMS(d[0], 3 * d[1] * d[2]));
+    int range = in_i32(s, "range", false, 1, DIMS(d[3], 2));
+    int bias = s->one->bare ? -1 : weight(s, "bias", F32, 2, DIMS(d[1], 2 * d[4] - 1));
+    int y = checked(s, plan_output(s->plan, "y", DTYPE_F32, 2, DIMS(d[0], d[1] * d[2]), -1, &s->e),
+                    0, 0);
+    s->flops = 4.0 * (double)(d[0] * (d[0] / d[3]) * d[1] * d[2]);
+    step(s, IDS(qkv, range, bias), IDS(y));
+}
+
+/* d: S C R */
+static void build_pool(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int x = in_f32(s, "x", false, 1, DIMS(d[2], d[1]));
+    int range = in_i32(s, "range", true, 1, DIMS(d[0], 2));
+    step(s, IDS(x, range), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[1]))));
+}
+
+/* d: Q C N, groups of d[3] rows */
+static void build_nearest(struct stage *s)
+{
+    const int64_t *d = s->one->d;
+    int query = in_f32(s, "query", true, 1, DIMS(d[0], d[1]));
+    int base = weight(s, "base", F32, 1, DIMS(d[2], d[1]));
+    int group = in_i32(s, "group", false, 1, DIMS(d[2]));
+    int row = out_of(s, "row", DTYPE_I32, DIMS(d[0], s->one->args.top));
+    s->flops = 2.0 * (double)(d[0] * d[1] * d[2]);
+    step(s, IDS(query, base, group),
+         IDS(row, out_of(s, "product", DTYPE_F32, DIMS(d[0], s->one->args.top))));
+}
+
+static void *data_of(struct stage *s, int input)
+{
+    return s->value[s->plan->step[0].in[input]].data.data;
+}
+
+#include "opcheck_rows.h"
+
 static void (*const build[OP_COUNT])(struct stage *) = {
 #define OP(name, in_min, in_max, outs, t32, t16, t8, doc) build_##name,
 #include "core/op.def"
@@ -404,11 +410,6 @@ static void (*const build[OP_COUNT])(struct stage *) = {
 };
 
 /* ---- filling it ----------------------------------------------------------------------------- */
-
-static void *data_of(struct stage *s, int input)
-{
-    return s->value[s->plan->step[0].in[input]].data.data;
-}
 
 static int64_t rows_of(const struct stage *s)
 {
@@ -465,8 +466,23 @@ static void fill_pick(struct stage *s)
     }
 }
 
+/* n ranges that share `rows` as evenly as they can, the last one first. */
+static void fill_ranges(int32_t *range, int64_t n, int64_t rows)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = n - 1 - i;
+        range[2 * at] = (int32_t)(i * rows / n);
+        range[2 * at + 1] = (int32_t)((i + 1) * rows / n - i * rows / n);
+    }
+}
+
 static void fill_special(struct stage *s)
 {
+    if (s->one->op == OP_nearest) {
+        int32_t *group = data_of(s, 2);
+        for (int64_t n = 0; n < s->one->d[2]; n++) group[n] = (int32_t)(n / s->one->d[3]);
+        return;
+    }
     int32_t *index = s->plan->step[0].in[1] < 0 ? NULL : data_of(s, 1);
     int64_t rows = rows_of(s), most = s->one->d[4];
     switch (s->one->op) {
@@ -491,11 +507,18 @@ static void fill_special(struct stage *s)
             if (i % 7 == 6) index[i] = -2 - index[i - 1] < 0 ? -2 - index[i - 1] : -1;
         }
         break;
+    case OP_attnrange:
+        fill_ranges(index, s->one->d[3], s->one->d[0]);
+        break;
+    case OP_pool:
+        fill_ranges(index, rows, s->one->d[2]);
+        break;
     case OP_linear: /* a row of zeros, which quantising must survive */
         if (s->one->d[0] > 2)
             memset((float *)data_of(s, 0) + s->one->d[2], 0, (size_t)s->one->d[2] * 4);
         break;
     default:
+        fill_rows(s);
         break;
     }
 }
@@ -512,7 +535,9 @@ static void fill_value(struct stage *s, int v)
         float x = number(s, p->name, i, s->gain[v]);
         uint16_t h = tensor_f32_to_f16(x);
         int32_t index = (int32_t)((tensor_hash(p->name, i, 0.5f) + 0.5f) * (float)s->limit[v]);
+        double wide = (double)x;
         const void *from = p->type == DTYPE_F16   ? (void *)&h
+                           : p->type == DTYPE_F64 ? (void *)&wide
                            : p->type == DTYPE_I32 ? (void *)&index
                                                   : (void *)&x;
         size_t size = tensor_type_bytes(p->type);
@@ -632,6 +657,10 @@ static const struct one cases[] = {
     {.op = OP_linear,    {49, 112, 64},       -1, I8, GELU},
     {.op = OP_linear,    {6, 50, 1536},       -1, I8, .largest = true},
     {.op = OP_linear,    {37, 48, 384},       -1, I8, .largest = true},
+    {.op = OP_linear,    {1, 1, 1},           -1, I8, .args.skew = true},
+    {.op = OP_linear,    {5, 49, 67},         -1, I8, GELU, .args.skew = true},
+    {.op = OP_linear,    {75, 100, 384},      70, I8, .args.skew = true},
+    {.op = OP_linear,    {19, 48, 1536},      -1, I8, .largest = true, .args.skew = true},
     {.op = OP_linear,    {3, 37, 41},         -1, I8_FILE, GELU},
     {.op = OP_linear,    {1, 96, 128},        -1, I8_FILE, .bare = true},
     {.op = OP_linear,    {1, 1152, 384, 1500}, -1, I8, .bare = true, .bench = true},
@@ -717,6 +746,100 @@ static const struct one cases[] = {
     {.op = OP_pick,      {1, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
     {.op = OP_pick,      {5, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
 
+    {.op = OP_attnrange, {1, 1, 1, 1, 1},     -1, F32, ATT(1, 1)},
+    {.op = OP_attnrange, {9, 2, 3, 4, 3},     -1, F32, ATT(2, 0.5f)},
+    {.op = OP_attnrange, {40, 3, 16, 3, 20},  -1, F32, ATT(3, 0.25f), .bare = true},
+    {.op = OP_attnrange, {131, 2, 32, 2, 70}, -1, F32, ATT(2, 0.18f)},
+    {.op = OP_attnrange, {257, 1, 64, 1, 257}, -1, F32, ATT(1, 0.125f)},
+    {.op = OP_attnrange, {66, 5, 24, 9, 33},  -1, F32, ATT(5, 1), .largest = true, .bare = true},
+    {.op = OP_attnrange, {512, 12, 32, 32, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 4, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 2, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+
+    {.op = OP_pool,      {1, 1, 1},           -1, F32},
+    {.op = OP_pool,      {3, 37, 10},         -1, F32, .args.unit = true},
+    {.op = OP_pool,      {7, 64, 50},          4, F32, .args.unit = true, .args.first = true},
+    {.op = OP_pool,      {4, 19, 33},          0, F32, .args.first = true},
+
+    {.op = OP_nearest,   {1, 1, 1, 1},        -1, F32, .args.top = 2},
+    {.op = OP_nearest,   {3, 37, 50, 3},      -1, F32, .args.top = 5},
+    {.op = OP_nearest,   {9, 64, 200, 1},      7, F32, .args.top = 10},
+    {.op = OP_nearest,   {5, 33, 70, 7},      -1, F32, .args.top = 12, .largest = true},
+    {.op = OP_nearest,   {2, 16, 40, 4},       0, F32, .args.top = 3},
+    {.op = OP_nearest,   {20, 384, 1100, 2},  -1, F32, .args.top = 10},
+    {.op = OP_nearest,   {64, 384, 20000, 1}, -1, F32, .args.top = 10, .bench = true},
+
+    {.op = OP_seed,      {1, 1, 1, 1},        -1, F32, .bare = true},
+    {.op = OP_seed,      {5, 3, 2, 2},        -1, F32, .bare = true},
+    {.op = OP_seed,      {61, 17, 3, 5},      -1, F32},
+    {.op = OP_seed,      {301, 40, 8, 6},     -1, F32},
+    {.op = OP_seed,      {777, 9, 10, 7},     -1, F32},
+    {.op = OP_seed,      {10000, 200, 10, 6}, -1, F32, .bench = true},
+
+    {.op = OP_lloyd,     {1, 1, 1, 1},        -1, F32},
+    {.op = OP_lloyd,     {7, 3, 2, 3},        -1, F32},
+    {.op = OP_lloyd,     {50, 17, 3, 16},     -1, F32},
+    {.op = OP_lloyd,     {67, 33, 4, 49},     -1, F32},
+    {.op = OP_lloyd,     {65, 257, 1, 100},   -1, F32},
+    {.op = OP_lloyd,     {10000, 200, 1, 70}, -1, F32, .bench = true},
+
+    {.op = OP_spread,    {1, 1, 1},           -1, F32},
+    {.op = OP_spread,    {61, 19, 5},         -1, F32},
+    {.op = OP_spread,    {35, 64, 3},         -1, F32, .bare = true},
+
+    {.op = OP_gram,      {1, 1, 0},           -1, F32},
+    {.op = OP_gram,      {5, 67, 0},          -1, F32},
+    {.op = OP_gram,      {301, 33, 0},        -1, F32},
+    {.op = OP_gram,      {70, 19, 5},         33, F32},
+    {.op = OP_gram,      {515, 100, 49},      -1, F32, .bare = true},
+    {.op = OP_gram,      {10000, 200, 0},     -1, F32, .bench = true},
+
+    {.op = OP_eigen,     {1},                 -1, F32},
+    {.op = OP_eigen,     {2},                 -1, F32},
+    {.op = OP_eigen,     {7},                 -1, F32},
+    {.op = OP_eigen,     {40},                -1, F32},
+    {.op = OP_eigen,     {200},               -1, F32, .bench = true},
+
+    {.op = OP_project,   {1, 1, 1},           -1, F32},
+    {.op = OP_project,   {9, 35, 17},          7, F32},
+    {.op = OP_project,   {64, 200, 100},      -1, F32},
+    {.op = OP_project,   {11, 5, 3},           0, F32},
+    {.op = OP_project,   {10000, 200, 100},   -1, F32, .bench = true},
+
+    {.op = OP_estep,     {1, 1, 1, 0},        -1, F32},
+    {.op = OP_estep,     {61, 7, 5, 0},       -1, F32},
+    {.op = OP_estep,     {35, 19, 50, 0},     -1, F32},
+    {.op = OP_estep,     {1, 1, 1, 1},        -1, F32},
+    {.op = OP_estep,     {37, 5, 3, 1},       -1, F32},
+    {.op = OP_estep,     {19, 20, 4, 1},      -1, F32},
+    {.op = OP_estep,     {37, 5, 3, 2},       -1, F32},
+    {.op = OP_estep,     {29, 33, 17, 2},     -1, F32},
+    {.op = OP_estep,     {10000, 200, 70, 0}, -1, F32, .bench = true},
+
+    {.op = OP_density,   {1, 1, 5},           -1, F32, .args.top = 1},
+    {.op = OP_density,   {150, 2, 1},         -1, F32, .args.top = 4},
+    {.op = OP_density,   {400, 3, 3},         -1, F32, .args.top = 7},
+    {.op = OP_density,   {130, 33, 35},       -1, F32, .args.top = 3},
+    {.op = OP_density,   {1100, 5, 4},        -1, F32, .args.top = 3},
+    {.op = OP_density,   {90, 2, 0},          -1, F32, .args.top = 2},
+    {.op = OP_density,   {10000, 200, 100},   -1, F32, .args.top = 12, .bench = true},
+
+    {.op = OP_near,      {1, 1},              -1, F32, .args.top = 1},
+    {.op = OP_near,      {61, 7},             -1, F32, .args.top = 61},
+    {.op = OP_near,      {150, 33},           -1, F32, .args.top = 10},
+    {.op = OP_near,      {1000, 4},           -1, F32, .args.top = 20},
+    {.op = OP_near,      {10000, 200},        -1, F32, .args.top = 20, .bench = true},
+
+    {.op = OP_apart,     {1, 1},              -1, F32, .args.top = 1},
+    {.op = OP_apart,     {60, 5},             -1, F32, .args.top = 3},
+    {.op = OP_apart,     {131, 33},           -1, F32, .args.top = 50},
+    {.op = OP_apart,     {1100, 17},          -1, F32, .args.top = 7},
+    {.op = OP_apart,     {10000, 200},        -1, F32, .args.top = 70, .bench = true},
+
+    {.op = OP_diffuse,   {1, 1, 1},           -1, F32},
+    {.op = OP_diffuse,   {33, 17, 3},         -1, F32},
+    {.op = OP_diffuse,   {50, 80, 7},         -1, F32},
+    {.op = OP_diffuse,   {10000, 96, 34},     -1, F32, .bench = true},
     {.op = OP_frames,    {1, 1, 1, 1},        -1, F32, .args.stride = 1},
     {.op = OP_frames,    {3, 40, 5, 16},       2, F32, .args.stride = 8},
     {.op = OP_frames,    {2, 5, 9, 1},        -1, F32, .args.stride = 1},

@@ -126,13 +126,18 @@ static double tolerance(enum op op, enum kind kind)
     return (double)(kind == F32 ? row->tol_f32 : kind == F16 ? row->tol_f16 : row->tol_i8);
 }
 
-static float element(const struct plan_value *p, const char *data, size_t i)
+static double element(const struct plan_value *p, const char *data, size_t i)
 {
     uint16_t h;
     float x;
+    double wide;
+    if (p->type == DTYPE_F64) {
+        memcpy(&wide, data + 8 * i, 8);
+        return wide;
+    }
     memcpy(&x, data + 4 * i, p->type == DTYPE_F16 ? 0 : 4);
     memcpy(&h, data + 2 * i, 2);
-    return p->type == DTYPE_F16 ? tensor_f16_to_f32(h) : x;
+    return (double)(p->type == DTYPE_F16 ? tensor_f16_to_f32(h) : x);
 }
 
 static bool same_value(struct stage *s, int v, const struct buffer *want, double most,
@@ -146,14 +151,14 @@ static bool same_value(struct stage *s, int v, const struct buffer *want, double
         if (memcmp(got + i * size, want->data + i * size, size) == 0) continue;
         if (exact) {
             int32_t have = 0, expected = 0;
-            memcpy(&have, got + i * size, size);
-            memcpy(&expected, want->data + i * size, size);
+            memcpy(&have, got + i * size, MIN(size, sizeof have));
+            memcpy(&expected, want->data + i * size, MIN(size, sizeof have));
             snprintf(why, cap, "%s[%zu]: %s (bits %d, expected %d)", p->name, i,
                      i * size >= live ? "a row beyond the live ones was written" : "differs", have,
                      expected);
             return false;
         }
-        double g = (double)element(p, got, i), w = (double)element(p, want->data, i);
+        double g = element(p, got, i), w = element(p, want->data, i);
         double off = fabs(g - w) / (1 + fabs(w));
         if (off <= most) {
             *worst = MAX(*worst, off);

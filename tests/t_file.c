@@ -358,6 +358,16 @@ static void children(void **state)
     const char *const slow[] = {"sleep", "60", NULL};
     assert_int_equal(child_run(p->a, slow, 1, 50, &end, &e), -1);
     assert_int_equal(e.code, E_IO);
+
+    /* Under rules: variables put before ours, and running out of time is no error. */
+    setenv("LODE_LOG", "warn", 1);
+    const char *const prints[] = {"sh", "-c", "echo $LODE_LOG $LODE_FAIL; sleep 60", NULL};
+    const char *const env[] = {"LODE_LOG=quiet", "LODE_FAIL=x", NULL};
+    const struct child_rules rules = {env, 1, 0, 1000};
+    assert_int_equal(child_run_under(p->a, prints, &rules, &end, &e), 0);
+    assert_string_equal(end.output.p, "quiet x\n");
+    assert_true(end.late && end.status == 128 + 9);
+    unsetenv("LODE_LOG");
     const char *const none[] = {"no-such-program-of-lode", NULL};
     assert_int_equal(child_run(p->a, none, 1, 50, &end, &e), -1);
     assert_int_equal(e.code, E_MISSING);

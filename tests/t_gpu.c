@@ -447,6 +447,28 @@ static void test_tokens(void **state)
     }
 }
 
+/* Decoding one token: five launches a layer, and the ends: embedding, gathering, the last norm with
+ * the logits, two for the choice. */
+static void test_launches(void **state)
+{
+    (void)state;
+    static const char *const gpus[] = {"t4", "v100", "t4,missing=cuStreamBeginCapture_v2"};
+    for (int i = 0; i < (int)COUNT(gpus) * 4; i++) {
+        struct model m;
+        struct err e;
+        struct outcome out;
+        bool half = i % 2, i8 = i / 2 % 2;
+        open_model(&m);
+        plug_in(gpus[i / 4]);
+        assert_int_equal(make_ready(&m, &on_gpu, half, i8, &e), 0);
+        assert_int_equal(decode(&m, &out, &e), 0);
+        uint64_t before = stats().kernels;
+        assert_int_equal(engine_run(m.ep, m.net.tape_step, &e), 0);
+        assert_int_equal(stats().kernels - before, 5 * small.decoder_layers + 5);
+        close_model(&m);
+    }
+}
+
 static void test_profile(void **state)
 {
     (void)state;
@@ -725,6 +747,7 @@ int main(void)
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_taken_by_others),
         cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_launches),
         cmocka_unit_test(test_profile),
         cmocka_unit_test(test_no_allocation_in_run),
         cmocka_unit_test(test_wild_indices),

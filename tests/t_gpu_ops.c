@@ -88,6 +88,8 @@ static void run_open(struct run *r, struct stage *s, const struct gpu_chip *chip
 {
     *r = (struct run){.stage = s, .chip = chip, .order = order};
     const struct plan_step *ps = &s->plan->step[0];
+    bool few =
+        s->one->live >= 0 && s->one->live <= GPU_LAUNCH_FEW; /* tries kernels for them, too */
     int32_t live = s->one->live;
     memcpy(s->value[s->live].pristine.data, &live, sizeof live);
     for (int v = 0; v < s->plan->n_values; v++) {
@@ -104,8 +106,12 @@ static void run_open(struct run *r, struct stage *s, const struct gpu_chip *chip
             if (p->life == PLAN_STATE && p->type == DTYPE_I8) to->scale = to->at + plan_scales(p);
         }
     }
-    r->scratch = buffer_make(gpu_launch_scratch(chip, s->plan, 0, 1));
-    r->step = (struct gpu_step){.plan = s->plan, .step = ps, .scratch = address(r->scratch.data)};
+    r->scratch = buffer_make(GPU_LAUNCH_COUNTS + gpu_launch_scratch(chip, s->plan, 0, 1, few));
+    r->step = (struct gpu_step){.plan = s->plan,
+                                .step = ps,
+                                .counts = address(r->scratch.data),
+                                .scratch = address(r->scratch.data) + GPU_LAUNCH_COUNTS,
+                                .few = few};
     for (int i = 0; i < OP_INPUTS; i++) r->step.in[i] = ps->in[i] < 0 ? NULL : &r->value[ps->in[i]];
     for (int i = 0; i < OP_OUTPUTS; i++)
         r->step.out[i] = ps->out[i] < 0 ? NULL : &r->value[ps->out[i]];
@@ -226,10 +232,24 @@ static void check_case(const struct one *one, int number, enum dtype compute)
     if (why[0]) fail_msg("%s", why);
 }
 
+/* Of clustering there are no kernels for GPUs: a plan is refused before anything is allocated. */
+static void check_refusal(const struct one *one)
+{
+    struct stage s;
+    stage_open(&s, one, 0);
+    assert_int_equal(gpu_launch_check(&chips[0].chip, s.plan, &s.e), -1);
+    assert_int_equal(s.e.code, E_DEVICE);
+    stage_close(&s);
+}
+
 static void check_cases(enum op op, const struct one *list, size_t n)
 {
     for (size_t c = 0; c < n; c++) {
         if (list[c].op != op || list[c].bench) continue;
+        if (op >= OP_seed && op <= OP_diffuse) {
+            check_refusal(&list[c]);
+            continue;
+        }
         check_case(&list[c], (int)c, DTYPE_F32);
         if (is_of_two_types(&list[c])) check_case(&list[c], (int)c, DTYPE_F16);
     }

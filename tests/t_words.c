@@ -148,7 +148,8 @@ static void check_words(const struct bpe *b, const struct json *c, size_t index)
 {
     const struct json *given = json_key(c, "given"), *times = json_key(c, "times"),
                       *chances = json_key(c, "probabilities"), *want = json_key(c, "want");
-    int token[64], n = 0, n_text[8], time[65], n_spans = (int)json_count(given);
+    int token[64], n = 0, n_text[8], n_spans = (int)json_count(given);
+    int16_t time[65];
     float probability[64];
     struct window_span span[8] = {{0}};
     struct words_list list;
@@ -166,7 +167,7 @@ static void check_words(const struct bpe *b, const struct json *c, size_t index)
         span[s].t1_s = json_number(json_key(g, "end"), NAN);
     }
     assert_int_equal(json_count(times), n + 1);
-    for (int i = 0; i <= n; i++) time[i] = (int)json_int(json_at(times, (size_t)i), -1);
+    for (int i = 0; i <= n; i++) time[i] = (int16_t)json_int(json_at(times, (size_t)i), -1);
     for (int i = 0; i < n; i++) probability[i] = (float)json_number(json_at(chances, (size_t)i), 0);
     strbuf_init(&text, room, sizeof room);
     words_split(b, bpe_count(b) - 1, token, n, str_eq(language, "zh"), &text, &list);

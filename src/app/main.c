@@ -5,6 +5,7 @@
  * finish what is at hand; the second one ends the process by the default action. */
 #include "app/bar.h"
 #include "app/cli.h"
+#include "base/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,6 +149,7 @@ int main(int argc, char **argv)
         rc = err_errno(&e, E_IO, "cannot write to standard output");
     if (rc < 0) main_complain(&w, &e);
     arena_close(&a);
+    fault_report();
     if (w.out_closed) main_end_by_pipe();
     return rc < 0 ? err_row(e.code)->exit_status : rc;
 }

@@ -12,7 +12,14 @@
 
 enum { POLL_MS = 20, GRACE_S = 5, LEAVE_S = 2, ENV_MOST = 4096 };
 
-/* Ours after the given ones: of two with the same name programs see the first. */
+static bool same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "=");
+    return strncmp(a, b, n) == 0 && b[n] == '=';
+}
+
+/* The given ones, and those of ours that they do not replace: of two with one name some programs
+ * see the first and some the last. */
 static char **environment(struct arena *a, const char *const *more, struct err *e)
 {
     size_t n = 0, own = 0;
@@ -21,7 +28,12 @@ static char **environment(struct arena *a, const char *const *more, struct err *
     char **all = ARENA_NEW(a, char *, n + own + 1, e);
     if (!all) return NULL;
     for (size_t i = 0; i < n; i++) all[i] = (char *)(uintptr_t)more[i];
-    for (size_t i = 0; i < own; i++) all[n + i] = environ[i];
+    size_t at = n;
+    for (size_t i = 0; i < own; i++) {
+        bool replaced = false;
+        for (size_t k = 0; k < n; k++) replaced |= same_name(more[k], environ[i]);
+        if (!replaced) all[at++] = environ[i];
+    }
     return all;
 }
 

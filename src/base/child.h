@@ -13,7 +13,8 @@ struct child_end {
 };
 
 struct child_rules {
-    const char *const *env; /* "NAME=value" put before our own environment, NULL ends it; or NULL */
+    const char *const
+        *env; /* "NAME=value" in place of our own of that name, NULL ends it; or NULL */
     int timeout_s, grace_s; /* when it is asked to stop; how much later it is killed */
     size_t max_bytes;
 };

@@ -84,6 +84,18 @@ uint64_t fault_count(enum fault_kind kind)
     return atomic_load(&fault_rules[kind].calls);
 }
 
+void fault_report(void)
+{
+    char text[300];
+    struct strbuf b;
+    if (!env_get("LODE_FAIL")) return;
+    strbuf_init(&b, text, sizeof text);
+    for (int k = 0; k < FAULT_KINDS; k++)
+        strbuf_format(&b, " %s %llu", names[k],
+                      (unsigned long long)fault_count((enum fault_kind)k));
+    log_debug("calls counted:%s", b.p);
+}
+
 int fault_arm(const char *spec)
 {
     ready();

@@ -22,6 +22,10 @@ bool fault_hit(enum fault_kind kind);
 /* fault_count: how many calls of this kind were counted so far. */
 uint64_t fault_count(enum fault_kind kind);
 
+/* fault_report: how many calls of each kind there were, as a line for LODE_LOG=debug, if LODE_FAIL
+ * is set at all: what a torture test has to go through. */
+void fault_report(void);
+
 /* fault_arm: what LODE_FAIL says, from C (tests). NULL disarms and sets all counts to zero. Returns
  * -1 if spec is malformed. */
 int fault_arm(const char *spec);

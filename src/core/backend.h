@@ -49,7 +49,8 @@ struct backend {
     /* state: bytes of a STATE value (or, on the cpu, any slab value) copied out, for tests and plan
      * compare. */
     int (*peek)(struct backend_plan *bp, int value, void *out, size_t bytes, struct err *e);
-    /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured. */
+    /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured.
+     * Steps that a device does in one go are told as the first of them, the others as 0. */
     const double *(*profile)(const struct backend_plan *bp);
     /* release: before the arena given to prepare is reset or closed: gives back what does not lie
      * in it (oneDNN's primitives, a GPU's memory). NULL is allowed. */

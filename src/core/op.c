@@ -241,6 +241,173 @@ static int check_pick(const struct op_io *io, struct err *e)
         a->watch, a->time0, (long long)logits->dim[1]);
 }
 
+static int check_range(const struct tensor *range, struct err *e)
+{
+    TRY(IS_SHAPE("ranges", range, -1, 2));
+    return is_type("ranges", range, DTYPE_I32, e);
+}
+
+static int check_attnrange(const struct op_io *io, struct err *e)
+{
+    const struct tensor *qkv = io->in[0], *bias = io->in[2];
+    int64_t heads = io->args->heads;
+    TRY(IS_SHAPE("qkv", qkv, -1, -1));
+    TRY(divides("width of qkv", qkv->dim[1], 3 * heads, e));
+    TRY(check_range(io->in[1], e));
+    if (bias) {
+        TRY(IS_SHAPE("bias by distance", bias, heads, -1));
+        TRY(divides("distances and one", bias->dim[1] + 1, 2, e));
+    }
+    return IS_SHAPE("output", io->out[0], qkv->dim[0], qkv->dim[1] / 3);
+}
+
+static int check_pool(const struct op_io *io, struct err *e)
+{
+    TRY(IS_SHAPE("input", io->in[0], -1, -1));
+    TRY(check_range(io->in[1], e));
+    return IS_SHAPE("output", io->out[0], io->in[1]->dim[0], io->in[0]->dim[1]);
+}
+
+static int check_nearest(const struct op_io *io, struct err *e)
+{
+    const struct tensor *query = io->in[0], *base = io->in[1];
+    int64_t top = io->args->top;
+    TRY(IS_SHAPE("query", query, -1, -1));
+    TRY(IS_SHAPE("base", base, -1, query->dim[1]));
+    TRY(IS_SHAPE("groups", io->in[2], base->dim[0]));
+    TRY(is_type("groups", io->in[2], DTYPE_I32, e));
+    if (top < 1) return err_set(e, E_MODEL, "the %lld nearest are asked for", (long long)top);
+    TRY(IS_SHAPE("rows", io->out[0], query->dim[0], top));
+    TRY(is_type("rows", io->out[0], DTYPE_I32, e));
+    return IS_SHAPE("products", io->out[1], query->dim[0], top);
+}
+
+/* ---- clustering ---- */
+
+static int is_kind(const char *what, const struct tensor *t, enum dtype type, int rank,
+                   const int64_t *dim, struct err *e)
+{
+    TRY(is_type(what, t, type, e));
+    return is_shape(what, t, rank, dim, e);
+}
+#define IS_KIND(what, t, type, ...)                                                           \
+    is_kind(what, t, DTYPE_##type, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
+            (const int64_t[]){__VA_ARGS__}, e)
+
+static int check_seed(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    TRY(IS_KIND("draw", io->in[1], F64, -1, -1));
+    TRY(is_kind("first", io->in[2], DTYPE_I32, 0, NULL, e));
+    int64_t n = io->in[0]->dim[0], s = io->in[1]->dim[0];
+    TRY(IS_KIND("chosen", io->out[0], I32, s));
+    TRY(IS_KIND("potential", io->out[1], F64, s));
+    return IS_KIND("closest", io->out[2], F32, s, n);
+}
+
+static int check_lloyd(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    int64_t n = io->in[0]->dim[0], d = io->in[0]->dim[1];
+    TRY(IS_KIND("centre", io->in[1], F32, -1, -1, d));
+    int64_t s = io->in[1]->dim[0], k = io->in[1]->dim[1];
+    TRY(IS_KIND("move", io->in[2], F32, s, k));
+    TRY(IS_KIND("sum", io->out[0], F64, s, k, d));
+    TRY(IS_KIND("count", io->out[1], I32, s, k + 1));
+    TRY(IS_KIND("label", io->out[2], I32, s, n));
+    return IS_KIND("bound", io->out[3], F32, s, n, 2);
+}
+
+static int check_spread(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    int64_t n = io->in[0]->dim[0];
+    TRY(IS_KIND("centre", io->in[1], F32, -1, io->in[0]->dim[1]));
+    TRY(IS_KIND("label", io->in[2], I32, n));
+    TRY(IS_KIND("sums", io->out[0], F64, io->in[1]->dim[0], 2));
+    return io->out[1] ? IS_KIND("d2", io->out[1], F32, n) : 0;
+}
+
+static int check_gram(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    int64_t d = io->in[0]->dim[1];
+    if (io->in[1]) TRY(IS_KIND("other rows", io->in[1], F32, io->in[0]->dim[0], -1));
+    TRY(IS_KIND("product", io->out[0], F64, d, io->in[1] ? io->in[1]->dim[1] : d));
+    return io->out[1] ? IS_KIND("sums", io->out[1], F64, d) : 0;
+}
+
+static int check_eigen(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("matrix", io->in[0], F64, -1, -1));
+    int64_t d = io->in[0]->dim[0];
+    TRY(is("columns of the matrix", io->in[0]->dim[1], d, e));
+    TRY(IS_KIND("eigenvalues", io->out[0], F64, d));
+    return IS_KIND("eigenvectors", io->out[1], F64, d, d);
+}
+
+static int check_project(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    TRY(IS_KIND("w", io->in[1], F32, -1, io->in[0]->dim[1]));
+    TRY(IS_KIND("offset", io->in[2], F32, io->in[1]->dim[0]));
+    return IS_KIND("output", io->out[0], F32, io->in[0]->dim[0], io->in[1]->dim[0]);
+}
+
+static int check_estep(const struct op_io *io, struct err *e)
+{
+    const struct tensor *scale = io->in[1], *sums = io->out[2];
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    int64_t n = io->in[0]->dim[0], d = io->in[0]->dim[1];
+    TRY(IS_KIND("shift", io->in[2], F32, -1, d));
+    int64_t k = io->in[2]->dim[0];
+    TRY(is_type("scale", scale, DTYPE_F32, e));
+    TRY(scale->rank == 2 ? IS_SHAPE("scale", scale, k, d) : IS_SHAPE("scale", scale, -1, d, d));
+    if (scale->rank == 3 && scale->dim[0] != 1) TRY(is("matrices", scale->dim[0], k, e));
+    TRY(IS_KIND("fixed", io->in[3], F64, k));
+    TRY(IS_KIND("label", io->out[0], I32, n));
+    TRY(is_kind("likelihood", io->out[1], DTYPE_F64, 0, NULL, e));
+    TRY(IS_KIND("sums", sums, F64, k, -1));
+    int64_t width = sums->dim[1];
+    if (width == 1 + d || width == 1 + 2 * d || width == 1 + d + d * d) return 0;
+    return err_set(e, E_MODEL, "sums of %lld numbers for rows of %lld", (long long)width,
+                   (long long)d);
+}
+
+static int check_density(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    TRY(is_kind("eps", io->in[1], DTYPE_F64, 0, NULL, e));
+    TRY(IS_KIND("label", io->out[0], I32, io->in[0]->dim[0]));
+    return IS_KIND("neighbours", io->out[1], I32, io->in[0]->dim[0]);
+}
+
+static int check_near(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    int64_t n = io->in[0]->dim[0], j = io->args->top;
+    if (j < 1 || j > n)
+        return err_set(e, E_MODEL, "%lld neighbours of %lld rows", (long long)j, (long long)n);
+    TRY(IS_KIND("index", io->out[0], I32, n, j));
+    return IS_KIND("d2", io->out[1], F32, n, j);
+}
+
+static int check_apart(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("rows", io->in[0], F32, -1, -1));
+    TRY(IS_KIND("label", io->in[1], I32, io->in[0]->dim[0]));
+    return IS_KIND("silhouette", io->out[0], F32, io->in[0]->dim[0]);
+}
+
+static int check_diffuse(const struct op_io *io, struct err *e)
+{
+    TRY(IS_KIND("v", io->in[2], F32, -1, -1));
+    TRY(IS_KIND("weight", io->in[1], F32, -1));
+    TRY(IS_KIND("graph", io->in[0], I32, io->in[2]->dim[0] + 1 + io->in[1]->dim[0]));
+    TRY(IS_KIND("factor", io->in[3], F32, 3));
+    return IS_KIND("y", io->out[0], F32, io->in[2]->dim[0], io->in[2]->dim[1]);
+}
+
 static int check_frames(const struct op_io *io, struct err *e)
 {
     const struct tensor *x = io->in[0], *y = io->out[0];

@@ -23,9 +23,11 @@ struct op_args { /* unused fields are 0 */
     enum op_act act;
     float eps;
     float scale;
-    int top;   /* pick: J */
-    int watch; /* pick: token whose raw probability is reported, or -1 */
-    int eot;   /* pick: end of text; text tokens are 0..eot-1 */
+    int top;          /* pick: J; nearest: K */
+    int watch;        /* pick: token whose raw probability is reported, or -1 */
+    int eot;          /* pick: end of text; text tokens are 0..eot-1 */
+    bool first, unit; /* pool: the first row instead of the mean; of length 1 */
+    bool skew;        /* linear: how x is quantised */
     int time0; /* pick: token of timestamp 0.00, timestamps run from it to V-1; -1: no timestamp
                   rules */
 };

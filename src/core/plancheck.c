@@ -79,6 +79,19 @@ static int check_list(const struct check *c)
     return in_range(c, 1, numbers(c, 1), rows_of(c, 0) * list[1], -1 - logits[1], logits[1]);
 }
 
+/* Ranges of rows: inside of the rows that count, at least `least` of them, no longer than `most`.
+ */
+static int check_ranges(const struct check *c, int64_t least, int64_t most)
+{
+    const int32_t *range = numbers(c, 1);
+    int64_t rows = rows_of(c, 0);
+    for (int64_t i = 0; range && i < rows_of(c, 1); i++, range += 2) {
+        TRY(in_range(c, 1, range + 1, 1, least, MIN(rows, most) + 1));
+        TRY(in_range(c, 1, range, 1, 0, rows - range[1] + 1));
+    }
+    return 0;
+}
+
 static int check_step(const struct check *c)
 {
     switch (c->s->op) {
@@ -99,6 +112,10 @@ static int check_step(const struct check *c)
         return check_list(c);
     case OP_probe:
         return first_rows_in_range(c, 1, c->s->args.eot);
+    case OP_attnrange:
+        return check_ranges(c, 0, c->s->in[2] < 0 ? INT32_MAX : (value_of(c, 2)->dim[1] + 1) / 2);
+    case OP_pool:
+        return check_ranges(c, 1, INT32_MAX);
     default:
         return 0;
     }

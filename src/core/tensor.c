@@ -155,6 +155,13 @@ void tensor_row(const struct tensor *t, int64_t row, float *out)
     case DTYPE_U8:
         for (int64_t i = 0; i < columns; i++) out[i] = (float)(uint8_t)p[i];
         return;
+    case DTYPE_F64:
+        for (int64_t i = 0; i < columns; i++) {
+            double v;
+            memcpy(&v, p + 8 * i, 8);
+            out[i] = (float)v;
+        }
+        return;
     case DTYPE_I16:
         for (int64_t i = 0; i < columns; i++) {
             int16_t v;

@@ -29,10 +29,10 @@ enum cpu_level {
 };
 
 /* In which form a weight lies in memory; each weight is packed once, in one form.
- * A matrix is the w of conv1d and linear and the table of embed; any other weight is CPU_F32,
- * dense. N is dim[0]. K is the product of the other dimensions, but [N,C,3] of conv1d is stored
- * with the taps outside: k = tap * C + c.
- *   CPU_I8   q i8 [ceil(N/16)][ceil(K/4)][16][4], the layout of vpdpbusd: element (n, k) lies at
+ * A matrix is the w of conv1d and linear, the table of embed and the base of nearest; any other
+ * weight is CPU_F32, dense. N is dim[0]. K is the product of the other dimensions, but [N,C,3] of
+ * conv1d is stored with the taps outside: k = tap * C + c. CPU_I8   q i8
+ * [ceil(N/16)][ceil(K/4)][16][4], the layout of vpdpbusd: element (n, k) lies at
  *            [n/16][k/4][n%16][k%4], padding is 0; scale f32 [N up to 16], value = q * scale[n];
  *            comp i32 [N up to 16] = 128 * sum over k of q(n, k), to be taken off when activations
  *            are shifted to u8 by 128.

@@ -1,5 +1,5 @@
-/* Attention: of the encoder (every position to every other), of the decoder to itself and to the
- * audio.
+/* Attention: of the encoder (every position to every other), of packed sequences in the same way,
+ * of the decoder to itself and to the audio.
  *
  * The encoder, one head at a time, for 64 queries at a time:
  *
@@ -65,9 +65,23 @@ static void make_panels(const struct encoder *a, const float *k, const float *v,
     }
 }
 
-/* Up to 64 queries of one head. part: this member's scratch. out: rows apart by C. */
+/* score [rows][T] += bias of each position's distance to the row, from distance 0 of row 0 on. */
+static void add_bias(const struct encoder *a, const float *bias, int64_t rows, float *score)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        float *line = score + r * a->m.line;
+        for (int64_t t = 0; t < a->t_count; t += W) {
+            vf by_distance = vf_load_n(bias + t - r, a->t_count - t) * LOG2E;
+            vf_store_n(line + t, vf_load(line + t) + by_distance, a->t_count - t);
+        }
+    }
+}
+
+/* Up to 64 queries of one head. bias: see add_bias, or NULL. part: this member's scratch. out: rows
+ * apart by C. */
 static void attend(const struct encoder *a, const float *q, int64_t rows, float scale,
-                   const float *keys, const float *values, float *part, float *out)
+                   const float *bias, const float *keys, const float *values, float *part,
+                   float *out)
 {
     enum { chunk = 192 }; /* positions whose values, two panels of them, stay in the cache */
     int64_t d_count = a->d_count, d_up = a->m.d_up, line = a->m.line, c_count = a->width / 3;
@@ -80,6 +94,7 @@ static void attend(const struct encoder *a, const float *q, int64_t rows, float 
         for (int64_t r = 0; r < rows_up; r += TILE_ROWS)
             tile_f32(query + r * d_count, d_count, keys + t * d_count, CPU_PANEL * d_count, d_count,
                      score + r * line + t, line);
+    if (bias) add_bias(a, bias, rows, score);
     float by[FAST_QUERIES];
     for (int64_t r = 0; r < rows; r++) by[r] = 1.0f / softmax2(score + r * line, a->t_count);
 
@@ -112,8 +127,37 @@ OP_KERNEL(attention)
         make_panels(&a, q + c_count, q + 2 * c_count, first, last, keys, values);
         thread_barrier(team); /* after it, too, nobody reads the other place any more */
         for (int64_t t = from; t < to; t += FAST_QUERIES)
-            attend(&a, q + t * width, MIN(FAST_QUERIES, to - t), s->step->args.scale * LOG2E, keys,
-                   values, part, out + t * c_count);
+            attend(&a, q + t * width, MIN(FAST_QUERIES, to - t), s->step->args.scale * LOG2E, NULL,
+                   keys, values, part, out + t * c_count);
+    }
+    return 0;
+}
+
+/* Packed sequences: short ones, so a head of a sequence is one member's work and nobody waits. */
+OP_KERNEL(attnrange)
+{
+    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    int64_t width = qkv->plan->dim[1], c_count = width / 3;
+    int64_t heads = s->step->args.heads, d_count = c_count / heads, from, to;
+    struct fast_attention most = fast_attention_layout(qkv->plan->dim[0], d_count);
+    float *keys = (float *)s->scratch + (size_t)id * fast_range_floats(&most);
+    float *values = keys + most.keys, *part = values + most.values;
+    thread_share(team, id, s->in[1]->rows * heads, 1, &from, &to);
+    for (int64_t i = from; i < to; i++) {
+        const int32_t *range = (const int32_t *)s->in[1]->data + i / heads * 2;
+        int64_t h = i % heads, t_count = range[1];
+        struct encoder a = {fast_attention_layout(t_count, d_count), t_count, d_count, width};
+        const float *q = (const float *)qkv->data + range[0] * width + h * d_count;
+        const float *distance = NULL;
+        if (bias) {
+            int64_t distances = bias->plan->dim[1];
+            distance = (const float *)bias->data + h * distances + distances / 2;
+        }
+        float *out = (float *)s->out[0]->data + range[0] * c_count + h * d_count;
+        make_panels(&a, q + c_count, q + 2 * c_count, 0, a.m.t_up / CPU_PANEL, keys, values);
+        for (int64_t t = 0; t < t_count; t += FAST_QUERIES)
+            attend(&a, q + t * width, MIN(FAST_QUERIES, t_count - t), s->step->args.scale * LOG2E,
+                   distance ? distance - t : NULL, keys, values, part, out + t * c_count);
     }
     return 0;
 }

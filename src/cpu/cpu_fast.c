@@ -1,5 +1,6 @@
 /* What the fast kernels of all levels have in common: how much scratch they take, and tables. */
 #include "cpu/cpu_fast.h"
+#include "cpu/cpu_rows.h"
 #include <math.h>
 
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads)
@@ -16,6 +17,19 @@ size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int t
 {
     struct fast_attention m = fast_attention_layout(p->value[s->in[0]].dim[1], head_width(p, s));
     return (m.shared + (size_t)threads * m.part) * sizeof(float);
+}
+
+size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *query = &p->value[s->in[0]];
+    return (size_t)threads * fast_top_layout(query->dim[0], query->dim[1], s->args.top).part;
+}
+
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *qkv = &p->value[s->in[0]];
+    struct fast_attention m = fast_attention_layout(qkv->dim[0], qkv->dim[1] / 3 / s->args.heads);
+    return (size_t)threads * fast_range_floats(&m) * sizeof(float);
 }
 
 bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s)
@@ -69,6 +83,52 @@ int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e)
     return 0;
 }
 
+static int64_t size_of(const struct plan *p, int value, int i)
+{
+    return p->value[value].dim[i];
+}
+
+size_t cpu_fast_seed(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_seed_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1),
+                            size_of(p, s->in[1], 0), size_of(p, s->in[1], 1), threads)
+        .bytes;
+}
+
+size_t cpu_fast_lloyd(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_lloyd_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1),
+                             size_of(p, s->in[1], 1), threads)
+        .bytes;
+}
+
+size_t cpu_fast_spread(const struct plan *p, const struct plan_step *s, int threads)
+{
+    (void)threads;
+    return (size_t)size_of(p, s->in[0], 0) * sizeof(double);
+}
+
+size_t cpu_fast_project(const struct plan *p, const struct plan_step *s, int threads)
+{
+    int64_t d = size_of(p, s->in[0], 1), m = size_of(p, s->in[1], 0);
+    size_t each = ALIGN_UP((size_t)(ROWS_TILE * (ALIGN_UP(m, ROWS_COLS) + d)), 1024);
+    size_t floats = ALIGN_UP(rows_panel_floats(m, d), 1024) + (size_t)threads * each;
+    return floats * sizeof(float);
+}
+
+size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int threads)
+{
+    (void)threads;
+    int64_t d = size_of(p, s->in[0], 1), e = size_of(p, s->in[s->in[1] >= 0], 1);
+    return (size_t)((ALIGN_UP(d, ROWS_COLS) + ALIGN_UP(e, ROWS_COLS)) * ROWS_BLOCK) * sizeof(float);
+}
+
+size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads)
+{
+    int64_t n = size_of(p, s->in[0], 0);
+    return (size_t)(2 * n * rows_eigen_line(n) + 4 * n + threads * (8 + 4 * n)) * sizeof(double);
+}
+
 size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads)
 {
     (void)threads;
@@ -90,4 +150,28 @@ int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e)
     }
     s->own = out;
     return 0;
+}
+
+size_t cpu_fast_density(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_density_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1), threads).bytes;
+}
+
+size_t cpu_fast_near(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return (size_t)threads * rows_near_layout(size_of(p, s->in[0], 1), s->args.top).bytes;
+}
+
+size_t cpu_fast_apart(const struct plan *p, const struct plan_step *s, int threads)
+{
+    return rows_apart_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1), s->args.top, threads)
+        .bytes;
+}
+
+size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threads)
+{
+    const struct plan_value *scale = &p->value[s->in[1]];
+    return rows_mix_layout(size_of(p, s->in[0], 1), size_of(p, s->in[2], 0),
+                           scale->rank == 3 ? scale->dim[0] : 0, threads)
+        .bytes;
 }

@@ -11,7 +11,7 @@
 
 /* What one member needs for products with K inner elements, in bytes from its part's start. */
 struct fast_matrix {
-    size_t factor, quant, panels, rows, bytes;
+    size_t factor, least, quant, panels, rows, bytes;
     int64_t stride; /* elements between lines of quant; not a multiple of a page's part, so that
                        lines do not push each other out of the cache */
 };
@@ -22,7 +22,8 @@ static inline struct fast_matrix fast_matrix_layout(int64_t k)
     size_t up = (size_t)ALIGN_UP(k, BASE_LINE);
     m.stride = (int64_t)up + BASE_LINE;
     m.factor = 8 * 48 * sizeof(float); /* first lie the sums of one tile */
-    m.quant = m.factor + FAST_LINES * sizeof(float);
+    m.least = m.factor + FAST_LINES * sizeof(float);
+    m.quant = m.least + FAST_LINES * sizeof(float);
     m.panels = m.quant; /* a kernel needs one of the two */
     size_t quant = FAST_LINES * (size_t)m.stride * sizeof(int16_t),
            panels = 48 * up * sizeof(float);
@@ -56,6 +57,12 @@ static inline struct fast_attention fast_attention_layout(int64_t t_count, int64
     m.out = m.query + (size_t)(FAST_QUERIES * ALIGN_UP(d_count, 16));
     m.part = ALIGN_UP(m.out + (size_t)(FAST_QUERIES * m.d_up), 1024);
     return m;
+}
+
+/* Packed sequences: a member's keys, values and part, for the longest there can be. */
+static inline size_t fast_range_floats(const struct fast_attention *m)
+{
+    return ALIGN_UP(m->keys + m->values + m->part, 1024);
 }
 
 /* The same in f16 (cpu_half.c), for heads whose channels fill pairs of panels. */
@@ -150,6 +157,24 @@ static inline size_t fast_mel_floats(void)
     return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
 }
 
+/* nearest: a member's panels of 48 rows of the base, the products of a tile, queries that do not
+ * fill a tile, and for every query a list and what is known of it; bytes from its part's start. */
+struct fast_top {
+    size_t sums, few, lists, best, part;
+};
+
+static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top)
+{
+    struct fast_top m;
+    size_t queries = (size_t)q_count, row = (size_t)c_count * sizeof(float);
+    m.sums = ALIGN_UP(48 * row, BASE_LINE);
+    m.few = m.sums + 8 * 48 * sizeof(float);
+    m.lists = m.few + ALIGN_UP(8 * row, BASE_LINE);
+    m.best = m.lists + ALIGN_UP(queries * (size_t)top * 2 * sizeof(float), BASE_LINE);
+    m.part = ALIGN_UP(m.best + queries * 32, 4096);
+    return m;
+}
+
 /* lstm: its weights turned into panels of 16 channels. In a panel stand, for each k, the four gates
  * of these channels, so that a step goes through them from front to back: w(gate C + 16 p + i, k)
  * ->  [p][k][gate][i]                    beyond C: 0 */
@@ -160,6 +185,8 @@ static inline size_t fast_mel_floats(void)
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads);
 /* cpu_fast_half_fits: whether the plan allows f16 and the heads have the shape. */
 bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
@@ -170,7 +197,17 @@ size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int th
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_logmel(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_seed(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_lloyd(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_spread(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_project(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_density(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_near(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_apart(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threads);
 
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
@@ -190,6 +227,9 @@ CPU_FAST_KERNEL(cpu_vec_addpos);
 CPU_FAST_KERNEL(cpu_vec_layernorm);
 CPU_FAST_KERNEL(cpu_matrix_linear);
 CPU_FAST_KERNEL(cpu_attn_attention);
+CPU_FAST_KERNEL(cpu_attn_attnrange);
+CPU_FAST_KERNEL(cpu_vec_pool);
+CPU_FAST_KERNEL(cpu_top_nearest);
 CPU_FAST_KERNEL(cpu_vec_crosskv);
 CPU_FAST_KERNEL(cpu_vec_embed);
 CPU_FAST_KERNEL(cpu_attn_attnself);
@@ -199,6 +239,17 @@ CPU_FAST_KERNEL(cpu_pick_pick);
 CPU_FAST_KERNEL(cpu_vec_magnitude);
 CPU_FAST_KERNEL(cpu_lstm_lstm);
 CPU_FAST_KERNEL(cpu_pick_probe);
+CPU_FAST_KERNEL(cpu_rows_seed);
+CPU_FAST_KERNEL(cpu_rows_lloyd);
+CPU_FAST_KERNEL(cpu_rows_spread);
+CPU_FAST_KERNEL(cpu_rows_project);
+CPU_FAST_KERNEL(cpu_sym_gram);
+CPU_FAST_KERNEL(cpu_sym_eigen);
+CPU_FAST_KERNEL(cpu_density_density);
+CPU_FAST_KERNEL(cpu_pairs_near);
+CPU_FAST_KERNEL(cpu_pairs_apart);
+CPU_FAST_KERNEL(cpu_mix_estep);
+CPU_FAST_KERNEL(cpu_mix_diffuse);
 
 /* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and
  * comps. room: 16 lines of K up to a multiple of 64. Which level does it changes no number. */

@@ -18,13 +18,14 @@ struct product {
     const struct cpu_value *w;
     int64_t lines, k, n;
     enum op_act act;
+    bool skew;
     /* conv1d: positions in and out of each window, its stride and channels; channels 0: linear */
     int64_t t_in, t_out, stride, channels;
 };
 
 struct room { /* one member's scratch, see fast_matrix_layout */
     void *sums;
-    float *factor, *panels, *rows;
+    float *factor, *least, *panels, *rows;
     quant_t *quant;
     int64_t stride;
 };
@@ -35,6 +36,7 @@ static struct room room_of(const struct cpu_step *s, const struct product *p, in
     char *base = (char *)s->scratch + (size_t)id * m.bytes;
     return (struct room){.sums = base,
                          .factor = (float *)(base + m.factor),
+                         .least = (float *)(base + m.least),
                          .panels = (float *)(base + m.panels),
                          .rows = (float *)(base + m.rows),
                          .quant = (quant_t *)(base + m.quant),
@@ -84,20 +86,30 @@ static const float *lines_at(const struct product *p, int64_t line, float *copy,
     return copy;
 }
 
-/* sums [rows][columns], 48 apart, f32 or i32 with factor [rows], of lines from `line` and columns
- * from `column` on, to y. act, in_i8 and whole (48 columns) are constants. */
+/* How the sums of a tile were made; constants. */
+enum sums { SUMS_F32, SUMS_I8, SUMS_SKEW };
+
+/* sums [rows][columns], 48 apart, f32 or i32 with factor [rows] and, of skewed ones, least [rows],
+ * of lines from `line` and columns from `column` on, to y. act, kind and whole (48 columns) are
+ * constants. */
 ISA_INLINE void finish_as(const struct product *p, const void *sums, const float *factor,
-                          int64_t line, int64_t rows, int64_t column, int64_t columns,
-                          enum op_act act, bool in_i8, bool whole)
+                          const float *least, int64_t line, int64_t rows, int64_t column,
+                          int64_t columns, enum op_act act, enum sums kind, bool whole)
 {
+    const bool in_i8 = kind != SUMS_F32, shifted = kind == SUMS_SKEW || QUANT_SHIFT;
     for (int64_t i = 0; i < columns; i += W) {
         int64_t left = whole ? W : columns - i, at = line * p->n + column + i;
         vf bias = p->bias ? vf_load_n(p->bias + column + i, left) : vf_all(0);
         vf scale = in_i8 ? vf_load(p->w->scale + column + i) : vf_all(0);
-        vi comp = in_i8 && QUANT_SHIFT ? vi_load(p->w->comp + column + i) : vi_all(0);
+        vi comp = in_i8 && shifted ? vi_load(p->w->comp + column + i) : vi_all(0);
+        vf offset = vf_of_vi(comp) * (scale * (1.0f / 128)); /* what x = 1 everywhere would give */
         for (int64_t r = 0; r < rows; r++, at += p->n) {
             vf y;
-            if (in_i8)
+            if (kind == SUMS_SKEW)
+                y = vf_of_vi(vi_load((const int32_t *)sums + r * TILE_COLS + i)) *
+                        (scale * factor[r]) +
+                    (offset * least[r] + bias);
+            else if (in_i8)
                 y = vf_of_vi(vi_load((const int32_t *)sums + r * TILE_COLS + i) - comp) *
                         (scale * factor[r]) +
                     bias;
@@ -110,47 +122,88 @@ ISA_INLINE void finish_as(const struct product *p, const void *sums, const float
     }
 }
 
-/* The same for columns up to before `end`. */
-ISA_INLINE void finish(const struct product *p, const void *sums, const float *factor, int64_t line,
-                       int64_t rows, int64_t column, int64_t end, bool in_i8)
+ISA_INLINE void finish_kind(const struct product *p, const void *sums, const float *factor,
+                            const float *least, int64_t line, int64_t rows, int64_t column,
+                            int64_t columns, enum sums kind)
 {
-    int64_t columns = MIN(p->n, end) - column;
     if (columns < TILE_COLS)
-        finish_as(p, sums, factor, line, rows, column, columns, p->act, in_i8, false);
+        finish_as(p, sums, factor, least, line, rows, column, columns, p->act, kind, false);
     else if (p->act == OP_ACT_NONE)
-        finish_as(p, sums, factor, line, rows, column, TILE_COLS, OP_ACT_NONE, in_i8, true);
+        finish_as(p, sums, factor, least, line, rows, column, TILE_COLS, OP_ACT_NONE, kind, true);
     else if (p->act == OP_ACT_GELU)
-        finish_as(p, sums, factor, line, rows, column, TILE_COLS, OP_ACT_GELU, in_i8, true);
+        finish_as(p, sums, factor, least, line, rows, column, TILE_COLS, OP_ACT_GELU, kind, true);
     else
-        finish_as(p, sums, factor, line, rows, column, TILE_COLS, OP_ACT_RELU, in_i8, true);
+        finish_as(p, sums, factor, least, line, rows, column, TILE_COLS, OP_ACT_RELU, kind, true);
 }
 
-/* x [k] as rint(x * 127 / max|x|), in quant_t; returns what a quantised one stands for. Up to the
- * next multiple of 16 after k, q is padded. */
+/* The same for columns up to before `end`. */
+static void finish(const struct product *p, const void *sums, const float *factor,
+                   const float *least, int64_t line, int64_t rows, int64_t column, int64_t end)
+{
+    int64_t columns = MIN(p->n, end) - column;
+    if (!factor)
+        finish_kind(p, sums, NULL, NULL, line, rows, column, columns, SUMS_F32);
+    else if (p->skew)
+        finish_kind(p, sums, factor, least, line, rows, column, columns, SUMS_SKEW);
+    else
+        finish_kind(p, sums, factor, NULL, line, rows, column, columns, SUMS_I8);
+}
+
+/* x [k] as rint((x - least) * by) + shift, in quant_t. Up to the next multiple of 16 after k, q is
+ * padded. */
+ISA_INLINE void narrow_all(const float *x, int64_t k, float least, float by, int shift_by,
+                           quant_t *q)
+{
+    for (int64_t i = 0; i < k; i += W) {
+        vf v = (vf_load_n(x + i, k - i) - least) * by;
+#if defined __AVX512F__
+        __m512i shifted =
+            _mm512_add_epi32(_mm512_cvtps_epi32((__m512)v), _mm512_set1_epi32(shift_by));
+        _mm_storeu_si128((__m128i *)(q + i), _mm512_cvtepi32_epi8(shifted));
+#else
+        typedef int16_t vh __attribute__((vector_size(2 * W)));
+#if defined __AVX2__
+        vi whole = (vi)_mm256_cvtps_epi32((__m256)v) + shift_by;
+#else
+        const float shift = 0x1.8p23f; /* added, it rounds to a whole number in the low bits */
+        vi whole = (vi)(v + shift) - (vi)vf_all(shift) + shift_by;
+#endif
+        vh narrow = __builtin_convertvector(whole, vh);
+        memcpy(q + i, &narrow, sizeof narrow);
+#endif
+    }
+}
+
+/* x [k] as rint(x * 127 / max|x|); returns what a quantised one stands for. */
 static float quantise(const float *x, int64_t k, quant_t *q)
 {
     vf most = vf_all(0);
     for (int64_t i = 0; i < k; i += W) most = vf_max(vf_abs(vf_load_n(x + i, k - i)), most);
     float to_i8 = 127.0f / vf_most(most);
     if (!__builtin_isnormal(to_i8)) to_i8 = 1.0f;
-    for (int64_t i = 0; i < k; i += W) {
-        vf v = vf_load_n(x + i, k - i) * to_i8;
-#if defined __AVX512F__
-        __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)v), _mm512_set1_epi32(128));
-        _mm_storeu_si128((__m128i *)(q + i), _mm512_cvtepi32_epi8(shifted));
-#else
-        typedef int16_t vh __attribute__((vector_size(2 * W)));
-#if defined __AVX2__
-        vi whole = (vi)_mm256_cvtps_epi32((__m256)v);
-#else
-        const float shift = 0x1.8p23f; /* added, it rounds to a whole number in the low bits */
-        vi whole = (vi)(v + shift) - (vi)vf_all(shift);
-#endif
-        vh narrow = __builtin_convertvector(whole, vh);
-        memcpy(q + i, &narrow, sizeof narrow);
-#endif
-    }
+    narrow_all(x, k, 0, to_i8, QUANT_SHIFT, q);
     return 1.0f / to_i8;
+}
+
+/* x [k] as rint((x - least) * 255 / (largest - least)). */
+static float quantise_skew(const float *x, int64_t k, quant_t *q, float *least)
+{
+    vf low = vf_all(__builtin_inff()), high = vf_all(-__builtin_inff());
+    int64_t i = 0;
+    for (; i + W <= k; i += W) {
+        low = vf_min(vf_load(x + i), low);
+        high = vf_max(vf_load(x + i), high);
+    }
+    float from = -vf_most(-low), to = vf_most(high);
+    for (; i < k; i++) {
+        from = x[i] < from ? x[i] : from;
+        to = x[i] > to ? x[i] : to;
+    }
+    float to_u8 = 255.0f / (to - from);
+    if (!__builtin_isnormal(to_u8)) to_u8 = 1.0f;
+    narrow_all(x, k, from, to_u8, 0, q);
+    *least = from;
+    return 1.0f / to_u8;
 }
 
 /* Up to 7 lines, which a tile would waste. */
@@ -179,9 +232,12 @@ static void few_i8(const struct room *m, const quant_t *a, int64_t rows, const i
 static void block_i8(const struct product *p, const struct room *m, int64_t from, int64_t to,
                      int64_t first, int64_t last)
 {
-    for (int64_t r = from; r < to; r++)
+    for (int64_t r = from; r < to; r++) {
+        const float *x = line_at(p, r, m->rows);
+        quant_t *q = m->quant + (r - from) * m->stride;
         m->factor[r - from] =
-            quantise(line_at(p, r, m->rows), p->k, m->quant + (r - from) * m->stride);
+            p->skew ? quantise_skew(x, p->k, q, &m->least[r - from]) : quantise(x, p->k, q);
+    }
     int64_t quads = (p->k + 3) / 4, panel = quads * CPU_PANEL * 4, next;
     for (int64_t j = first; j < last; j = next) {
         next = MIN(j + TILE_PANELS, last);
@@ -194,8 +250,8 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
             else
                 for (int64_t i = 0; i < next - j; i++)
                     few_i8(m, a, rows, b + i * panel, quads, (int32_t *)m->sums + i * CPU_PANEL);
-            finish(p, m->sums, m->factor + r, from + r, rows, j * CPU_PANEL, next * CPU_PANEL,
-                   true);
+            finish(p, m->sums, m->factor + r, m->least + r, from + r, rows, j * CPU_PANEL,
+                   next * CPU_PANEL);
         }
     }
 }
@@ -263,7 +319,7 @@ static void block_float(const struct product *p, const struct room *m, int64_t f
             int64_t lda;
             const float *a = lines_at(p, r, m->rows, &lda);
             tile_f32(a, lda, m->panels, panel, p->k, m->sums, TILE_COLS);
-            finish(p, m->sums, NULL, r, MIN(TILE_ROWS, to - r), j * CPU_PANEL, end, false);
+            finish(p, m->sums, NULL, NULL, r, MIN(TILE_ROWS, to - r), j * CPU_PANEL, end);
         }
     }
 }
@@ -333,7 +389,7 @@ static void few_lines_float(const struct product *p, const struct room *m, int64
         default:
             assert(!"few lines are 1 to 7");
         }
-        finish(p, m->sums, NULL, 0, p->lines, n, n + CPU_PANEL, false);
+        finish(p, m->sums, NULL, NULL, 0, p->lines, n, n + CPU_PANEL);
     }
 }
 
@@ -372,7 +428,8 @@ int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *te
                         .lines = cpu_value_lines(s->in[0]),
                         .k = cpu_value_k(s->in[1]->plan),
                         .n = s->in[1]->plan->dim[0],
-                        .act = s->step->args.act};
+                        .act = s->step->args.act,
+                        .skew = s->step->args.skew};
     multiply(s, &p, p.w->form == CPU_I8, team, id);
     return 0;
 }

@@ -9,6 +9,7 @@ int cpu_pack_matrix_input(enum op op)
     switch (op) {
     case OP_conv1d:
     case OP_linear:
+    case OP_nearest:
         return 1;
     case OP_embed:
         return 2;

@@ -83,10 +83,10 @@ static int64_t most_lines(const struct plan_value *x)
 /* Waveforms of logmel: the window and one turn of cosine and sine. */
 enum { FFT = 400, BINS = FFT / 2 + 1, HOP = 160 };
 
-/* Bytes of quantised activations: rows of i8 and their factors. */
+/* Bytes of quantised activations: rows of i8, their factors, and what their 0 stands for. */
 static size_t i8_lines_bytes(int64_t lines, int64_t k)
 {
-    return (size_t)ALIGN_UP(lines * k, BASE_LINE) + (size_t)lines * sizeof(float);
+    return (size_t)ALIGN_UP(lines * k, BASE_LINE) + 2 * (size_t)lines * sizeof(float);
 }
 
 size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int threads)
@@ -104,6 +104,8 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
     }
     case OP_attention:
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(double);
+    case OP_attnrange:
+        return team * (size_t)dim(p, s->in[0], 0) * sizeof(double);
     case OP_attnself:
         return team * (size_t)dim(p, s->in[3], 1) * sizeof(double);
     case OP_attncross:
@@ -112,6 +114,14 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(float);
     case OP_lstm:
         return (size_t)dim(p, s->in[0], 1) / 4 * sizeof(float);
+    case OP_eigen:
+        return (size_t)(dim(p, s->in[0], 0) * dim(p, s->in[0], 1)) * sizeof(double);
+    case OP_estep:
+        return (size_t)(dim(p, s->in[2], 0) + dim(p, s->in[0], 1)) * sizeof(double);
+    case OP_density:
+        return (size_t)dim(p, s->in[0], 0) * sizeof(int32_t);
+    case OP_apart:
+        return 2 * (size_t)s->args.top * sizeof(double);
     default:
         return 0;
     }
@@ -248,6 +258,23 @@ static double product_i8(const int8_t *x, const int8_t *w, int64_t k)
     return sum;
 }
 
+/* A row as q - 128 with args.skew of op.def; *zero: what q = 128 stands for. */
+static float skew_to_i8(const float *row, int64_t k, int8_t *q, float *zero)
+{
+    float least = INFINITY, most = -INFINITY;
+    for (int64_t i = 0; i < k; i++) {
+        least = fminf(least, row[i]);
+        most = fmaxf(most, row[i]);
+    }
+    float to_u8 = isnormal(255.0f / (most - least)) ? 255.0f / (most - least) : 1.0f;
+    for (int64_t i = 0; i < k; i++) {
+        float u = rintf((row[i] - least) * to_u8);
+        q[i] = (int8_t)((u >= 0 && u <= 255 ? (int)u : 0) - 128);
+    }
+    *zero = least + 128 / to_u8;
+    return 1.0f / to_u8;
+}
+
 int cpu_ref_linear(const struct cpu_step *s, struct thread_team *team, int id)
 {
     const struct cpu_value *x = s->in[0], *w = s->in[1], *y = s->out[0];
@@ -259,12 +286,16 @@ int cpu_ref_linear(const struct cpu_step *s, struct thread_team *team, int id)
     char *mine = rows + id * ALIGN_UP(k * 4, BASE_LINE);
     int8_t *q = (int8_t *)(rows + s->threads * ALIGN_UP(k * 4, BASE_LINE));
     float *factor = (float *)(q + ALIGN_UP(most_lines(x->plan) * k, BASE_LINE));
+    float *zero = factor + most_lines(x->plan);
     bool in_i8 = w->form == CPU_I8;
     int64_t from, to;
     if (in_i8) {
         thread_share(team, id, lines, 1, &from, &to);
-        for (int64_t r = from; r < to; r++)
-            factor[r] = cpu_pack_to_i8(f32(x) + r * k, k, q + r * k);
+        for (int64_t r = from; r < to; r++) {
+            zero[r] = 0;
+            factor[r] = s->step->args.skew ? skew_to_i8(f32(x) + r * k, k, q + r * k, &zero[r])
+                                           : cpu_pack_to_i8(f32(x) + r * k, k, q + r * k);
+        }
         thread_barrier(team);
     }
     thread_share(team, id, n_count, 1, &from, &to);
@@ -274,7 +305,8 @@ int cpu_ref_linear(const struct cpu_step *s, struct thread_team *team, int id)
         else
             cpu_pack_read(w, n, (float *)mine);
         for (int64_t r = 0; r < lines; r++) {
-            double sum = in_i8 ? product_i8(q + r * k, (int8_t *)mine, k) * (double)factor[r] *
+            double sum = in_i8 ? (product_i8(q + r * k, (int8_t *)mine, k) * (double)factor[r] +
+                                  w->comp[n] / 128 * (double)zero[r]) *
                                      (double)w->scale[n]
                                : dot(f32(x) + r * k, (float *)mine, k);
             if (bias) sum += (double)bias[n];
@@ -539,6 +571,38 @@ int cpu_ref_dampen(const struct cpu_step *s, struct thread_team *team, int id)
     return 0;
 }
 
+int cpu_ref_attnrange(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    int64_t width = qkv->plan->dim[1], c_count = width / 3, heads = s->step->args.heads;
+    int64_t d_count = c_count / heads, from, to;
+    double *weight = (double *)s->scratch + id * qkv->plan->dim[0];
+    thread_share(team, id, s->in[1]->rows * heads, 1, &from, &to);
+    for (int64_t at = from; at < to; at++) {
+        const int32_t *range = i32(s->in[1]) + at / heads * 2;
+        int64_t h = at % heads, t_count = range[1];
+        const float *first = f32(qkv) + range[0] * width + h * d_count;
+        for (int64_t t = 0; t < t_count; t++) {
+            const float *q = first + t * width, *k = first + c_count, *v = k + c_count;
+            for (int64_t u = 0; u < t_count; u++) {
+                weight[u] = dot(q, k + u * width, d_count) * (double)s->step->args.scale;
+                if (bias) {
+                    int64_t distances = bias->plan->dim[1];
+                    weight[u] += (double)f32(bias)[h * distances + u - t + distances / 2];
+                }
+            }
+            softmax(weight, t_count);
+            float *out = f32(s->out[0]) + (range[0] + t) * c_count + h * d_count;
+            for (int64_t d = 0; d < d_count; d++) {
+                double sum = 0;
+                for (int64_t u = 0; u < t_count; u++) sum += weight[u] * (double)v[u * width + d];
+                out[d] = (float)sum;
+            }
+        }
+    }
+    return 0;
+}
+
 int cpu_ref_probe(const struct cpu_step *s, struct thread_team *team, int id)
 {
     int64_t v_count = s->in[0]->plan->dim[1], from, to;
@@ -546,6 +610,63 @@ int cpu_ref_probe(const struct cpu_step *s, struct thread_team *team, int id)
     for (int64_t r = from; r < to; r++) {
         const float *x = f32(s->in[0]) + r * v_count;
         f32(s->out[0])[r] = (float)exp((double)x[i32(s->in[1])[r]] - mass(x, s->step->args.eot, 1));
+    }
+    return 0;
+}
+
+int cpu_ref_pool(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct op_args *args = &s->step->args;
+    int64_t c_count = s->in[0]->plan->dim[1], from, to;
+    thread_share(team, id, s->in[1]->rows, 1, &from, &to);
+    for (int64_t i = from; i < to; i++) {
+        const int32_t *range = i32(s->in[1]) + 2 * i;
+        const float *x = f32(s->in[0]) + range[0] * c_count;
+        float *out = f32(s->out[0]) + i * c_count;
+        int64_t rows = args->first ? 1 : range[1];
+        double square = 0;
+        for (int64_t c = 0; c < c_count; c++) {
+            double sum = 0;
+            for (int64_t r = 0; r < rows; r++) sum += (double)x[r * c_count + c];
+            out[c] = (float)(sum / (double)rows);
+            square += sum / (double)rows * (sum / (double)rows);
+        }
+        for (int64_t c = 0; args->unit && c < c_count; c++)
+            out[c] = (float)((double)out[c] / fmax(sqrt(square), 1e-12));
+    }
+    return 0;
+}
+
+/* Puts (row, product) into the falling list of top, behind equals. */
+static void keep_best(int32_t *row, float *product, int top, int32_t r, float x)
+{
+    int at = top;
+    while (at > 0 && (row[at - 1] < 0 || x > product[at - 1])) at--;
+    if (at == top) return;
+    memmove(row + at + 1, row + at, (size_t)(top - 1 - at) * sizeof *row);
+    memmove(product + at + 1, product + at, (size_t)(top - 1 - at) * sizeof *product);
+    row[at] = r;
+    product[at] = x;
+}
+
+int cpu_ref_nearest(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *base = s->in[1];
+    const int32_t *group = i32(s->in[2]);
+    int64_t c_count = base->plan->dim[1], n_count = base->plan->dim[0], from, to;
+    int top = s->step->args.top;
+    thread_share(team, id, s->in[0]->rows, 1, &from, &to);
+    for (int64_t q = from; q < to; q++) {
+        int32_t *row = (int32_t *)s->out[0]->data + q * top, best = -1;
+        float *product = f32(s->out[1]) + q * top, most = -INFINITY;
+        for (int i = 0; i < top; i++) row[i] = -1, product[i] = -INFINITY;
+        for (int64_t n = 0; n < n_count; n++) {
+            float x = (float)dot(f32(s->in[0]) + q * c_count, f32(base) + n * c_count, c_count);
+            if (best < 0 || x > most) best = (int32_t)n, most = x;
+            if (n + 1 < n_count && group[n + 1] == group[n]) continue;
+            keep_best(row, product, top, best, most);
+            best = -1;
+        }
     }
     return 0;
 }

@@ -153,8 +153,37 @@ OP_KERNEL(embed)
         float *out = (float *)s->out[0]->data + r * width;
         const float *add = (const float *)s->in[3]->data + position[r] * width;
         assert(token[r] >= 0 && token[r] < table->plan->dim[0]);
-        cpu_pack_read(table, token[r], out);
-        for (int64_t c = 0; c < width; c++) out[c] += add[c];
+        const float *word = out;
+        if (table->form == CPU_F32)
+            word = (const float *)table->data + token[r] * width;
+        else
+            cpu_pack_read(table, token[r], out);
+        for (int64_t c = 0; c < width; c++) out[c] = word[c] + add[c];
+    }
+    return 0;
+}
+
+OP_KERNEL(pool)
+{
+    const struct cpu_value *x = s->in[0];
+    int64_t width = cpu_value_width(x), from, to;
+    thread_share(team, id, s->in[1]->rows, 1, &from, &to);
+    for (int64_t i = from; i < to; i++) {
+        const int32_t *range = (const int32_t *)s->in[1]->data + 2 * i;
+        const float *row = (const float *)x->data + range[0] * width;
+        float *out = (float *)s->out[0]->data + i * width;
+        int64_t rows = s->step->args.first ? 1 : range[1];
+        vf square = vf_all(0);
+        for (int64_t c = 0; c < width; c += W) {
+            vf sum = vf_all(0);
+            for (int64_t r = 0; r < rows; r++) sum += vf_load_n(row + r * width + c, width - c);
+            vf mean = sum * (1.0f / (float)rows);
+            square = mean * mean + square;
+            vf_store_n(out + c, mean, width - c);
+        }
+        float length = __builtin_sqrtf(vf_sum(square)), by = 1.0f / MAX(length, 1e-12f);
+        for (int64_t c = 0; s->step->args.unit && c < width; c += W)
+            vf_store_n(out + c, vf_load_n(out + c, width - c) * by, width - c);
     }
     return 0;
 }

@@ -95,7 +95,7 @@ static int fill(struct str text, const char *name, int depth, struct facts *f,
                 struct cases_row *out, struct err *e)
 {
     struct str rest = text, line;
-    bool inside = !*name, found = inside;
+    bool inside = !*name, found = inside, liked = false;
     char title[64];
     while (str_line(&rest, &line)) {
         char like[64] = "";
@@ -112,7 +112,8 @@ static int fill(struct str text, const char *name, int depth, struct facts *f,
             facts_drop(f, pattern);
         } else if (!about(line, out, like)) {
             facts_line(f, line);
-        } else if (*like) {
+        } else if (*like && !liked) { /* one each: many would take for ever */
+            liked = true;
             if (depth == DEPTH) return err_set(e, E_INPUT, "case %s: like goes in circles", name);
             TRY(fill(text, like, depth + 1, f, out, e));
         }

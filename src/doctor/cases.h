@@ -4,7 +4,7 @@
  *     [driver-mismatch]                  a case begins
  *     title = ...                        one line for a person
  *     from = owner/repository#1          where it was seen; or left out
- *     like = healthy                     takes over an earlier case's facts and fake
+ *     like = healthy                     takes over another case's facts and fake; one line
  *     fake = t4,init=803                 the driver is tried, and it is this one (gpu/fake.h);
  *                                        "none": it is not tried, its answers are facts below
  *     exit = 2                           of `lode doctor`

@@ -71,6 +71,7 @@ static void system_of(struct facts *f)
 static void place_of(struct facts *f)
 {
     const char *inner = get(f, "/proc/1/environ"), *place = NULL;
+    const char *systemd = get(f, "/run/systemd/container");
     bool wsl = facts_glob("*icrosoft*", get(f, "/proc/sys/kernel/osrelease"));
     if (facts_get(f, "env KUBERNETES_SERVICE_HOST") ||
         facts_get(f, "/var/run/secrets/kubernetes.io/serviceaccount"))
@@ -79,7 +80,7 @@ static void place_of(struct facts *f)
         place = "podman";
     else if (facts_get(f, "/.dockerenv") || strstr(inner, "container=docker"))
         place = "docker";
-    else if (strstr(inner, "container=lxc"))
+    else if (strstr(inner, "container=lxc") || strcmp(systemd, "lxc") == 0)
         place = "lxc";
     if (place) facts_set(f, "is box", "yes");
     if (wsl) facts_set(f, "is wsl", "yes");
@@ -196,8 +197,8 @@ static void on_disk(struct facts *f)
     bool built = module && facts_glob("*nvidia*.ko*", module), dkms = false, made = false;
     size_t i = 0;
     const struct fact *row;
-    while (*kernel && (row = facts_next(f, "/var/lib/dkms/nvidia/*", &i))) {
-        const char *version = row->key + strlen("/var/lib/dkms/nvidia/"), *slash;
+    while (*kernel && (row = facts_next(f, "/var/lib/dkms/nvidia*/*", &i))) {
+        const char *version = strchr(row->key + strlen("/var/lib/dkms/"), '/') + 1, *slash;
         dkms = true;
         slash = strchr(version, '/');
         if (!slash || !str_starts(slash + 1, kernel)) continue;

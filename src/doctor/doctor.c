@@ -14,7 +14,9 @@ static int probe(struct doctor *d, const struct doctor_rules *r, struct err *e)
     p.timeout_s = r->nvml_s ? r->nvml_s : NVML_S;
     TRY(probe_run(PROBE_NVML, &p, &d->facts, e));
     p.timeout_s = r->cuda_s ? r->cuda_s : CUDA_S;
-    return r->no_work ? 0 : probe_run(PROBE_CUDA, &p, &d->facts, e);
+    if (!r->no_work) return probe_run(PROBE_CUDA, &p, &d->facts, e);
+    facts_set(&d->facts, "probe cuda", "not tried");
+    return 0;
 }
 
 int doctor_conclude(struct arena *a, struct doctor *d, struct err *e)

@@ -10,7 +10,7 @@
 
 #define SECURE  "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #define MODULES "/lib/modules"
-#define DKMS    "/var/lib/dkms/nvidia"
+#define DKMS    "/var/lib/dkms"
 #define PCI     "/sys/bus/pci/devices"
 
 /* ---- rung 0: where we are ---- */
@@ -70,6 +70,7 @@ static void container_of(const struct look *l)
     struct str text;
     look_read_there(l, "/.dockerenv", "file");
     look_read_there(l, "/run/.containerenv", "file");
+    look_read_whole(l, "/run/systemd/container", 60);
     look_read_there(l, "/var/run/secrets/kubernetes.io/serviceaccount", "folder");
     if (!look_read(l, "/proc/1/environ", 64 * KIB, &text)) return;
     for (size_t i = 0; i < text.n;) { /* NAME=value, each ended by NUL; only one of them is kept */
@@ -123,10 +124,30 @@ static void rung_1(const struct look *l)
 
 /* ---- rung 2: the kernel's half ---- */
 
+/* DKMS's folder NAME/VERSION/KERNEL is there once a module was built; NAME is nvidia, Debian's
+ * nvidia-current, ... */
+static void dkms_of(const struct look *l, const char *name, const char *kernel)
+{
+    char path[600], **versions, **kernels;
+    snprintf(path, sizeof path, DKMS "/%.100s", name);
+    size_t n = look_read_list(l, path, "", &versions);
+    for (size_t i = 0; i < n; i++) {
+        if (!strchr("0123456789", versions[i][0])) continue;
+        snprintf(path, sizeof path, DKMS "/%.100s/%.100s", name, versions[i]);
+        facts_set(l->f, path, "folder");
+        size_t m = look_read_list(l, path, kernel, &kernels);
+        for (size_t k = 0; k < m; k++) {
+            snprintf(path, sizeof path, DKMS "/%.100s/%.100s/%.120s", name, versions[i],
+                     kernels[k]);
+            facts_set(l->f, path, "folder");
+        }
+    }
+}
+
 /* Whether a module of NVIDIA's was made for this kernel. */
 static void modules_on_disk(const struct look *l)
 {
-    char path[400], kernel[128], **names, **versions;
+    char path[400], kernel[128], **names;
     const char *release = facts_get(l->f, "/proc/sys/kernel/osrelease");
     struct str text, line;
     if (!release || strchr(release, '/') || release[0] == '!') return;
@@ -139,24 +160,15 @@ static void modules_on_disk(const struct look *l)
             size_t n = 0;
             while (n < line.n && line.p[n] != ':') n++;
             snprintf(name, sizeof name, "%.*s", (int)MIN(n, sizeof name - 1), line.p);
-            if (facts_glob("nvidia.ko*|nvidia-current.ko*", file_name(name))) {
+            if (facts_glob("nvidia.ko*|nvidia-current*.ko*|nvidia-tesla*.ko*", file_name(name))) {
                 found = name;
                 break;
             }
         }
         facts_set(l->f, path, found);
     }
-    size_t n = look_read_list(l, DKMS, "", &versions);
-    for (size_t i = 0; i < n; i++) {
-        snprintf(path, sizeof path, DKMS "/%.100s", versions[i]);
-        if (!strchr("0123456789", versions[i][0])) continue;
-        facts_set(l->f, path, "folder");
-        size_t m = look_read_list(l, path, kernel, &names);
-        for (size_t k = 0; k < m; k++) {
-            snprintf(path, sizeof path, DKMS "/%.100s/%.120s", versions[i], names[k]);
-            facts_set(l->f, path, "folder");
-        }
-    }
+    size_t n = look_read_list(l, DKMS, "nvidia", &names);
+    for (size_t i = 0; i < n; i++) dkms_of(l, names[i], kernel);
 }
 
 static void rung_2(const struct look *l)

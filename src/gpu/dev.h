@@ -115,11 +115,18 @@ struct DEV_ALIGN(8) dev_u2 {
  * dev_as_f32, dev_as_u32   the same 32 bits
  * dev_ld16, dev_ld8        16 / 8 bytes of global memory that nobody writes during the kernel
  *                          (read-only path); dev_get16 / dev_put16: 16 bytes of any memory
+ * dev_ld_far               f32 of global memory that another block wrote in this launch, read from
+ *                          where all blocks meet; after dev_fence and a count of who has come
  * dev_exp dev_log dev_log10 dev_erf dev_sqrt dev_rsqrt dev_fma dev_max dev_min dev_abs dev_tanh
  *                          f32; dev_rsqrt to about 2 ulp
- * dev_exp_fast             f32, relative error up to about 2^-21 + |x| 2^-23 on the GPU: for
- * softmax dev_round                f32 -> i32, to nearest even dev_half(f)              f32 -> f16
- * bits, to nearest even, overflow to infinity dev_float(h)             f16 bits -> f32, exact
+ * dev_exp_fast             f32, relative error up to 2^-21 + |x| 2^-23 on the GPU: for softmax
+ *
+ * dev_round                f32 -> i32, to nearest even
+ *
+ * dev_half(f)              f32 -> f16 bits, to nearest even, overflow to infinity
+ *
+ * dev_float(h)             f16 bits -> f32, exact
+ *
  * dev_half2(lo, hi)        two f32 -> two f16 in 32 bits, lo in bits 0-15
  * dev_lo(u), dev_hi(u)     their f32 values
  * dev_dp4a(a, b, c)        c + sum over 4 bytes of a.s8 * b.s8
@@ -149,6 +156,12 @@ DEV_FN struct dev_u2 dev_ld8(const void *p)
 {
     struct dev_u2 r;
     asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(r.x), "=r"(r.y) : "l"(p));
+    return r;
+}
+DEV_FN float dev_ld_far(const float *p)
+{
+    float r;
+    asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(r) : "l"(p) : "memory");
     return r;
 }
 #define dev_exp(x)       expf(x)
@@ -197,6 +210,7 @@ DEV_FN int dev_dp4a(uint32_t a, uint32_t b, int c)
 
 #define dev_as_f32(u)    emu_as_f32(u)
 #define dev_as_u32(f)    emu_as_u32(f)
+#define dev_ld_far(p)    (*(const float *)(p))
 #define dev_exp(x)       expf(x)
 #define dev_exp_fast(x)  expf(x)
 #define dev_log(x)       logf(x)

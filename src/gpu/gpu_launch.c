@@ -1,4 +1,4 @@
-/* The table of ops on a GPU. Every step is a group of its own. */
+/* The tables of ops, and of neighbours that are one launch for few rows, on a GPU. */
 #include "gpu/gpu_launch.h"
 
 #include "gpu/gpu_launch_a.h"
@@ -27,41 +27,96 @@ static const struct {
     [OP_probe] = {gpu_launch_b_probe, NULL, NULL},
 };
 
-int gpu_launch_group(const struct gpu_chip *chip, const struct plan *p, int step, int to)
+/* ---- neighbours ---- */
+
+#define MOST_FUSED 4
+
+static const struct {
+    int n;
+    enum op op[MOST_FUSED];
+    int attention; /* which of them, or -1 */
+    gpu_launch_filler *fill;
+    gpu_launch_scratcher *scratch;
+} fused[] = {
+    {4,
+     {OP_layernorm, OP_linear, OP_attncross, OP_linear},
+     2,
+     gpu_launch_b_ask_cross_linear,
+     gpu_launch_b_ask_cross_linear_scratch},
+    {2, {OP_attnself, OP_linear}, 0, gpu_launch_b_self_linear, gpu_launch_b_self_linear_scratch},
+    {2, {OP_layernorm, OP_linear}, -1, gpu_launch_a_norm_linear, NULL},
+};
+
+/* Whether step i's first output goes to step i + 1's first input and nowhere else. */
+static bool hands_on(const struct plan *p, int i)
 {
-    (void)chip, (void)p;
-    assert(step < to);
-    return 1;
+    const struct plan_value *v = &p->value[p->step[i].out[0]];
+    return p->step[i + 1].in[0] == p->step[i].out[0] && v->life == PLAN_STEP && v->last == i + 1;
 }
 
-size_t gpu_launch_scratch(const struct gpu_chip *chip, const struct plan *p, int step, int n)
+/* What kernels that do several steps ask of shapes: few rows, and numbers of a head and of a row in
+ * whole vectors of any type. */
+static bool suits(const struct plan *p, int step, int attention)
 {
-    size_t most = 0;
-    for (int i = step; i < step + n; i++) {
-        gpu_launch_scratcher *scratch = ops[p->step[i].op].scratch;
-        size_t bytes = scratch ? scratch(chip, p, &p->step[i]) : 0;
-        most = bytes > most ? bytes : most;
+    const struct plan_value *x = &p->value[p->step[step].in[0]];
+    if (x->rank != 2 || x->live < 0) return false;
+    if (attention < 0) return true;
+    const struct plan_step *a = &p->step[step + attention], *next = a + 1;
+    int heads = a->args.heads;
+    int64_t width = p->value[a->out[0]].dim[1], d = width / heads;
+    bool ask = attention > 0;
+    if (ask && (p->step[step + 1].args.act != OP_ACT_NONE || p->step[step + 1].in[3] >= 0))
+        return false;
+    return d % 16 == 0 && x->dim[1] % 16 == 0 && next->args.act == OP_ACT_NONE &&
+           (size_t)(GPU_LAUNCH_FEW * (heads + 1)) * sizeof(int) <= GPU_LAUNCH_COUNTS;
+}
+
+/* The row of `fused` that begins with a step, or -1. */
+static int fused_at(const struct plan *p, int step, int to)
+{
+    for (int f = 0; f < (int)COUNT(fused); f++) {
+        bool same = step + fused[f].n <= to;
+        for (int i = 0; same && i < fused[f].n; i++) {
+            same = p->step[step + i].op == fused[f].op[i];
+            same = same && (i + 1 == fused[f].n || hands_on(p, step + i));
+        }
+        if (same && suits(p, step, fused[f].attention)) return f;
     }
-    return most;
+    return -1;
+}
+
+int gpu_launch_group(const struct plan *p, int step, int to)
+{
+    assert(step < to);
+    int f = fused_at(p, step, to);
+    return f < 0 ? 1 : fused[f].n;
+}
+
+size_t gpu_launch_scratch(const struct gpu_chip *chip, const struct plan *p, int step, int n,
+                          bool few)
+{
+    int f = n > 1 ? fused_at(p, step, step + n) : -1;
+    const struct plan_step *main = &p->step[step + (n > 1 ? MAX(fused[f].attention, 0) : 0)];
+    gpu_launch_scratcher *scratch = n > 1 ? fused[f].scratch : ops[main->op].scratch;
+    return scratch ? scratch(chip, p, main, few) : 0;
 }
 
 int gpu_launch_fill(const struct gpu_chip *chip, const struct gpu_step *s, int n,
                     struct gpu_launch *out, struct err *e)
 {
-    int count = 0;
-    for (int i = 0; i < n; i++) {
-        int made = ops[s[i].step->op].fill(chip, &s[i], out + count, e);
-        if (made < 0) return -1;
-        count += made;
-        assert(count <= GPU_LAUNCHES);
-    }
-    return count;
+    int step = (int)(s->step - s->plan->step);
+    gpu_launch_filler *fill = ops[s->step->op].fill;
+    if (n > 1) fill = fused[fused_at(s->plan, step, step + n)].fill;
+    return fill(chip, s, out, e);
 }
 
 int gpu_launch_check(const struct gpu_chip *chip, const struct plan *p, struct err *e)
 {
     for (int i = 0; i < p->n_steps; i++) {
         gpu_launch_checker *check = ops[p->step[i].op].check;
+        if (!ops[p->step[i].op].fill)
+            return err_set(e, E_DEVICE, "step %s: %s has no kernel for GPUs", p->step[i].name,
+                           op_row(p->step[i].op)->name);
         if (check && check(chip, p, &p->step[i], e)) return -1;
     }
     return 0;

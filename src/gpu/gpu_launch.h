@@ -13,15 +13,21 @@
  * for the most rows, and blocks whose rows are not live end at once. Rows beyond the live count are
  * neither read nor written. Indices and counts were checked by the host before the run.
  *
- * Groups. Several steps that follow each other may become one launch or share launches (norm and
- * product, product and residual). gpu_launch_group says from shapes alone how many; memory is then
- * laid out so that all values of a group live through the whole group, and nothing written by it
- * lies over anything it reads. Values that are PLAN_OUTPUT, or read by a step outside the group,
- * must be written; others need not be.
+ * Few rows. A tape with live counts has two ways to run: one for at most GPU_LAUNCH_FEW live rows,
+ * of any value, which is every step of decoding but for large batches, and one for all. The counts
+ * of a run decide which.
+ *
+ * Groups. For few rows several steps that follow each other become one launch, so that a layer of a
+ * decoder is five: (norm, product), (attention, product), (norm, product, attention, product),
+ * (norm, product), (product). gpu_launch_group says from shapes alone how many; memory is laid out
+ * so that all values of a group live through the whole group, and nothing written by it lies over
+ * anything it reads. Values that are PLAN_OUTPUT, or read by a step outside the group, are written;
+ * others are not. With all rows every step is a group of its own.
  *
  * Arithmetic, by the form of the matrix: GPU_F16 f16 x f16 with sums in f32; GPU_I8 the row of x is
  * quantised as op.def's linear says, products exact in i32; GPU_F32 f32 (no tf32). The rest
- * (norms, softmax, GELU, pick) is f32. */
+ * (norms, softmax, GELU, pick) is f32, and so is x where a product shares a launch with an
+ * attention, whatever its weights are. */
 #ifndef GPU_GPU_LAUNCH_H
 #define GPU_GPU_LAUNCH_H
 
@@ -46,7 +52,12 @@ struct gpu_step {
     const struct plan_step *step;                            /* op, args, name */
     const struct gpu_value *in[OP_INPUTS], *out[OP_OUTPUTS]; /* NULL where absent */
     uint64_t scratch; /* of gpu_launch_scratch bytes; contents do not survive the group */
+    uint64_t counts;  /* GPU_LAUNCH_COUNTS bytes: 0 before and after every launch */
+    bool few;         /* at most GPU_LAUNCH_FEW rows are live of any value with a live count */
 };
+
+#define GPU_LAUNCH_FEW    16
+#define GPU_LAUNCH_COUNTS ((size_t)8 << 10)
 
 #define GPU_LAUNCHES  16  /* most of one group */
 #define GPU_ARG_BYTES 512 /* most of one kernel's struct */
@@ -60,11 +71,12 @@ struct gpu_launch {
 };
 
 /* gpu_launch_group: how many steps from `step` on (all of one tape, so never past `to`) are
- * launched together: at least 1. */
-int gpu_launch_group(const struct gpu_chip *chip, const struct plan *p, int step, int to);
+ * launched together for few rows: at least 1. */
+int gpu_launch_group(const struct plan *p, int step, int to);
 
 /* gpu_launch_scratch: bytes of scratch the group of n steps from `step` on needs; shapes alone. */
-size_t gpu_launch_scratch(const struct gpu_chip *chip, const struct plan *p, int step, int n);
+size_t gpu_launch_scratch(const struct gpu_chip *chip, const struct plan *p, int step, int n,
+                          bool few);
 
 /* gpu_launch_fill: the launches of a group, in order. s: its n steps. out: room for GPU_LAUNCHES.
  * Returns how many (>= 1), or -1: E_DEVICE, no kernel for a step (named). */

@@ -33,7 +33,7 @@ static struct gpu_linear product(const struct gpu_step *s)
         .residual = gpu_launch_in(s, 3),
         .y = gpu_launch_out(s, 0),
         .live = gpu_launch_at(s->in[0]->live),
-        .rows = (int)gpu_launch_lines(y),
+        .rows = (int)gpu_launch_rows(y, s->few) * lines_per(y),
         .per = lines_per(y),
         .n = (int)w->dim[0],
         .k = (int)gpu_pack_k(w),
@@ -97,11 +97,11 @@ static size_t quantised(const struct plan_value *x, const struct plan_value *w)
 }
 
 size_t gpu_launch_a_linear_scratch(const struct gpu_chip *chip, const struct plan *p,
-                                   const struct plan_step *step)
+                                   const struct plan_step *step, bool few)
 {
     (void)chip;
     const struct plan_value *x = &p->value[step->in[0]], *w = &p->value[step->in[1]];
-    if (!w->as_i8) return 0;
+    if (!w->as_i8 || gpu_launch_rows(x, few) * lines_per(x) <= GPU_LINEAR_FEW) return 0;
     return quantised(x, w) + ALIGN_UP((size_t)gpu_launch_lines(x) * 4, GPU_LAUNCH_LINE);
 }
 
@@ -111,7 +111,7 @@ int gpu_launch_a_linear(const struct gpu_chip *chip, const struct gpu_step *s,
     (void)e;
     struct gpu_linear a = product(s);
     int n = 0;
-    if (s->in[1]->form == GPU_I8) {
+    if (s->in[1]->form == GPU_I8 && a.rows > GPU_LINEAR_FEW) {
         a.q = gpu_launch_at(s->scratch);
         a.factor = gpu_launch_at(s->scratch + quantised(s->in[0]->plan, s->in[1]->plan));
         GPU_LAUNCH_SET(&out[n++], "linear_quantise", up(a.rows, GPU_LINEAR_QUANTUM), 1, 1,
@@ -119,6 +119,20 @@ int gpu_launch_a_linear(const struct gpu_chip *chip, const struct gpu_step *s,
     }
     launch_product(chip, &a, s->in[1]->form, &out[n++]);
     return n;
+}
+
+int gpu_launch_a_norm_linear(const struct gpu_chip *chip, const struct gpu_step *s,
+                             struct gpu_launch *out, struct err *e)
+{
+    (void)e;
+    struct gpu_linear a = product(&s[1]);
+    assert(a.rows <= GPU_LINEAR_FEW);
+    a.x = gpu_launch_in(&s[0], 0);
+    a.gain = gpu_launch_in(&s[0], 1);
+    a.offset = gpu_launch_in(&s[0], 2);
+    a.eps = s->step->args.eps;
+    launch_product(chip, &a, s[1].in[1]->form, out);
+    return 1;
 }
 
 int gpu_launch_a_conv1d(const struct gpu_chip *chip, const struct gpu_step *s,

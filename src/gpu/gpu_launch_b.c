@@ -31,9 +31,9 @@ static size_t after(size_t bytes)
 /* ---- spectrum ---- */
 
 size_t gpu_launch_b_logmel_scratch(const struct gpu_chip *chip, const struct plan *p,
-                                   const struct plan_step *step)
+                                   const struct plan_step *step, bool few)
 {
-    (void)chip;
+    (void)chip, (void)few;
     const int64_t *mel = dim_of(p, step->out[0]);
     return (size_t)mel[0] * (size_t)parts(mel[2], MEL_FRAMES) * sizeof(float);
 }
@@ -87,9 +87,9 @@ int gpu_launch_b_melnorm(const struct gpu_chip *chip, const struct gpu_step *s,
 /* ---- keys and values of what is heard ---- */
 
 size_t gpu_launch_b_crosskv_scratch(const struct gpu_chip *chip, const struct plan *p,
-                                    const struct plan_step *step)
+                                    const struct plan_step *step, bool few)
 {
-    (void)chip;
+    (void)chip, (void)few;
     const int64_t *kv = dim_of(p, step->in[0]);
     if (p->value[step->out[0]].type != DTYPE_I8) return 0;
     return (size_t)kv[0] * (size_t)parts(kv[1], CACHE_TIMES) * (size_t)(kv[2] / 2) * sizeof(float);
@@ -156,7 +156,7 @@ int gpu_launch_b_embed(const struct gpu_chip *chip, const struct gpu_step *s,
     const char *name = form == GPU_I8    ? "decode_embed_i8"
                        : form == GPU_F16 ? "decode_embed_f16"
                                          : "decode_embed_f32";
-    GPU_LAUNCH_SET(out, name, s->in[0]->plan->dim[0], 1, 1, DECODE_ROW_THREADS, a);
+    GPU_LAUNCH_SET(out, name, gpu_launch_rows(s->in[0]->plan, s->few), 1, 1, DECODE_ROW_THREADS, a);
     return 1;
 }
 
@@ -171,7 +171,8 @@ int gpu_launch_b_gather(const struct gpu_chip *chip, const struct gpu_step *s,
         .out = gpu_launch_out(s, 0),
         .width = (int)s->in[0]->plan->dim[1],
     };
-    GPU_LAUNCH_SET(out, "decode_gather", s->in[1]->plan->dim[0], 1, 1, DECODE_ROW_THREADS, a);
+    GPU_LAUNCH_SET(out, "decode_gather", gpu_launch_rows(s->in[1]->plan, s->few), 1, 1,
+                   DECODE_ROW_THREADS, a);
     return 1;
 }
 
@@ -194,12 +195,10 @@ int gpu_launch_b_attnself_check(const struct gpu_chip *chip, const struct plan *
     return check_width(step, dim_of(p, step->out[0])[1] / step->args.heads, e);
 }
 
-int gpu_launch_b_attnself(const struct gpu_chip *chip, const struct gpu_step *s,
-                          struct gpu_launch *out, struct err *e)
+static struct decode_self self_of(const struct gpu_step *s)
 {
-    if (gpu_launch_b_attnself_check(chip, s->plan, s->step, e)) return -1;
     const struct op_args *args = &s->step->args;
-    struct decode_self a = {
+    return (struct decode_self){
         .qkv = gpu_launch_in(s, 0),
         .position = gpu_launch_in(s, 1),
         .sequence = gpu_launch_in(s, 2),
@@ -208,39 +207,52 @@ int gpu_launch_b_attnself(const struct gpu_chip *chip, const struct gpu_step *s,
         .out = gpu_launch_out(s, 0),
         .k = gpu_launch_out(s, 1),
         .v = gpu_launch_out(s, 2),
-        .rows = (int)s->in[0]->plan->dim[0],
+        .rows = (int)gpu_launch_rows(s->in[0]->plan, s->few),
         .most = (int)s->in[3]->plan->dim[1],
         .heads = args->heads,
         .width = (int)s->out[0]->plan->dim[1] / args->heads,
         .scale = args->scale,
     };
+}
+
+static void launch_self(const struct gpu_step *s, const struct decode_self *a,
+                        struct gpu_launch *out)
+{
     bool half = s->out[1]->plan->type == DTYPE_F16;
-    GPU_LAUNCH_SET(out, half ? "decode_self_f16" : "decode_self_f32", a.heads, a.rows, 1,
-                   DECODE_SELF_THREADS, a);
-    out->shared = 2 * (unsigned)a.most * (unsigned)sizeof(float);
+    GPU_LAUNCH_SET(out, half ? "decode_self_f16" : "decode_self_f32", a->heads, a->rows, 1,
+                   DECODE_SELF_THREADS, *a);
+    out->shared = 2 * (unsigned)a->most * (unsigned)sizeof(float);
+}
+
+int gpu_launch_b_attnself(const struct gpu_chip *chip, const struct gpu_step *s,
+                          struct gpu_launch *out, struct err *e)
+{
+    if (gpu_launch_b_attnself_check(chip, s->plan, s->step, e)) return -1;
+    struct decode_self a = self_of(s);
+    launch_self(s, &a, out);
     return 1;
 }
 
 /* How many positions a block takes: all, unless there are too few windows and heads to keep the
  * chip busy. */
 static int cross_keys(const struct gpu_chip *chip, const struct plan *p,
-                      const struct plan_step *step)
+                      const struct plan_step *step, bool few)
 {
     const int64_t *k = dim_of(p, step->in[2]);
-    int64_t rows = dim_of(p, step->in[0])[0], windows = rows < k[0] ? rows : k[0];
+    int64_t windows = MIN(gpu_launch_rows(&p->value[step->in[0]], few), k[0]);
     int64_t chunks = parts(k[3], DECODE_KEYS), splits = parts(2 * chip->processors, windows * k[1]);
     if (splits > chunks) splits = chunks;
     return parts(chunks, splits > 1 ? splits : 1) * DECODE_KEYS;
 }
 
 size_t gpu_launch_b_attncross_scratch(const struct gpu_chip *chip, const struct plan *p,
-                                      const struct plan_step *step)
+                                      const struct plan_step *step, bool few)
 {
     const int64_t *k = dim_of(p, step->in[2]);
-    int splits = parts(k[3], cross_keys(chip, p, step));
+    int splits = parts(k[3], cross_keys(chip, p, step, few));
     if (splits == 1) return 0;
-    return (size_t)dim_of(p, step->in[0])[0] * (size_t)k[1] * (size_t)splits * (size_t)(k[2] + 2) *
-           sizeof(float);
+    return (size_t)gpu_launch_rows(&p->value[step->in[0]], few) * (size_t)k[1] * (size_t)splits *
+           (size_t)(k[2] + 2) * sizeof(float);
 }
 
 int gpu_launch_b_attncross_check(const struct gpu_chip *chip, const struct plan *p,
@@ -250,12 +262,10 @@ int gpu_launch_b_attncross_check(const struct gpu_chip *chip, const struct plan 
     return check_width(step, dim_of(p, step->in[2])[2], e);
 }
 
-int gpu_launch_b_attncross(const struct gpu_chip *chip, const struct gpu_step *s,
-                           struct gpu_launch *out, struct err *e)
+static struct decode_cross cross_of(const struct gpu_chip *chip, const struct gpu_step *s)
 {
-    if (gpu_launch_b_attncross_check(chip, s->plan, s->step, e)) return -1;
     const int64_t *k = s->in[2]->plan->dim;
-    struct decode_cross a = {
+    return (struct decode_cross){
         .q = gpu_launch_in(s, 0),
         .window = gpu_launch_in(s, 1),
         .live = live_of(s, 0),
@@ -266,13 +276,33 @@ int gpu_launch_b_attncross(const struct gpu_chip *chip, const struct gpu_step *s
         .out = gpu_launch_out(s, 0),
         .weights = gpu_launch_out(s, 1),
         .part = gpu_launch_at(s->scratch),
-        .rows = (int)s->in[0]->plan->dim[0],
+        .rows = (int)gpu_launch_rows(s->in[0]->plan, s->few),
         .heads = (int)k[1],
         .width = (int)k[2],
         .frames = (int)k[3],
-        .keys = cross_keys(chip, s->plan, s->step),
+        .keys = cross_keys(chip, s->plan, s->step, s->few),
         .scale = s->step->args.scale,
     };
+}
+
+/* Returns the splits. */
+static int launch_cross(const struct gpu_step *s, const struct decode_cross *a,
+                        struct gpu_launch *out)
+{
+    enum dtype type = s->in[2]->plan->type;
+    const char *name = type == DTYPE_I8    ? "decode_cross_i8"
+                       : type == DTYPE_F16 ? "decode_cross_f16"
+                                           : "decode_cross_f32";
+    int splits = parts(a->frames, a->keys);
+    GPU_LAUNCH_SET(out, name, a->heads, a->rows, splits, DECODE_CROSS_THREADS, *a);
+    return splits;
+}
+
+int gpu_launch_b_attncross(const struct gpu_chip *chip, const struct gpu_step *s,
+                           struct gpu_launch *out, struct err *e)
+{
+    if (gpu_launch_b_attncross_check(chip, s->plan, s->step, e)) return -1;
+    struct decode_cross a = cross_of(chip, s);
     struct decode_merge merge = {
         .part = a.part,
         .live = a.live,
@@ -280,16 +310,97 @@ int gpu_launch_b_attncross(const struct gpu_chip *chip, const struct gpu_step *s
         .weights = a.weights,
         .width = a.width,
         .frames = a.frames,
-        .splits = parts(a.frames, a.keys),
+        .splits = launch_cross(s, &a, &out[0]),
     };
-    enum dtype type = s->in[2]->plan->type;
-    const char *name = type == DTYPE_I8    ? "decode_cross_i8"
-                       : type == DTYPE_F16 ? "decode_cross_f16"
-                                           : "decode_cross_f32";
-    GPU_LAUNCH_SET(&out[0], name, a.heads, a.rows, merge.splits, DECODE_CROSS_THREADS, a);
     if (merge.splits == 1) return 1;
     GPU_LAUNCH_SET(&out[1], "decode_merge", a.heads, a.rows, 1, DECODE_ROW_THREADS, merge);
     return 2;
+}
+
+/* ---- an attention and the products around it, of few rows ---- */
+
+/* The matrix and bias of a linear. */
+static struct decode_weight weight_of(const struct gpu_step *s)
+{
+    static const int form[] = {
+        [GPU_F32] = DECODE_W_F32, [GPU_F16] = DECODE_W_F16, [GPU_I8] = DECODE_W_I8};
+    const struct gpu_value *w = s->in[1];
+    return (struct decode_weight){
+        .w = gpu_launch_at(w->at),
+        .scale = gpu_launch_at(w->scale),
+        .bias = gpu_launch_in(s, 2),
+        .form = form[w->form],
+        .lead = (int)gpu_pack_kp(w->plan),
+        .n = (int)w->plan->dim[0],
+    };
+}
+
+/* part: where in scratch. */
+static struct decode_after after_of(const struct gpu_step *s, size_t part, int *count)
+{
+    return (struct decode_after){
+        .m = weight_of(s),
+        .residual = gpu_launch_in(s, 3),
+        .y = gpu_launch_out(s, 0),
+        .part = gpu_launch_at(s->scratch + part),
+        .count = count,
+    };
+}
+
+/* Sums of every row and head, for every column of the product that follows. */
+static size_t sums_of(const struct plan *p, const struct plan_step *attention, int heads)
+{
+    const struct plan_step *next = attention + 1;
+    return (size_t)GPU_LAUNCH_FEW * (size_t)heads * (size_t)dim_of(p, next->out[0])[1] *
+           sizeof(float);
+}
+
+size_t gpu_launch_b_self_linear_scratch(const struct gpu_chip *chip, const struct plan *p,
+                                        const struct plan_step *step, bool few)
+{
+    (void)chip, (void)few;
+    return sums_of(p, step, step->args.heads);
+}
+
+int gpu_launch_b_self_linear(const struct gpu_chip *chip, const struct gpu_step *s,
+                             struct gpu_launch *out, struct err *e)
+{
+    if (gpu_launch_b_attnself_check(chip, s->plan, s->step, e)) return -1;
+    struct decode_self a = self_of(s);
+    assert(a.rows <= GPU_LAUNCH_FEW);
+    a.after = after_of(&s[1], 0, gpu_launch_at(s->counts));
+    launch_self(s, &a, out);
+    return 1;
+}
+
+size_t gpu_launch_b_ask_cross_linear_scratch(const struct gpu_chip *chip, const struct plan *p,
+                                             const struct plan_step *step, bool few)
+{
+    return after(gpu_launch_b_attncross_scratch(chip, p, step, few)) +
+           sums_of(p, step, step->args.heads);
+}
+
+int gpu_launch_b_ask_cross_linear(const struct gpu_chip *chip, const struct gpu_step *s,
+                                  struct gpu_launch *out, struct err *e)
+{
+    const struct gpu_step *cross = &s[2];
+    if (gpu_launch_b_attncross_check(chip, cross->plan, cross->step, e)) return -1;
+    struct decode_cross a = cross_of(chip, cross);
+    int *counts = gpu_launch_at(s->counts);
+    assert(a.rows <= GPU_LAUNCH_FEW);
+    a.before = (struct decode_before){
+        .m = weight_of(&s[1]),
+        .x = gpu_launch_in(s, 0),
+        .gain = gpu_launch_in(s, 1),
+        .offset = gpu_launch_in(s, 2),
+        .width = (int)gpu_launch_width(s->in[0]->plan),
+        .eps = s->step->args.eps,
+    };
+    a.after = after_of(
+        &s[3], after(gpu_launch_b_attncross_scratch(chip, s->plan, cross->step, true)), counts);
+    a.count = counts + GPU_LAUNCH_FEW;
+    launch_cross(cross, &a, out);
+    return 1;
 }
 
 /* ---- choice of tokens ---- */
@@ -340,11 +451,11 @@ static int pick_chunks(const struct plan *p, const struct plan_step *step, int *
 }
 
 size_t gpu_launch_b_pick_scratch(const struct gpu_chip *chip, const struct plan *p,
-                                 const struct plan_step *step)
+                                 const struct plan_step *step, bool few)
 {
     (void)chip;
     int texts, text_chunks;
-    size_t n = (size_t)dim_of(p, step->in[0])[0];
+    size_t n = (size_t)gpu_launch_rows(&p->value[step->in[0]], few);
     n *= (size_t)pick_chunks(p, step, &texts, &text_chunks);
     return after(n * PICK_NUMBERS * 4) + 2 * after(n * (size_t)step->args.top * 4);
 }
@@ -372,7 +483,7 @@ int gpu_launch_b_pick(const struct gpu_chip *chip, const struct gpu_step *s, str
         .time0 = args->time0,
     };
     a.chunks = pick_chunks(s->plan, s->step, &a.texts, &a.text_chunks);
-    int64_t rows = s->in[0]->plan->dim[0];
+    int64_t rows = gpu_launch_rows(s->in[0]->plan, s->few);
     size_t n = (size_t)rows * (size_t)a.chunks, tops = after(n * (size_t)args->top * 4);
     uint64_t at = s->scratch + after(n * PICK_NUMBERS * 4);
     a.part = gpu_launch_at(s->scratch);

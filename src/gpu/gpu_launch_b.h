@@ -13,4 +13,10 @@ gpu_launch_scratcher gpu_launch_b_logmel_scratch, gpu_launch_b_crosskv_scratch,
 gpu_launch_checker gpu_launch_b_crosskv_check, gpu_launch_b_attnself_check,
     gpu_launch_b_attncross_check;
 
+/* Few rows, one launch each. gpu_launch_b_self_linear: attnself and linear;
+ * gpu_launch_b_ask_cross_linear: layernorm, linear, attncross, linear. Scratch: step is the
+ * attention. */
+gpu_launch_filler gpu_launch_b_self_linear, gpu_launch_b_ask_cross_linear;
+gpu_launch_scratcher gpu_launch_b_self_linear_scratch, gpu_launch_b_ask_cross_linear_scratch;
+
 #endif

@@ -13,7 +13,7 @@
 typedef int gpu_launch_filler(const struct gpu_chip *chip, const struct gpu_step *s,
                               struct gpu_launch *out, struct err *e);
 typedef size_t gpu_launch_scratcher(const struct gpu_chip *chip, const struct plan *p,
-                                    const struct plan_step *step);
+                                    const struct plan_step *step, bool few);
 typedef int gpu_launch_checker(const struct gpu_chip *chip, const struct plan *p,
                                const struct plan_step *step, struct err *e);
 
@@ -46,6 +46,13 @@ static inline int64_t gpu_launch_lines(const struct plan_value *v)
     int64_t n = 1;
     for (int i = 0; i + 1 < v->rank; i++) n *= v->dim[i];
     return n;
+}
+
+/* The rows that may be live. */
+static inline int64_t gpu_launch_rows(const struct plan_value *v, bool few)
+{
+    int64_t rows = v->rank ? v->dim[0] : 1;
+    return few && v->live >= 0 ? MIN(rows, GPU_LAUNCH_FEW) : rows;
 }
 
 /* One launch with a one-dimensional block. arg: the kernel's struct. */

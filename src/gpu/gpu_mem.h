@@ -4,7 +4,7 @@
  *   weights   [pack][pack]...                 see gpu_pack.h
  *   state     [value][value]...               as plan.h lays them out, on multiples of 256
  *   step      [inputs][outputs][step values laid over each other]
- *   scratch   as much as the most demanding group of steps wants
+ *   scratch   GPU_LAUNCH_COUNTS, then as much as the most demanding group of steps wants
  *
  * Each of the four is one allocation, rounded up to GPU_PAGE as the driver would; 0 bytes are not
  * allocated. Inputs and outputs lie at the same offsets in pinned memory of the host. */
@@ -18,6 +18,11 @@
 
 struct gpu_group { /* steps launched together, see gpu_launch.h */
     int from, n;
+    bool few;
+};
+
+struct gpu_way { /* of running a tape: groups; none if from == to */
+    int from, to;
 };
 
 struct gpu_layout {
@@ -25,6 +30,8 @@ struct gpu_layout {
     size_t *offset;      /* [n_values] in its allocation */
     struct gpu_group *group;
     int n_groups;
+    struct gpu_way all[PLAN_TAPES], few[PLAN_TAPES]; /* few: tapes with live counts; all: others,
+                                                        and those with more rows than few */
     size_t io_bytes;
     struct backend_memory bytes;
 };

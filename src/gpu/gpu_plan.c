@@ -1,8 +1,8 @@
 /* A plan on a GPU.
  *
  *   prepare:  layout (gpu_mem.c) -> admission -> four allocations -> weights (gpu_stage.c)
- *             -> launches of every group (gpu_launch.c) -> one graph per tape
- *   run:      indices checked -> graph, or the same calls one by one -> wait
+ *             -> launches of every group (gpu_launch.c) -> a graph for each way of each tape
+ *   run:      indices checked -> few rows or not -> graph, or the same calls one by one -> wait
  *
  * What a tape does on the device, captured or not:
  *
@@ -28,9 +28,12 @@ struct span { /* of the region of inputs and outputs */
 struct tape {
     struct span *up, *down;
     int n_up, n_down;
-    int from, to;     /* groups */
-    void *executable; /* the captured graph, or NULL */
+    int *count, n_counts; /* the values that say how many rows of others are live */
+    struct gpu_way way[2];
+    void *executable[2]; /* the captured graph of each way, or NULL */
 };
+
+enum { ALL_ROWS, FEW_ROWS };
 
 struct group {
     int from, to; /* launches */
@@ -115,9 +118,10 @@ static int allocate(struct backend_plan *bp, struct err *e)
         bp->host = host;
         memset(host, 0, bp->layout.io_bytes);
     }
-    for (int i = PART_STATE; i <= PART_STEP; i++) {
+    for (int i = PART_STATE; i <= PART_SCRATCH; i++) {
         size_t bytes = part_bytes(&bp->layout, (enum part)i);
         if (bytes == 0) continue;
+        if (i == PART_SCRATCH) bytes = GPU_LAUNCH_COUNTS;
         TRY(gpu_device_check(d, cu->cuMemsetD8Async(bp->part[i], 0, bytes, d->stream), e,
                              "cuMemsetD8Async"));
     }
@@ -151,7 +155,10 @@ static int link_steps(struct backend_plan *bp, struct arena *a, struct err *e)
     }
     for (int i = 0; i < p->n_steps; i++) {
         struct gpu_step *s = &bp->step[i];
-        *s = (struct gpu_step){.plan = p, .step = &p->step[i], .scratch = bp->part[PART_SCRATCH]};
+        *s = (struct gpu_step){.plan = p,
+                               .step = &p->step[i],
+                               .counts = bp->part[PART_SCRATCH],
+                               .scratch = bp->part[PART_SCRATCH] + GPU_LAUNCH_COUNTS};
         for (int k = 0; k < OP_INPUTS; k++)
             s->in[k] = s->step->in[k] < 0 ? NULL : &bp->value[s->step->in[k]];
         for (int k = 0; k < OP_OUTPUTS; k++)
@@ -168,6 +175,7 @@ static int fill_launches(struct backend_plan *bp, struct gpu_launch *launches, s
     for (int g = 0; g < bp->layout.n_groups; g++) {
         const struct gpu_group *group = &bp->layout.group[g];
         memset(some, 0, sizeof some);
+        for (int i = 0; i < group->n; i++) bp->step[group->from + i].few = group->few;
         int n = gpu_launch_fill(&bp->device->chip, &bp->step[group->from], group->n, some, e);
         if (n < 0) return -1;
         assert(n >= 1 && n <= GPU_LAUNCHES);
@@ -254,6 +262,26 @@ static int find_spans(struct backend_plan *bp, struct arena *a, const struct pla
     return 0;
 }
 
+/* The counts of live rows that a tape goes by. */
+static int find_counts(struct backend_plan *bp, struct arena *a, const struct plan_tape *t,
+                       struct tape *out, struct err *e)
+{
+    const struct plan *p = bp->plan;
+    out->count = ARENA_NEW(a, int, (size_t)p->n_values, e);
+    if (!out->count) return -1;
+    for (int v = 0; v < p->n_values; v++) {
+        bool counts = false;
+        for (int i = t->from; i < t->to && !counts; i++) {
+            for (int k = 0; k < OP_INPUTS + OP_OUTPUTS; k++) {
+                int at = k < OP_INPUTS ? p->step[i].in[k] : p->step[i].out[k - OP_INPUTS];
+                counts |= at >= 0 && p->value[at].live == v;
+            }
+        }
+        if (counts) out->count[out->n_counts++] = v;
+    }
+    return 0;
+}
+
 static int make_tapes(struct backend_plan *bp, struct arena *a, struct err *e)
 {
     for (int t = 0; t < bp->plan->n_tapes; t++) {
@@ -261,11 +289,9 @@ static int make_tapes(struct backend_plan *bp, struct arena *a, struct err *e)
         struct tape *tape = &bp->tape[t];
         TRY(find_spans(bp, a, from, PLAN_INPUT, &tape->up, &tape->n_up, e));
         TRY(find_spans(bp, a, from, PLAN_OUTPUT, &tape->down, &tape->n_down, e));
-        while (tape->from < bp->layout.n_groups && bp->layout.group[tape->from].from < from->from)
-            tape->from++;
-        tape->to = tape->from;
-        while (tape->to < bp->layout.n_groups && bp->layout.group[tape->to].from < from->to)
-            tape->to++;
+        TRY(find_counts(bp, a, from, tape, e));
+        tape->way[ALL_ROWS] = bp->layout.all[t];
+        tape->way[FEW_ROWS] = bp->layout.few[t];
     }
     return 0;
 }
@@ -288,7 +314,8 @@ static int make_events(struct backend_plan *bp, struct arena *a, struct err *e)
 /* ---- running -------------------------------------------------------------------------------- */
 
 /* Everything a tape does, put on the stream. A code of the driver, and what it was about. */
-static int enqueue(struct backend_plan *bp, const struct tape *t, bool timed, const char **what)
+static int enqueue(struct backend_plan *bp, const struct tape *t, int way, bool timed,
+                   const char **what)
 {
     const struct cuda_api *cu = &bp->device->dl.call;
     void *stream = bp->device->stream;
@@ -298,7 +325,7 @@ static int enqueue(struct backend_plan *bp, const struct tape *t, bool timed, co
     for (int i = 0; i < t->n_up && !code; i++)
         code = cu->cuMemcpyHtoDAsync_v2(io + t->up[i].at, bp->host + t->up[i].at, t->up[i].bytes,
                                         stream);
-    for (int g = t->from; g < t->to && !code; g++) {
+    for (int g = t->way[way].from; g < t->way[way].to && !code; g++) {
         if (timed) code = cu->cuEventRecord(bp->event[g], stream);
         for (int i = bp->group[g].from; i < bp->group[g].to && !code; i++) {
             struct gpu_launch *l = &bp->launch[i];
@@ -308,7 +335,7 @@ static int enqueue(struct backend_plan *bp, const struct tape *t, bool timed, co
                                       (void *[]){l->arg}, NULL);
         }
     }
-    if (timed && !code) code = cu->cuEventRecord(bp->event[t->to], stream);
+    if (timed && !code) code = cu->cuEventRecord(bp->event[t->way[way].to], stream);
     if (!code) *what = "outputs cannot be fetched";
     for (int i = 0; i < t->n_down && !code; i++)
         code = cu->cuMemcpyDtoHAsync_v2(bp->host + t->down[i].at, io + t->down[i].at,
@@ -318,7 +345,7 @@ static int enqueue(struct backend_plan *bp, const struct tape *t, bool timed, co
 
 /* A graph is a matter of speed: without one the same calls are made one by one. Only a device that
  * died of it is an error. */
-static int capture(struct backend_plan *bp, struct tape *t, struct err *e)
+static int capture(struct backend_plan *bp, struct tape *t, int way, struct err *e)
 {
     struct backend_device *d = bp->device;
     const struct cuda_api *cu = &d->dl.call;
@@ -330,23 +357,24 @@ static int capture(struct backend_plan *bp, struct tape *t, struct err *e)
         return 0;
     int code = cu->cuStreamBeginCapture_v2(d->stream, CUDA_CAPTURE_THREAD);
     if (!code) {
-        code = enqueue(bp, t, false, &what);
+        code = enqueue(bp, t, way, false, &what);
         int ended = cu->cuStreamEndCapture(d->stream, &graph);
         /* nothing else can be done on a stream that still records */
         if (ended) (void)cu->cuStreamEndCapture(d->stream, &graph);
         if (!code) code = ended;
     }
-    if (!code) code = cu->cuGraphInstantiateWithFlags(&t->executable, graph, 0);
-    if (code) t->executable = NULL;
+    if (!code) code = cu->cuGraphInstantiateWithFlags(&t->executable[way], graph, 0);
+    if (code) t->executable[way] = NULL;
     if (graph) (void)cu->cuGraphDestroy(graph);
     if (code) log_debug("%s: no graph (%d%s%s)", d->name, code, *what ? ", " : "", what);
     /* if the failure was of the lasting kind, the stream says so now */
     return gpu_device_check(d, cu->cuStreamSynchronize(d->stream), e, "cuStreamSynchronize");
 }
 
-static int read_times(struct backend_plan *bp, const struct tape *t, struct err *e)
+/* The time of steps that are one launch is told at the first of them. */
+static int read_times(struct backend_plan *bp, const struct gpu_way *way, struct err *e)
 {
-    for (int g = t->from; g < t->to; g++) {
+    for (int g = way->from; g < way->to; g++) {
         float ms = 0;
         TRY(gpu_device_check(
             bp->device, bp->device->dl.call.cuEventElapsedTime(&ms, bp->event[g], bp->event[g + 1]),
@@ -362,6 +390,17 @@ static const void *input_data(const void *ctx, int value)
     return bp->host + bp->layout.offset[value];
 }
 
+/* Which way this run goes: its counts lie in the inputs. */
+static int way_of(const struct backend_plan *bp, const struct tape *t)
+{
+    int most = 0;
+    if (t->way[ALL_ROWS].from == t->way[ALL_ROWS].to) return FEW_ROWS;
+    if (t->way[FEW_ROWS].from == t->way[FEW_ROWS].to) return ALL_ROWS;
+    for (int i = 0; i < t->n_counts; i++)
+        most = MAX(most, *(const int32_t *)input_data(bp, t->count[i]));
+    return most <= GPU_LAUNCH_FEW ? FEW_ROWS : ALL_ROWS;
+}
+
 int gpu_plan_run(struct backend_plan *bp, int tape, struct err *e)
 {
     struct backend_device *d = bp->device;
@@ -371,11 +410,12 @@ int gpu_plan_run(struct backend_plan *bp, int tape, struct err *e)
     const char *what = "cuGraphLaunch";
     TRY(gpu_device_enter(d, e));
     TRY(plancheck_run(bp->plan, tape, input_data, bp, e));
-    int code = t->executable ? cu->cuGraphLaunch(t->executable, d->stream)
-                             : enqueue(bp, t, bp->event != NULL, &what);
+    int way = way_of(bp, t);
+    int code = t->executable[way] ? cu->cuGraphLaunch(t->executable[way], d->stream)
+                                  : enqueue(bp, t, way, bp->event != NULL, &what);
     TRY(gpu_device_check(d, code, e, what));
     TRY(gpu_device_check(d, cu->cuStreamSynchronize(d->stream), e, bp->plan->tape[tape].name));
-    return bp->event ? read_times(bp, t, e) : 0;
+    return bp->event ? read_times(bp, &t->way[way], e) : 0;
 }
 
 int gpu_plan_peek(struct backend_plan *bp, int value, void *out, size_t bytes, struct err *e)
@@ -425,8 +465,9 @@ void gpu_plan_release(struct backend_plan *bp)
     }
     /* what cannot be given back, as on a dead device, goes with the context */
     (void)cu->cuCtxSetCurrent(d->context);
-    for (int t = 0; t < bp->plan->n_tapes; t++) {
-        if (bp->tape[t].executable) (void)cu->cuGraphExecDestroy(bp->tape[t].executable);
+    for (int i = 0; i < 2 * bp->plan->n_tapes; i++) {
+        void *executable = bp->tape[i / 2].executable[i % 2];
+        if (executable) (void)cu->cuGraphExecDestroy(executable);
     }
     for (int i = 0; bp->event && i <= bp->layout.n_groups; i++) {
         if (bp->event[i]) (void)cu->cuEventDestroy_v2(bp->event[i]);
@@ -452,7 +493,10 @@ static int make_ready(struct backend_plan *bp, struct arena *a, void (*used)(voi
     TRY(make_tapes(bp, a, e));
     TRY(gpu_stage_weights(d, a, bp->plan, &bp->layout, bp->part[PART_WEIGHTS], used, ctx, e));
     if (d->profile) return make_events(bp, a, e);
-    for (int t = 0; t < bp->plan->n_tapes; t++) TRY(capture(bp, &bp->tape[t], e));
+    for (int i = 0; i < 2 * bp->plan->n_tapes; i++) {
+        struct tape *t = &bp->tape[i / 2];
+        if (t->way[i % 2].from < t->way[i % 2].to) TRY(capture(bp, t, i % 2, e));
+    }
     return 0;
 }
 

@@ -53,6 +53,89 @@ DEV_KERNEL(decode_gather, struct decode_gather, a, DECODE_ROW_THREADS)
     for (int c = (int)threadIdx.x; c < a.width; c += DECODE_ROW_THREADS) to[c] = from[c];
 }
 
+/* ---- products around an attention, see k_decode.h ---- */
+
+/* 16 neighbours of row n of a matrix. */
+DEV_FN void decode_weights(const struct decode_weight *m, int n, int k, float *w)
+{
+    int64_t at = (int64_t)n * m->lead + k;
+    if (m->form == DECODE_W_I8) {
+        struct dev_u4 u = dev_ld16((const int8_t *)m->w + at);
+        uint32_t v[4] = {u.x, u.y, u.z, u.w};
+        DEV_UNROLL
+        for (int i = 0; i < 16; i++) w[i] = (float)(int8_t)(v[i / 4] >> (8 * (i % 4)) & 255u);
+    } else if (m->form == DECODE_W_F16) {
+        struct dev_u4 u[2] = {dev_ld16((const uint16_t *)m->w + at),
+                              dev_ld16((const uint16_t *)m->w + at + 8)};
+        uint32_t v[8] = {u[0].x, u[0].y, u[0].z, u[0].w, u[1].x, u[1].y, u[1].z, u[1].w};
+        DEV_UNROLL
+        for (int i = 0; i < 16; i++) w[i] = i % 2 ? dev_hi(v[i / 2]) : dev_lo(v[i / 2]);
+    } else {
+        DEV_UNROLL
+        for (int i = 0; i < 4; i++) {
+            struct dev_u4 u = dev_ld16((const float *)m->w + at + 4 * i);
+            w[4 * i] = dev_as_f32(u.x), w[4 * i + 1] = dev_as_f32(u.y);
+            w[4 * i + 2] = dev_as_f32(u.z), w[4 * i + 3] = dev_as_f32(u.w);
+        }
+    }
+}
+
+DEV_FN float decode_scale(const struct decode_weight *m, int n)
+{
+    return m->form == DECODE_W_I8 ? m->scale[n] : 1.0f;
+}
+
+/* Whether this block is the last of `all` to come here; what the others wrote before is seen after
+ * it. told: a word of shared memory. */
+DEV_FN int decode_last(int *count, int all, int *told)
+{
+    dev_fence();
+    dev_sync();
+    if (threadIdx.x == 0) {
+        told[0] = dev_atomic_add_i32(count, 1) == all - 1;
+        if (told[0]) *count = 0;
+    }
+    dev_sync();
+    dev_fence();
+    return told[0];
+}
+
+/* mixed [rows][DECODE_WIDTH] in shared memory: this head's numbers of the rows from `first` on.
+ * most: constant, of rows. */
+DEV_FN void decode_follow(const struct decode_after *a, const float *mixed, int first, int rows,
+                          int h, int heads, int width, const int most, int *told)
+{
+    int threads = (int)blockDim.x;
+    for (int n = (int)threadIdx.x; n < a->m.n; n += threads) {
+        float sum[DECODE_ROWS], w[16];
+        DEV_UNROLL
+        for (int r = 0; r < most; r++) sum[r] = 0.0f;
+        for (int d = 0; d < width; d += 16) {
+            decode_weights(&a->m, n, h * width + d, w);
+            DEV_UNROLL
+            for (int r = 0; r < most; r++)
+                if (r < rows) {
+                    DEV_UNROLL
+                    for (int i = 0; i < 16; i++)
+                        sum[r] = dev_fma(mixed[r * DECODE_WIDTH + d + i], w[i], sum[r]);
+                }
+        }
+        float scale = decode_scale(&a->m, n);
+        DEV_UNROLL
+        for (int r = 0; r < most; r++)
+            if (r < rows) a->part[((int64_t)(first + r) * heads + h) * a->m.n + n] = sum[r] * scale;
+    }
+    if (!decode_last(a->count + first, heads, told)) return;
+    for (int i = (int)threadIdx.x; i < rows * a->m.n; i += threads) {
+        int r = first + i / a->m.n, n = i % a->m.n;
+        const float *part = a->part + (int64_t)r * heads * a->m.n + n;
+        int64_t at = (int64_t)r * a->m.n + n;
+        float x = a->m.bias ? a->m.bias[n] : 0.0f;
+        for (int head = 0; head < heads; head++) x += dev_ld_far(part + (int64_t)head * a->m.n);
+        a->y[at] = a->residual ? x + a->residual[at] : x;
+    }
+}
+
 /* ---- attention to what was said --------------------------------------------------------------
  *
  * A block for each row and head, in one launch. Keys and values written in this run may be read in
@@ -262,6 +345,7 @@ DEV_FN void decode_self_block(const struct decode_self *a, const int type)
     DEV_SHARED(float, q, DECODE_WIDTH);
     DEV_SHARED(float, mix, DECODE_SELF_THREADS / DEV_WARP * DECODE_WIDTH);
     DEV_SHARED(float, v, DECODE_SELF_THREADS / DEV_WARP);
+    DEV_SHARED(int, told, 1);
     int r = (int)blockIdx.y, h = (int)blockIdx.x, tid = (int)threadIdx.x;
     if (decode_dead(a->live, r)) return;
     int c_count = a->heads * a->width, count = a->position[r] + 1;
@@ -276,8 +360,14 @@ DEV_FN void decode_self_block(const struct decode_self *a, const int type)
     for (int d = tid; d < a->width; d += DECODE_SELF_THREADS) {
         float x = 0.0f;
         for (int i = 0; i < DECODE_SELF_THREADS / DEV_WARP; i++) x += mix[i * DECODE_WIDTH + d];
-        a->out[(int64_t)r * c_count + h * a->width + d] = x / sum;
+        if (a->after.m.w)
+            q[d] = x / sum; /* nobody reads queries any more */
+        else
+            a->out[(int64_t)r * c_count + h * a->width + d] = x / sum;
     }
+    if (!a->after.m.w) return;
+    dev_sync();
+    decode_follow(&a->after, q, r, 1, h, a->heads, a->width, 1, told);
 }
 
 DEV_KERNEL(decode_self_f32, struct decode_self, a, DECODE_SELF_THREADS)
@@ -364,15 +454,86 @@ DEV_FN void decode_load4(const void *p, int64_t i, int left, int whole, const in
     }
 }
 
+/* A warp for its row: mean and 1 / deviation of x to norm [2]. */
+DEV_FN void decode_norm(const struct decode_before *b, int row, float *norm)
+{
+    const float *x = b->x + (int64_t)row * b->width;
+    float mean = 0.0f, var = 0.0f;
+    for (int c = dev_lane(); c < b->width; c += DEV_WARP) mean += x[c];
+    mean = dev_sum_f32(mean) / (float)b->width;
+    for (int c = dev_lane(); c < b->width; c += DEV_WARP)
+        var = dev_fma(x[c] - mean, x[c] - mean, var);
+    var = dev_sum_f32(var) / (float)b->width;
+    if (dev_lane() > 0) return;
+    norm[0] = mean;
+    norm[1] = 1.0f / dev_sqrt(var + b->eps);
+}
+
+/* Adds the product of 16 neighbours of x, normed, and of rows n.. of the matrix. */
+DEV_FN void decode_ask16(const struct decode_before *b, const struct decode_share *s, int n, int c,
+                         const float *norm, float sum[DECODE_ROWS][2])
+{
+    float w[2][16], gain[16], offset[16];
+    decode_weights(&b->m, n, c, w[0]);
+    decode_weights(&b->m, n + 1, c, w[1]);
+    DEV_UNROLL
+    for (int i = 0; i < 16; i++) {
+        gain[i] = b->gain[c + i];
+        offset[i] = b->offset[c + i];
+    }
+    DEV_UNROLL
+    for (int r = 0; r < DECODE_ROWS; r++)
+        if (r < s->n) {
+            const float *x = b->x + (int64_t)(s->first + r) * b->width + c;
+            DEV_UNROLL
+            for (int i = 0; i < 16; i++) {
+                float v = (x[i] - norm[2 * r]) * norm[2 * r + 1] * gain[i] + offset[i];
+                sum[r][0] = dev_fma(v, w[0][i], sum[r][0]);
+                sum[r][1] = dev_fma(v, w[1][i], sum[r][1]);
+            }
+        }
+}
+
+/* q [DECODE_ROWS][DECODE_WIDTH] of this head from what stands before; two numbers of D at a time
+ * for each warp. D is a multiple of 16. norm [DECODE_ROWS][2]: shared memory. */
+DEV_FN void decode_cross_ask(const struct decode_cross *a, const struct decode_share *s, float *q,
+                             float *norm)
+{
+    const struct decode_before *b = &a->before;
+    if (dev_warp() < s->n) decode_norm(b, s->first + dev_warp(), norm + 2 * dev_warp());
+    dev_sync();
+    for (int d = 2 * dev_warp(); d < a->width; d += 2 * DECODE_WARPS) {
+        int n = s->h * a->width + d;
+        float sum[DECODE_ROWS][2];
+        DEV_UNROLL
+        for (int r = 0; r < DECODE_ROWS; r++) sum[r][0] = sum[r][1] = 0.0f;
+        for (int c = 16 * dev_lane(); c < b->width; c += 16 * DEV_WARP)
+            decode_ask16(b, s, n, c, norm, sum);
+        DEV_UNROLL
+        for (int r = 0; r < DECODE_ROWS; r++)
+            if (r < s->n) {
+                DEV_UNROLL
+                for (int i = 0; i < 2; i++) {
+                    float x = dev_sum_f32(sum[r][i]) * decode_scale(&b->m, n + i);
+                    if (b->m.bias) x += b->m.bias[n + i];
+                    if (dev_lane() == 0) q[r * DECODE_WIDTH + d + i] = x;
+                }
+            }
+    }
+    dev_sync();
+}
+
 /* q [DECODE_ROWS][DECODE_WIDTH] in shared memory, scaled; the scales of i8 keys are in it too. */
 DEV_FN void decode_cross_query(const struct decode_cross *a, const struct decode_share *s,
                                const int type, float *q)
 {
     for (int i = (int)threadIdx.x; i < s->n * DECODE_WIDTH; i += DECODE_CROSS_THREADS) {
         int row = i / DECODE_WIDTH, d = i % DECODE_WIDTH;
+        float asked = a->before.m.w ? q[i] : 0.0f;
         q[i] = 0.0f;
         if (d >= a->width) continue;
-        float x = a->q[((int64_t)(s->first + row) * a->heads + s->h) * a->width + d] * a->scale;
+        if (!a->before.m.w) asked = a->q[((int64_t)(s->first + row) * a->heads + s->h) * a->width + d];
+        float x = asked * a->scale;
         if (type == DECODE_I8)
             x *= a->k_scale[((int64_t)s->window * a->heads + s->h) * a->width + d];
         q[i] = x;
@@ -487,9 +648,10 @@ DEV_FN void decode_cross_values(const struct decode_cross *a, const struct decod
     }
 }
 
-/* The sums of a row over all groups of threads, to the output or to the parts. */
+/* The sums of a row over all groups of threads, to the output, to `mixed` if a product follows, or
+ * to the parts. */
 DEV_FN void decode_cross_row(const struct decode_cross *a, const struct decode_share *s, int row,
-                             int at, const float *sum, const float *state, float *mix)
+                             int at, const float *sum, const float *state, float *mix, float *mixed)
 {
     int tid = (int)threadIdx.x;
     DEV_UNROLL
@@ -504,7 +666,9 @@ DEV_FN void decode_cross_row(const struct decode_cross *a, const struct decode_s
         float x = 0.0f;
         for (int i = 0; i < DECODE_WARPS; i++) x += mix[i * DECODE_WIDTH + tid];
         int64_t to = (int64_t)(s->first + row) * a->heads + s->h;
-        if (gridDim.z == 1) {
+        if (gridDim.z == 1 && a->after.m.w) {
+            mixed[row * DECODE_WIDTH + tid] = x / state[1];
+        } else if (gridDim.z == 1) {
             a->out[to * a->width + tid] = x / state[1];
         } else {
             float *part = a->part + (to * gridDim.z + blockIdx.z) * (a->width + 2);
@@ -515,12 +679,46 @@ DEV_FN void decode_cross_row(const struct decode_cross *a, const struct decode_s
     dev_sync();
 }
 
+/* The splits of a row and head become one: by all threads, thread d returns number d. part
+ * [splits][width + 2]; w [frames] or NULL: scores, which become weights. */
+DEV_FN float decode_merge_row(const float *part, int splits, int width, int frames, float *w)
+{
+    int tid = (int)threadIdx.x, size = width + 2;
+    float most = -DEV_INF, whole = 0.0f, x = 0.0f;
+    for (int i = 0; i < splits; i++) most = dev_max(most, dev_ld_far(part + i * size + width));
+    for (int i = 0; i < splits; i++) {
+        float worth = dev_exp(dev_ld_far(part + i * size + width) - most);
+        whole += dev_ld_far(part + i * size + width + 1) * worth;
+        if (tid < width) x += dev_ld_far(part + i * size + tid) * worth;
+    }
+    for (int t = tid; w && t < frames; t += (int)blockDim.x)
+        w[t] = dev_exp(dev_ld_far(w + t) - most) / whole;
+    return x / whole;
+}
+
+/* With a product behind: what the last split of a head does for all, then the product. */
+DEV_FN void decode_cross_follow(const struct decode_cross *a, const struct decode_share *s,
+                                float *mixed, int *told)
+{
+    int splits = (int)gridDim.z;
+    if (splits > 1 && !decode_last(a->count + s->first * a->heads + s->h, splits, told)) return;
+    for (int r = 0; r < s->n && splits > 1; r++) {
+        int64_t row = (int64_t)(s->first + r) * a->heads + s->h;
+        float x = decode_merge_row(a->part + row * splits * (a->width + 2), splits, a->width,
+                                   a->frames, a->weights ? a->weights + row * a->frames : NULL);
+        if ((int)threadIdx.x < a->width) mixed[r * DECODE_WIDTH + threadIdx.x] = x;
+    }
+    dev_sync();
+    decode_follow(&a->after, mixed, s->first, s->n, s->h, a->heads, a->width, DECODE_ROWS, told);
+}
+
 DEV_FN void decode_cross_block(const struct decode_cross *a, const int type)
 {
     DEV_SHARED(float, q, DECODE_ROWS *DECODE_WIDTH);
     DEV_SHARED(float, score, DECODE_ROWS *DECODE_KEYS);
     DEV_SHARED(float, mix, DECODE_WARPS *DECODE_WIDTH);
     DEV_SHARED(float, state, DECODE_ROWS * 4);
+    DEV_SHARED(int, told, 1);
     struct decode_share s = decode_find(a);
     if (s.n == 0) return;
     int tid = (int)threadIdx.x, lanes = a->width <= 64 ? 16 : 32;
@@ -532,6 +730,7 @@ DEV_FN void decode_cross_block(const struct decode_cross *a, const int type)
         state[4 * tid] = -DEV_INF;
         state[4 * tid + 1] = 0.0f;
     }
+    if (a->before.m.w) decode_cross_ask(a, &s, q, mix);
     decode_cross_query(a, &s, type, q);
     dev_sync();
     for (int t0 = s.from; t0 < s.to; t0 += DECODE_KEYS) {
@@ -550,13 +749,13 @@ DEV_FN void decode_cross_block(const struct decode_cross *a, const int type)
     }
     DEV_UNROLL
     for (int r = 0; r < DECODE_ROWS; r++)
-        if (r < s.n) decode_cross_row(a, &s, r, at, sum[r], state + 4 * r, mix);
-    if (!a->weights || gridDim.z > 1) return;
-    for (int r = 0; r < s.n; r++) {
+        if (r < s.n) decode_cross_row(a, &s, r, at, sum[r], state + 4 * r, mix, q);
+    for (int r = 0; r < s.n && a->weights && gridDim.z == 1; r++) {
         float *w = a->weights + ((int64_t)(s.first + r) * a->heads + s.h) * a->frames;
         for (int t = tid; t < a->frames; t += DECODE_CROSS_THREADS)
             w[t] = dev_exp(w[t] - state[4 * r]) / state[4 * r + 1];
     }
+    if (a->after.m.w) decode_cross_follow(a, &s, q, told);
 }
 
 DEV_KERNEL(decode_cross_f32, struct decode_cross, a, DECODE_CROSS_THREADS)
@@ -574,24 +773,13 @@ DEV_KERNEL(decode_cross_i8, struct decode_cross, a, DECODE_CROSS_THREADS)
     decode_cross_block(&a, DECODE_I8);
 }
 
-/* The splits of a row and head become one. grid: H, R */
+/* grid: H, R */
 DEV_KERNEL(decode_merge, struct decode_merge, a, DECODE_ROW_THREADS)
 {
-    int r = (int)blockIdx.y, h = (int)blockIdx.x, tid = (int)threadIdx.x, size = a.width + 2;
+    int r = (int)blockIdx.y, h = (int)blockIdx.x, tid = (int)threadIdx.x;
     if (decode_dead(a.live, r)) return;
     int64_t row = (int64_t)r * gridDim.x + h;
-    const float *part = a.part + row * a.splits * size;
-    float most = -DEV_INF, whole = 0.0f, x = 0.0f;
-    for (int i = 0; i < a.splits; i++) most = dev_max(most, part[i * size + a.width]);
-    for (int i = 0; i < a.splits; i++) {
-        float worth = dev_exp(part[i * size + a.width] - most);
-        whole += part[i * size + a.width + 1] * worth;
-        if (tid < a.width) x += part[i * size + tid] * worth;
-    }
-    if (tid < a.width) a.out[row * a.width + tid] = x / whole;
-    if (!a.weights) return;
-    for (int t = tid; t < a.frames; t += DECODE_ROW_THREADS) {
-        float *w = a.weights + row * a.frames + t;
-        *w = dev_exp(*w - most) / whole;
-    }
+    float x = decode_merge_row(a.part + row * a.splits * (a.width + 2), a.splits, a.width, a.frames,
+                               a.weights ? a.weights + row * a.frames : NULL);
+    if (tid < a.width) a.out[row * a.width + tid] = x;
 }

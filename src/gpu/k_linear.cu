@@ -115,17 +115,19 @@ DEV_KERNEL(linear_f16_64, struct gpu_linear, a, 128)
 }
 
 /* The 8 neighbours of k that a lane has of a line, as f16. */
-DEV_FN void linear_f16_x8(const struct gpu_linear *a, struct linear_line l, int k, uint32_t *h)
+DEV_FN void linear_f16_x8(const struct gpu_linear *a, struct linear_line l, struct linear_stat s,
+                          int k, uint32_t *h)
 {
     float v[8];
-    linear_x4(a, l, k, v);
-    linear_x4(a, l, k + 4, v + 4);
+    linear_few4(a, l, s, k, v);
+    linear_few4(a, l, s, k + 4, v + 4);
     DEV_UNROLL for (int i = 0; i < 4; i++) h[i] = dev_half2(v[2 * i], v[2 * i + 1]);
 }
 
 /* A slice of 64 of k for `tiles` x 16 of n and 8 or 16 lines. */
 DEV_FN void linear_f16_slice(const struct gpu_linear *a, const struct linear_line *line,
-                             const uint16_t *w, int k, int tiles, int two, float (*acc)[2][4])
+                             const struct linear_stat *stat, const uint16_t *w, int k, int tiles,
+                             int two, float (*acc)[2][4])
 {
     uint32_t x[2][2][4];
     struct dev_u4 lo[4][2], hi[4][2];
@@ -137,8 +139,8 @@ DEV_FN void linear_f16_slice(const struct gpu_linear *a, const struct linear_lin
     }
     DEV_UNROLL for (int s = 0; s < 2; s++)
     {
-        linear_f16_x8(a, line[0], k + 32 * s, x[0][s]);
-        if (two) linear_f16_x8(a, line[1], k + 32 * s, x[1][s]);
+        linear_f16_x8(a, line[0], stat[0], k + 32 * s, x[0][s]);
+        if (two) linear_f16_x8(a, line[1], stat[1], k + 32 * s, x[1][s]);
     }
     DEV_UNROLL for (int i = 0; i < tiles; i++)
         DEV_UNROLL for (int s = 0; s < 2; s++)
@@ -152,20 +154,26 @@ DEV_FN void linear_f16_slice(const struct gpu_linear *a, const struct linear_lin
     }
 }
 
-DEV_FN void linear_f16_few_of(const struct gpu_linear *a, float *part, int tiles)
+DEV_FN void linear_f16_few_of(const struct gpu_linear *a, float *part, struct linear_stat *stat,
+                              int tiles)
 {
     int rows = linear_rows(a), m0 = (int)blockIdx.y * GPU_LINEAR_FEW;
     int n0 = (int)blockIdx.x * 16 * tiles, g = dev_lane() / 4, t = dev_lane() % 4;
     if (m0 >= rows) return;
     int two = rows - m0 > 8;
     struct linear_line line[2];
-    line[0] = linear_line(a, m0 + g, rows);
-    line[1] = linear_line(a, m0 + 8 + g, rows);
+    struct linear_stat own[2];
+    linear_look_all(a, m0, rows, GPU_LINEAR_FEW, GPU_LINEAR_WARPS, 0, stat);
+    DEV_UNROLL for (int i = 0; i < 2; i++)
+    {
+        line[i] = linear_line(a, m0 + g + 8 * i, rows);
+        own[i] = stat[g + 8 * i];
+    }
     const uint16_t *w = (const uint16_t *)a->w + (int64_t)(n0 + g) * a->ldw + 8 * t;
     float acc[4][2][4];
     DEV_UNROLL for (int i = 0; i < tiles * 8; i++) acc[i / 8][i / 4 % 2][i % 4] = 0.0f;
     for (int k = dev_warp() * 64; k < a->ldw; k += GPU_LINEAR_WARPS * 64)
-        linear_f16_slice(a, line, w + k, k + 8 * t, tiles, two, acc);
+        linear_f16_slice(a, line, own, w + k, k + 8 * t, tiles, two, acc);
     int width = 16 * tiles; /* part: [warp][line][n] */
     DEV_UNROLL for (int i = 0; i < tiles * 8; i++)
     {
@@ -184,13 +192,15 @@ DEV_FN void linear_f16_few_of(const struct gpu_linear *a, float *part, int tiles
 DEV_KERNEL(linear_f16_few, struct gpu_linear, a, 256)
 {
     DEV_SHARED(float, part, GPU_LINEAR_WARPS *GPU_LINEAR_FEW * 16);
-    linear_f16_few_of(&a, part, 1);
+    DEV_SHARED(struct linear_stat, stat, GPU_LINEAR_FEW);
+    linear_f16_few_of(&a, part, stat, 1);
 }
 
 DEV_KERNEL(linear_f16_few4, struct gpu_linear, a, 256)
 {
     DEV_SHARED(float, part, GPU_LINEAR_WARPS *GPU_LINEAR_FEW * 64);
-    linear_f16_few_of(&a, part, 4);
+    DEV_SHARED(struct linear_stat, stat, GPU_LINEAR_FEW);
+    linear_f16_few_of(&a, part, stat, 4);
 }
 
 #endif

@@ -10,10 +10,15 @@
  * The kernels, by the form of w and the number of lines:
  *   linear_f16_128, _64      f16, sm_75 on: mma, tiles of 128 x 128 and 64 x 64
  *   linear_f16_few, _few4    f16, sm_75 on: mma, at most 16 lines a block, 16 and 64 of n
- *   linear_i8_128 ... _few4  the same for i8, after linear_quantise
+ *   linear_i8_128, _64       i8, after linear_quantise
+ *   linear_i8_few, _few4     i8; they quantise by themselves
  *   linear_plain_f32         f32: FFMA, tiles of 64 x 64
  *   linear_dot_f32           f32: FFMA, 8 lines a block
- *   linear_plain_f16, linear_dot_f16, _i8   sm_70: FFMA and dp4a; i8 after linear_quantise */
+ *   linear_plain_f16, linear_dot_f16, _i8   sm_70: FFMA and dp4a
+ *
+ * Few lines (_few, _few4, _dot): every block looks at all of its lines before the product, for the
+ * largest number of each, or for its mean and variance if layernorm comes first, and does to each
+ * number what is to be done on its way into the product: so decoding needs no launch for that. */
 #ifndef GPU_K_LINEAR_H
 #define GPU_K_LINEAR_H
 
@@ -27,9 +32,11 @@ struct gpu_linear {
     int t_out, t_in, stride, c, pad;
     int act;            /* enum op_act */
     int quads;          /* 1: c is a multiple of 4, so that lines of x are read 4 floats at once */
-    signed char *q;     /* i8: x quantised, [rows][ldw], the rest of each row 0 */
-    float *factor;      /* i8: [rows], x = q * factor */
+    signed char *q;     /* i8, many lines: x quantised, [rows][ldw], the rest of each row 0 */
+    float *factor;      /* i8, many lines: [rows], x = q * factor */
     const float *scale; /* i8: [n], of w */
+    const float *gain, *offset; /* few lines: x goes through layernorm first; or NULL */
+    float eps;
 };
 
 #define GPU_LINEAR_STRIDE                                                       \

@@ -43,6 +43,92 @@ DEV_FN void linear_x4(const struct gpu_linear *a, struct linear_line l, int k, f
         k + i >= l.lo && k + i < l.hi ? a->x[l.at + k + i] : 0.0f;
 }
 
+/* What few lines are looked at for, of each line: mean and 1 / deviation (layernorm), and what it
+ * is multiplied by to become i8. */
+struct linear_stat {
+    float mean, by, to_i8;
+};
+
+/* Four neighbours of a line as they go into the product. */
+DEV_FN void linear_few4(const struct gpu_linear *a, struct linear_line l, struct linear_stat s,
+                        int k, float *v)
+{
+    linear_x4(a, l, k, v);
+    if (!a->gain || k >= a->k) return;
+    float g[4] = {0.0f, 0.0f, 0.0f, 0.0f}, o[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (a->quads) {
+        struct dev_u4 u = dev_ld16(a->gain + k), w = dev_ld16(a->offset + k);
+        g[0] = dev_as_f32(u.x), g[1] = dev_as_f32(u.y);
+        g[2] = dev_as_f32(u.z), g[3] = dev_as_f32(u.w);
+        o[0] = dev_as_f32(w.x), o[1] = dev_as_f32(w.y);
+        o[2] = dev_as_f32(w.z), o[3] = dev_as_f32(w.w);
+    } else {
+        DEV_UNROLL for (int i = 0; i < 4; i++)
+        {
+            if (k + i >= a->k) continue;
+            g[i] = a->gain[k + i];
+            o[i] = a->offset[k + i];
+        }
+    }
+    DEV_UNROLL for (int i = 0; i < 4; i++) v[i] = (v[i] - s.mean) * s.by * g[i] + o[i];
+}
+
+/* Mean and deviation of a line, by a warp. The variance is of differences from the mean, in a
+ * second pass, as layernorm (k_norm.cu) has it. */
+DEV_FN void linear_look(const struct gpu_linear *a, struct linear_line l, struct linear_stat *s)
+{
+    float v[4], mean = 0.0f, var = 0.0f;
+    for (int k = dev_lane() * 4; k < a->k; k += 128) {
+        linear_x4(a, l, k, v);
+        mean += (v[0] + v[1]) + (v[2] + v[3]);
+    }
+    s->mean = dev_sum_f32(mean) / (float)a->k;
+    for (int k = dev_lane() * 4; k < a->k; k += 128) {
+        linear_x4(a, l, k, v);
+        DEV_UNROLL for (int i = 0; i < 4; i++) if (k + i < a->k) var =
+            dev_fma(v[i] - s->mean, v[i] - s->mean, var);
+    }
+    s->by = 1.0f / dev_sqrt(dev_sum_f32(var) / (float)a->k + a->eps);
+}
+
+/* op.def: q = rint(x * 127 / max|row|). A line of zeros has the factor 1. */
+DEV_FN float linear_to_i8(float most)
+{
+    float by = 127.0f / most;
+    return by >= 1.17549435e-38f && by <= 3.40282347e38f ? by : 1.0f;
+}
+
+/* What is no number becomes 0. */
+DEV_FN uint32_t linear_pack4(const float *v, float by)
+{
+    int q[4];
+    DEV_UNROLL for (int i = 0; i < 4; i++)
+    {
+        q[i] = dev_round(v[i] * by);
+        if (q[i] < -127 || q[i] > 127) q[i] = 0;
+    }
+    return dev_pack4(q[0], q[1], q[2], q[3]);
+}
+
+/* stat [lines] in shared memory, of the lines m0 on, by `warps` warps: the block. */
+DEV_FN void linear_look_all(const struct gpu_linear *a, int m0, int rows, int lines, int warps,
+                            int i8, struct linear_stat *stat)
+{
+    for (int i = dev_warp(); i < lines; i += warps) {
+        struct linear_line l = linear_line(a, m0 + i, rows);
+        struct linear_stat s = {0.0f, 1.0f, 1.0f};
+        float most = 0.0f, v[4];
+        if (a->gain && m0 + i < rows) linear_look(a, l, &s);
+        for (int k = dev_lane() * 4; i8 && m0 + i < rows && k < a->k; k += 128) {
+            linear_few4(a, l, s, k, v);
+            DEV_UNROLL for (int j = 0; j < 4; j++) most = dev_max(most, dev_abs(v[j]));
+        }
+        if (i8) s.to_i8 = linear_to_i8(dev_max_f32(most));
+        if (dev_lane() == 0) stat[i] = s;
+    }
+    dev_sync();
+}
+
 /* act: enum op_act. */
 DEV_FN float linear_act(int act, float v)
 {

@@ -5,8 +5,7 @@
 #include "gpu/k_linear.h"
 #include "gpu/k_linear_dev.h"
 
-/* op.def: q = rint(x * 127 / max|row|). A warp for each line. A line of zeros has the factor 1, and
- * what is no number becomes 0. */
+/* A warp for each line. */
 DEV_KERNEL(linear_quantise, struct gpu_linear, a, 32 * GPU_LINEAR_QUANTUM)
 {
     int rows = linear_rows(&a), m = (int)blockIdx.x * GPU_LINEAR_QUANTUM + dev_warp();
@@ -17,18 +16,10 @@ DEV_KERNEL(linear_quantise, struct gpu_linear, a, 32 * GPU_LINEAR_QUANTUM)
         linear_x4(&a, line, k, v);
         DEV_UNROLL for (int i = 0; i < 4; i++) most = dev_max(most, dev_abs(v[i]));
     }
-    most = dev_max_f32(most);
-    float by = 127.0f / most;
-    if (!(by >= 1.17549435e-38f && by <= 3.40282347e38f)) by = 1.0f;
+    float by = linear_to_i8(dev_max_f32(most));
     for (int k = dev_lane() * 4; k < a.ldw; k += 128) {
-        int q[4];
         linear_x4(&a, line, k, v);
-        DEV_UNROLL for (int i = 0; i < 4; i++)
-        {
-            q[i] = dev_round(v[i] * by);
-            if (q[i] < -127 || q[i] > 127) q[i] = 0;
-        }
-        *(uint32_t *)(a.q + (int64_t)m * a.ldw + k) = dev_pack4(q[0], q[1], q[2], q[3]);
+        *(uint32_t *)(a.q + (int64_t)m * a.ldw + k) = linear_pack4(v, by);
     }
     if (dev_lane() == 0) a.factor[m] = 1.0f / by;
 }
@@ -101,27 +92,32 @@ DEV_KERNEL(linear_i8_64, struct gpu_linear, a, 128)
     linear_i8_tile(&a, 2);
 }
 
-/* 16 bytes of a line of x quantised, or zeros for one that is not live. */
-DEV_FN struct dev_u4 linear_i8_x16(const struct gpu_linear *a, int m, int rows, int k)
+/* 16 neighbours of k of a line, quantised. */
+DEV_FN void linear_i8_x16(const struct gpu_linear *a, struct linear_line l, struct linear_stat s,
+                          int k, uint32_t *q)
 {
-    struct dev_u4 u = {0, 0, 0, 0};
-    if (m < rows) u = dev_ld16(a->q + (int64_t)m * a->ldw + k);
-    return u;
+    DEV_UNROLL for (int i = 0; i < 4; i++)
+    {
+        float v[4];
+        linear_few4(a, l, s, k + 4 * i, v);
+        q[i] = linear_pack4(v, s.to_i8);
+    }
 }
 
 /* A slice of 64 of k: a lane's 16 neighbours of k stand for those of two fragments. */
-DEV_FN void linear_i8_slice(const struct gpu_linear *a, const signed char *w, int m, int rows,
-                            int k, int tiles, int two, int (*acc)[2][4])
+DEV_FN void linear_i8_slice(const struct gpu_linear *a, const signed char *w,
+                            const struct linear_line *line, const struct linear_stat *stat, int k,
+                            int tiles, int two, int (*acc)[2][4])
 {
-    struct dev_u4 lo[4], hi[4], x0, x1 = {0, 0, 0, 0};
+    struct dev_u4 lo[4], hi[4];
+    uint32_t b0[4], b1[4];
     DEV_UNROLL for (int i = 0; i < tiles; i++)
     {
         lo[i] = dev_ld16(w + (int64_t)(16 * i) * a->ldw + k);
         hi[i] = dev_ld16(w + (int64_t)(16 * i + 8) * a->ldw + k);
     }
-    x0 = linear_i8_x16(a, m, rows, k);
-    if (two) x1 = linear_i8_x16(a, m + 8, rows, k);
-    uint32_t b0[4] = {x0.x, x0.y, x0.z, x0.w}, b1[4] = {x1.x, x1.y, x1.z, x1.w};
+    linear_i8_x16(a, line[0], stat[0], k, b0);
+    if (two) linear_i8_x16(a, line[1], stat[1], k, b1);
     DEV_UNROLL for (int i = 0; i < tiles; i++)
     {
         uint32_t first[4] = {lo[i].x, hi[i].x, lo[i].y, hi[i].y};
@@ -133,16 +129,25 @@ DEV_FN void linear_i8_slice(const struct gpu_linear *a, const signed char *w, in
     }
 }
 
-DEV_FN void linear_i8_few_of(const struct gpu_linear *a, int *part, int tiles)
+DEV_FN void linear_i8_few_of(const struct gpu_linear *a, int *part, struct linear_stat *stat,
+                             int tiles)
 {
     int rows = linear_rows(a), m0 = (int)blockIdx.y * GPU_LINEAR_FEW;
     int n0 = (int)blockIdx.x * 16 * tiles, g = dev_lane() / 4, t = dev_lane() % 4;
     if (m0 >= rows) return;
     const signed char *w = (const signed char *)a->w + (int64_t)(n0 + g) * a->ldw;
     int acc[4][2][4];
+    struct linear_line line[2];
+    struct linear_stat own[2];
+    linear_look_all(a, m0, rows, GPU_LINEAR_FEW, GPU_LINEAR_WARPS, 1, stat);
+    DEV_UNROLL for (int i = 0; i < 2; i++)
+    {
+        line[i] = linear_line(a, m0 + g + 8 * i, rows);
+        own[i] = stat[g + 8 * i];
+    }
     DEV_UNROLL for (int i = 0; i < tiles * 8; i++) acc[i / 8][i / 4 % 2][i % 4] = 0;
     for (int k = dev_warp() * 64; k < a->ldw; k += GPU_LINEAR_WARPS * 64)
-        linear_i8_slice(a, w, m0 + g, rows, k + 16 * t, tiles, rows - m0 > 8, acc);
+        linear_i8_slice(a, w, line, own, k + 16 * t, tiles, rows - m0 > 8, acc);
     int width = 16 * tiles;
     DEV_UNROLL for (int i = 0; i < tiles * 8; i++)
     {
@@ -154,20 +159,23 @@ DEV_FN void linear_i8_few_of(const struct gpu_linear *a, int *part, int tiles)
         int sum = 0, m = m0 + i / width, n = n0 + i % width;
         DEV_UNROLL for (int s = 0; s < GPU_LINEAR_WARPS; s++)
             sum += part[s * GPU_LINEAR_FEW * width + i];
-        if (m < rows) linear_put(a, rows, m, n, (float)sum * a->factor[m] * a->scale[n]);
+        if (m < rows)
+            linear_put(a, rows, m, n, (float)sum * (1.0f / stat[m - m0].to_i8) * a->scale[n]);
     }
 }
 
 DEV_KERNEL(linear_i8_few, struct gpu_linear, a, 256)
 {
     DEV_SHARED(int, part, GPU_LINEAR_WARPS *GPU_LINEAR_FEW * 16);
-    linear_i8_few_of(&a, part, 1);
+    DEV_SHARED(struct linear_stat, stat, GPU_LINEAR_FEW);
+    linear_i8_few_of(&a, part, stat, 1);
 }
 
 DEV_KERNEL(linear_i8_few4, struct gpu_linear, a, 256)
 {
     DEV_SHARED(int, part, GPU_LINEAR_WARPS *GPU_LINEAR_FEW * 64);
-    linear_i8_few_of(&a, part, 4);
+    DEV_SHARED(struct linear_stat, stat, GPU_LINEAR_FEW);
+    linear_i8_few_of(&a, part, stat, 4);
 }
 
 #endif

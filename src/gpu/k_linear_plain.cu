@@ -88,9 +88,11 @@ DEV_FN void linear_dot_of(const struct gpu_linear *a, int f16)
 {
     int rows = linear_rows(a), m0 = (int)blockIdx.y * GPU_LINEAR_DOT;
     int n = (int)blockIdx.x * GPU_LINEAR_DOT + dev_warp() * 2;
+    DEV_SHARED(struct linear_stat, stat, GPU_LINEAR_DOT);
     if (m0 >= rows) return;
     struct linear_line line[GPU_LINEAR_DOT];
     float acc[2][GPU_LINEAR_DOT], x[4], w[2][4];
+    linear_look_all(a, m0, rows, GPU_LINEAR_DOT, GPU_LINEAR_DOT / 2, 0, stat);
     DEV_UNROLL for (int i = 0; i < GPU_LINEAR_DOT; i++)
     {
         line[i] = linear_line(a, m0 + i, rows);
@@ -101,7 +103,7 @@ DEV_FN void linear_dot_of(const struct gpu_linear *a, int f16)
         linear_plain_w4(a, (int64_t)(n + 1) * a->ldw + k, f16, w[1]);
         DEV_UNROLL for (int i = 0; i < GPU_LINEAR_DOT; i++)
         {
-            linear_x4(a, line[i], k, x);
+            linear_few4(a, line[i], stat[i], k, x);
             DEV_UNROLL for (int j = 0; j < 8; j++)
                 acc[j / 4][i] = dev_fma(x[j % 4], w[j / 4][j % 4], acc[j / 4][i]);
         }
@@ -130,28 +132,48 @@ DEV_FN int linear_dot_16(struct dev_u4 u, struct dev_u4 v, int sum)
     return dev_dp4a(u.w, v.w, sum);
 }
 
+/* 16 neighbours of k of a line in i8: from linear_quantise, or made here for few lines. */
+DEV_FN struct dev_u4 linear_dot_x16(const struct gpu_linear *a, int m, int rows,
+                                    struct linear_stat s, int k)
+{
+    if (a->q) return dev_ld16(a->q + (int64_t)m * a->ldw + k);
+    struct linear_line line = linear_line(a, m, rows);
+    uint32_t q[4];
+    DEV_UNROLL for (int i = 0; i < 4; i++)
+    {
+        float v[4];
+        linear_few4(a, line, s, k + 4 * i, v);
+        q[i] = linear_pack4(v, s.to_i8);
+    }
+    struct dev_u4 x = {q[0], q[1], q[2], q[3]};
+    return x;
+}
+
 DEV_KERNEL(linear_dot_i8, struct gpu_linear, a, 128)
 {
     int rows = linear_rows(&a), m0 = (int)blockIdx.y * GPU_LINEAR_DOT;
     int n = (int)blockIdx.x * GPU_LINEAR_DOT + dev_warp() * 2;
+    DEV_SHARED(struct linear_stat, stat, GPU_LINEAR_DOT);
     if (m0 >= rows) return;
     const signed char *w = (const signed char *)a.w + (int64_t)n * a.ldw;
     int acc[2][GPU_LINEAR_DOT];
     float sum[2][GPU_LINEAR_DOT];
+    linear_look_all(&a, m0, rows, GPU_LINEAR_DOT, GPU_LINEAR_DOT / 2, !a.q, stat);
     DEV_UNROLL for (int i = 0; i < GPU_LINEAR_DOT; i++) acc[0][i] = acc[1][i] = 0;
     for (int k = dev_lane() * 16; k < a.ldw; k += 512) {
         struct dev_u4 w0 = dev_ld16(w + k), w1 = dev_ld16(w + a.ldw + k);
         DEV_UNROLL for (int i = 0; i < GPU_LINEAR_DOT; i++)
         {
             if (m0 + i >= rows) continue;
-            struct dev_u4 x = dev_ld16(a.q + (int64_t)(m0 + i) * a.ldw + k);
+            struct dev_u4 x = linear_dot_x16(&a, m0 + i, rows, stat[i], k);
             acc[0][i] = linear_dot_16(x, w0, acc[0][i]);
             acc[1][i] = linear_dot_16(x, w1, acc[1][i]);
         }
     }
     DEV_UNROLL for (int i = 0; i < 2 * GPU_LINEAR_DOT; i++)
     {
-        float factor = m0 + i / 2 < rows ? a.factor[m0 + i / 2] : 0.0f;
+        int m = m0 + i / 2;
+        float factor = !a.q ? 1.0f / stat[i / 2].to_i8 : m < rows ? a.factor[m] : 0.0f;
         sum[i % 2][i / 2] = (float)dev_sum_i32(acc[i % 2][i / 2]) * factor * a.scale[n + i % 2];
     }
     linear_dot_put(&a, rows, m0, n, sum);

@@ -42,6 +42,7 @@ struct held { /* a window whose text is decided */
     int64_t seek, size;
     int language;
     bool silent;
+    struct words_heard heard; /* if words are asked for */
 };
 
 struct ready {         /* of a part begun, windows not yet given out */
@@ -64,6 +65,9 @@ struct batch {
     size_t n_ready;
     int16_t *rest; /* [CUT] samples after the last cut */
     struct decode_result taken;
+    struct words *words; /* NULL: not asked for */
+    struct words_list list;
+    double spoken_s; /* where the last word given out ended, in the source */
     /* of the audio at hand */
     const struct batch_source *source;
     int64_t position, part_samples; /* of the next part: where it starts, how long it shall be */
@@ -103,7 +107,7 @@ int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o
     TRY(decode_open(a, s, &o->decode, &b->decode, e));
     TRY(ratio_init(a, &b->ratio, e));
     *out = b;
-    return 0;
+    return o->word_times ? words_open(a, s, &o->words, &b->words, e) : 0;
 }
 
 /* The text before a window is what the user says it is, */
@@ -258,8 +262,21 @@ static int64_t advance_of(const struct batch *b, const struct held *h, int64_t a
     return last > 0 && h->size - last >= LEAST_MORE ? last : h->size;
 }
 
+/* Times of words have to be found while the window is in its slot. */
+static int hear_words(struct batch *b, const struct lane *l, const struct window_span *span, int n,
+                      struct words_heard *out, struct err *e)
+{
+    const struct net_whisper_config *c = &b->speech->net.config;
+    struct decode_prompt sot;
+    if (b->o.each) b->o.language = l->language;
+    words_spaceless(b->words, net_language_spaceless(b->o.language));
+    scribe_prompt(c, &b->o, l->previous, 0, false, &sot);
+    return words_hear(b->words, (int)(l - b->lane), sot.token + sot.sot_at, c->multilingual ? 3 : 1,
+                      l->ladder.kept.token, span, n, l->size, out, e);
+}
+
 /* The ladder has ended: the window's text is decided. */
-static void end_window(struct batch *b, struct lane *l)
+static int end_window(struct batch *b, struct lane *l, struct err *e)
 {
     struct ready *r = &b->ready[l->part % b->n_ready];
     struct held *h = &r->held[r->n++];
@@ -273,6 +290,7 @@ static void end_window(struct batch *b, struct lane *l)
     h->silent = window_silent(&b->o.window, &l->ladder.kept);
     if (!h->silent) {
         int n = window_split(&l->ladder.kept, b->speech->net.config.time0, l->size, span, &advance);
+        if (b->words) TRY(hear_words(b, l, span, n, &h->heard, e));
         for (int i = 0; i < n; i++) {
             if (says(b, h, &span[i]))
                 scribe_remember(l->previous, &l->n_previous, l->ladder.kept.token + span[i].from,
@@ -287,6 +305,7 @@ static void end_window(struct batch *b, struct lane *l)
     r->ended = l->n / WHISPER_HOP - l->seek < LEAST_REST;
     l->busy = !r->ended;
     l->waits = !r->ended;
+    return 0;
 }
 
 /* A decoding has ended: its window is decided, or goes up the ladder. */
@@ -295,9 +314,8 @@ static int end_attempt(struct batch *b, struct lane *l, struct err *e)
     TRY(decode_take(b->decode, (int)(l - b->lane), &b->taken, e));
     struct str said = str_trim(text_of(b, b->taken.token, b->taken.n));
     if (window_climb(&l->ladder, &b->o.window, &b->taken, ratio_text(b->ratio, said.p, said.n)))
-        end_window(b, l);
-    else
-        start_attempt(b, l);
+        return end_window(b, l, e);
+    start_attempt(b, l);
     return 0;
 }
 
@@ -310,6 +328,24 @@ static double time_of(const struct batch *b, double t_s, bool is_end)
 {
     const struct vad_regions *r = b->source->regions;
     return r && r->n ? vad_original_s(r, vad_region_at(r, t_s, is_end), t_s) : t_s;
+}
+
+/* The words of a segment, in times of the audio: each wholly in the region its middle lies in, as
+ * faster-whisper has it. The segment begins and ends with them. */
+static void add_words(struct batch *b, const struct window_span *span, struct out_segment *segment)
+{
+    const struct vad_regions *r = b->source->regions;
+    struct out_word *word = b->list.word + span->word;
+    segment->word = word;
+    segment->n_words = (size_t)span->n_words;
+    for (size_t i = 0; r && r->n && i < segment->n_words; i++) {
+        size_t region = vad_region_at(r, (word[i].t0_s + word[i].t1_s) / 2, false);
+        word[i].t0_s = vad_original_s(r, region, word[i].t0_s);
+        word[i].t1_s = vad_original_s(r, region, word[i].t1_s);
+    }
+    if (segment->n_words == 0 || !r) return;
+    segment->t0_s = word[0].t0_s;
+    segment->t1_s = word[segment->n_words - 1].t1_s;
 }
 
 static int give_segment(struct batch *b, const struct held *h, const struct window_span *span,
@@ -334,6 +370,7 @@ static int give_segment(struct batch *b, const struct held *h, const struct wind
         .language = b->o.each ? net_language_code(h->language) : NULL,
     };
     segment.text = text_of(b, segment.token, (int)segment.n_tokens);
+    if (b->words) add_words(b, span, &segment);
     return ev->segment(ev->ctx, &segment, e);
 }
 
@@ -348,6 +385,12 @@ static int give_window(struct batch *b, const struct held *h, const struct scrib
         span[0].to = span[n - 1].to;
         span[0].t1_s = span[n - 1].t1_s;
         n = 1;
+    }
+    if (b->words && n > 0) {
+        double from_s = (double)h->start / SECOND + (double)h->seek / FRAMES;
+        words_fit(b->words, &h->heard, h->ladder.kept.token, span, n, from_s, b->spoken_s,
+                  &b->list);
+        b->spoken_s = words_end(&b->list, span, n, from_s);
     }
     for (int i = 0; i < n; i++) {
         if (says(b, h, &span[i])) TRY(give_segment(b, h, &span[i], ev, e));
@@ -411,6 +454,7 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
     b->position = b->n_rest = 0;
     b->ended = false;
     b->n_started = b->n_given = 0;
+    b->spoken_s = 0;
     for (int i = 0; i < b->n_lanes; i++) {
         b->lane[i].busy = b->lane[i].waits = false;
         begin_text(b, &b->lane[i]);

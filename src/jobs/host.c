@@ -7,6 +7,11 @@ int host_text(const struct lode_host *h, const char *p, size_t n, struct err *e)
     return h->text ? h->text(h->ctx, p, n, e) : 0;
 }
 
+int host_put(void *ctx, const char *p, size_t n, struct err *e)
+{
+    return host_text(ctx, p, n, e);
+}
+
 void host_note(const struct lode_host *h, const char *format, ...)
 {
     char line[1000];

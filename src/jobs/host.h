@@ -6,6 +6,8 @@
 #include "lode.h"
 
 int host_text(const struct lode_host *h, const char *p, size_t n, struct err *e);
+/* host_put: host_text for writers of JSON; ctx is a struct lode_host. */
+int host_put(void *ctx, const char *p, size_t n, struct err *e);
 void host_note(const struct lode_host *h, const char *format, ...) BASE_PRINTF(2, 3);
 void host_progress(const struct lode_host *h, const char *what, enum lode_unit unit, double done,
                    double total);

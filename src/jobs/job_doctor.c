@@ -39,7 +39,8 @@ static const struct opt_row rows[] = {
     {.name = "json", ROW(BOOL, json), .help = "JSON: findings, GPUs, and every fact they rest on."},
     {.name = "verbose", .letter = 'v', ROW(BOOL, verbose), .help = "Also every check that passed, and every fact."},
     {.name = "watch", ROW(BOOL, watch),
-     .help = "Go on looking, and print what changes with its time, until interrupted. No work is given to the GPU."},
+     .help = "Go on looking, and print what changes with its time, until interrupted. The GPU is given work at the start, "
+             "and when something has changed."},
     {.name = "every", ROW(NUMBER, every), .min = 0.1, .max = 86400, .value = "S", .fallback = "5",
      .help = "With --watch: seconds between two looks."},
     {.name = "save", ROW(TEXT, save), .value = "FOLDER",
@@ -113,9 +114,10 @@ static int save(struct arena *a, const char *folder, const struct doctor *d, str
 /* Numbers that always move are no change of state. */
 static bool moves(const char *key)
 {
-    return facts_glob("*temperature|*power_mw|*clock_mhz|*memory_clock_mhz|*used_mib|*utilization|"
-                      "*clock_reasons|*pcie_gen|log *|probe *|*runtime_status|*link_speed",
-                      key);
+    return facts_glob(
+        "*temperature|*power_mw|*clock_mhz|*memory_clock_mhz|*used_mib|*utilization|"
+        "*clock_reasons|*pcie_gen|* process*|log *|probe *|*runtime_status|*link_speed",
+        key);
 }
 
 static int say_change(struct lode_host *host, const char *what, const char *was, const char *is,
@@ -168,31 +170,66 @@ static bool pause_for(const struct lode_host *host, double seconds)
     return !host_cancelled(host);
 }
 
-/* Two arenas take turns: what was, and what is. */
+/* Whether anything but moving numbers differs in what can be seen without work. */
+static bool differs(const struct facts *was, const struct facts *is)
+{
+    for (int side = 0; side < 2; side++) {
+        const struct facts *a = side ? is : was, *b = side ? was : is;
+        for (size_t i = 0; i < a->n; i++) {
+            const struct fact *row = &a->row[i];
+            if (moves(row->key) || facts_glob("is *|cu*|hot *|libcuda.so.1*|emulated", row->key))
+                continue;
+            const char *other = facts_get(b, row->key);
+            if (!other || strcmp(other, row->value) != 0) return true;
+        }
+    }
+    return false;
+}
+
+struct watching {
+    const struct doctor_rules *rules;
+    struct lode_host *host;
+    struct arena *arena[2]; /* take turns: what was, what is */
+    struct doctor d[2];
+    int turn;
+};
+
+/* Everything is tried and compared with the time before. */
+static int look_whole(struct watching *w, struct err *e)
+{
+    struct doctor *was = &w->d[w->turn % 2], *is = &w->d[(w->turn + 1) % 2];
+    struct arena **a = &w->arena[(w->turn + 1) % 2];
+    arena_close(a);
+    TRY(arena_open("doctor", 0, a, e));
+    TRY(doctor_examine(*a, w->rules, is, e));
+    const struct report r = {&is->facts, is->found, is->n, is->status};
+    TRY(w->turn++ ? compare(w->host, was, is, e) : report_text(&r, false, put, w->host, e));
+    return 0;
+}
+
+/* Without work for the GPU; only if something changed everything is tried again. */
+static int look_lightly(struct watching *w, struct err *e)
+{
+    struct doctor_rules light = *w->rules;
+    struct doctor d;
+    struct arena *a;
+    light.no_work = true;
+    TRY(arena_open("doctor", 0, &a, e));
+    int rc = doctor_examine(a, &light, &d, e);
+    bool changed = rc == 0 && differs(&w->d[w->turn % 2].facts, &d.facts);
+    arena_close(&a);
+    return changed ? look_whole(w, e) : rc;
+}
+
 static int watch(const struct doctor_rules *rules, double every, struct lode_host *host,
                  struct err *e)
 {
-    struct arena *arena[2] = {NULL, NULL};
-    struct doctor d[2];
-    int rc = 0;
-    for (int turn = 0; rc == 0; turn++) {
-        struct arena **a = &arena[turn % 2];
-        struct doctor *is = &d[turn % 2], *was = &d[(turn + 1) % 2];
-        arena_close(a);
-        if ((rc = arena_open("doctor", 0, a, e)) != 0) break;
-        if ((rc = doctor_examine(*a, rules, is, e)) != 0) break;
-        if (turn == 0) {
-            const struct report r = {&is->facts, is->found, is->n, is->status};
-            rc = report_text(&r, false, put, host, e);
-        } else {
-            rc = compare(host, was, is, e);
-        }
-        if (rc == 0 && !pause_for(host, every))
-            rc = err_set(e, E_CANCELLED, "watched until interrupted");
-    }
-    arena_close(&arena[0]);
-    arena_close(&arena[1]);
-    return rc;
+    struct watching w = {.rules = rules, .host = host};
+    int rc = look_whole(&w, e);
+    while (rc == 0 && pause_for(host, every)) rc = look_lightly(&w, e);
+    arena_close(&w.arena[0]);
+    arena_close(&w.arena[1]);
+    return rc ? rc : err_set(e, E_CANCELLED, "watched until interrupted");
 }
 
 /* ---- the job ---- */
@@ -239,13 +276,14 @@ static int examine(struct arena *a, const struct options *o, struct lode_host *h
         .program = program,
         .root = o->root ? o->root : "",
         .pid = (unsigned)o->pid,
-        .no_work = o->watch || recipe,
+        .no_work = recipe,
     };
     if (o->watch) return watch(&rules, o->every, host, e);
     if (o->as)
         TRY(replay(a, o->as, program, &d, e));
     else
         TRY(doctor_examine(a, &rules, &d, e));
+    if (host_cancelled(host)) return err_set(e, E_CANCELLED, "interrupted while examining");
     if (o->save) TRY(save(a, o->save, &d, e));
     return recipe ? print_recipe(which, &d, host, e) : print(o, &d, host, e);
 }
@@ -295,7 +333,7 @@ const struct lode_job job_doctor_row = {
                "    lode doctor\n"
                "    lode doctor --as list\n"
                "    lode doctor --as driver-mismatch\n"
-               "    lode doctor --compose >>docker-compose.yml\n"
+               "    lode doctor --compose\n"
                "    lode doctor --pid $(pidof python3) --save case",
     .rows = rows,
     .n_rows = COUNT(rows),

@@ -16,11 +16,6 @@ static const struct opt_row rows[] = {
 };
 /* clang-format on */
 
-static int put_text(void *ctx, const char *p, size_t n, struct err *e)
-{
-    return host_text(ctx, p, n, e);
-}
-
 /* The models that are cached, or those that are not. */
 static void print_array(struct json_out *j, const struct store_model *m, size_t n, bool cached)
 {
@@ -46,9 +41,9 @@ static void print_array(struct json_out *j, const struct store_model *m, size_t 
 static int print_json(const char *cache, const struct store_model *m, size_t n,
                       const struct lode_host *host, struct err *e)
 {
-    struct lode_host copy = *host; /* put_text takes a context that is not const */
+    struct lode_host copy = *host; /* host_put takes a context that is not const */
     struct json_out j;
-    json_out_init(&j, 2, put_text, &copy, e);
+    json_out_init(&j, 2, host_put, &copy, e);
     json_out_object(&j);
     json_out_key(&j, "cache");
     json_out_str(&j, cache);

@@ -1,5 +1,6 @@
 /* `lode plan`: what a model will take, before anything is taken. */
 #include "base/thread.h"
+#include "jobs/cluster_options.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/words.h"
@@ -9,8 +10,9 @@
 struct plan_opts {
     const char *device, *gpu;
     int compute_type;
-    int64_t beam, best_of, batch, threads;
-    bool words, json, dump;
+    int64_t beam, best_of, batch, threads, rows, dims, k, n_init;
+    int method;
+    bool words, json, dump, metrics;
 };
 
 #define AT(field) offsetof(struct plan_opts, field)
@@ -24,6 +26,12 @@ static const struct opt_row rows[] = {
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
     {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "As for transcribe."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
+    {.name = "rows", .type = OPT_INT, .offset = AT(rows), .min = 1, .max = 2e9, .fallback = "1000000", .value = "N", .help = "cluster: rows."},
+    {.name = "dims", .type = OPT_INT, .offset = AT(dims), .min = 1, .max = 2e9, .fallback = "200", .value = "N", .help = "cluster: numbers in a row, or components of --pca."},
+    {.name = "clusters", .letter = 'k', .type = OPT_INT, .offset = AT(k), .min = 1, .max = 2e9, .fallback = "100", .value = "N", .help = "cluster: how many clusters."},
+    {.name = "method", .letter = 'm', .type = OPT_CHOICE, .offset = AT(method), .choices = CLUSTER_METHODS, .fallback = "kmeans", .help = "cluster: how."},
+    {.name = "n-init", .type = OPT_INT, .offset = AT(n_init), .min = 0, .max = 10000, .fallback = "0", .value = "N", .help = "cluster: starts."},
+    {.name = "metrics", .type = OPT_BOOL, .offset = AT(metrics), .help = "cluster: with its metrics."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
 };
@@ -122,16 +130,12 @@ static int find_figures(struct arena *a, const struct plan_opts *o, const struct
     return measure(a, &s, (int)o->batch, f, e);
 }
 
-static int put(void *ctx, const char *p, size_t n, struct err *e)
-{
-    return host_text(ctx, p, n, e);
-}
-
 static int print_json(const char *model, const struct plan_opts *o, const struct figures *f,
                       const struct lode_host *host, struct err *e)
 {
+    struct lode_host copy = *host; /* host_put takes a context that is not const */
     struct json_out j;
-    json_out_init(&j, 2, put, (void *)host, e);
+    json_out_init(&j, 2, host_put, &copy, e);
     json_out_object(&j);
     json_out_key(&j, "model");
     json_out_str(&j, model);
@@ -140,6 +144,8 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
     json_out_str(&j, f->device);
     json_out_key(&j, "device_name");
     json_out_str(&j, f->device_name);
+    json_out_key(&j, "device_reason");
+    json_out_str(&j, f->reason);
     json_out_key(&j, "resolved_compute_type");
     json_out_str(&j, f->compute_type);
     const struct {
@@ -208,6 +214,42 @@ static int print_dump(struct arena *a, const struct plan *plan, const struct lod
     return host_text(host, text.p, text.n, e);
 }
 
+/* A clustering instead of a model: its rows lie in memory beside what its method keeps. */
+static int plan_cluster(struct arena *a, const struct plan_opts *o, struct engine *engine,
+                        const struct lode_host *host, struct err *e)
+{
+    struct cluster_flags flags = {.method = o->method,
+                                  .k = o->k,
+                                  .starts = o->n_init,
+                                  .min_samples = 5,
+                                  .neighbors = 10,
+                                  .batch = 1024,
+                                  .tol = -1,
+                                  .metrics = o->metrics};
+    struct cluster_options co = job_cluster_options(&flags);
+    struct figures f = {.device = engine_device(engine), .device_name = engine_describe(engine)};
+    char method[16];
+    TRY(cluster_measure(a, engine, o->rows, o->dims, &co, &f.bytes, e));
+    TRY(engine_room(engine, &f.room, e));
+    opt_choice(opt_find(rows, COUNT(rows), "method"), o->method, method, sizeof method);
+    f.most = -1;
+    f.compute_type = "float32";
+    if (o->json) return print_json("cluster", o, &f, host, e);
+    const double mib = 1 << 20;
+    char *line = arena_format(
+        a, e,
+        "%s of %lld rows of %lld numbers, %lld clusters, on %s (%s)\n"
+        "  rows     %9.1f MiB\n"
+        "  state    %9.1f MiB\n"
+        "  step     %9.1f MiB\n"
+        "  total    %9.1f MiB\n",
+        method, (long long)o->rows, (long long)o->dims, (long long)o->k, f.device, f.device_name,
+        (double)(o->rows * o->dims) * 4 / mib, (double)f.bytes.state / mib,
+        (double)(f.bytes.step + f.bytes.scratch) / mib - (double)(o->rows * o->dims) * 4 / mib,
+        (double)total(&f.bytes) / mib);
+    return line ? host_text(host, line, strlen(line), e) : -1;
+}
+
 static int with_arena(struct arena *a, const struct plan_opts *o, const char *model,
                       const struct lode_host *host, struct engine **engine, struct load_weights *w,
                       struct err *e)
@@ -223,6 +265,10 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
         if (strcmp(o->device, "cpu") == 0)
             return err_set(e, E_USAGE, "--gpu %s and --device cpu contradict each other", o->gpu);
         eo.device = "cuda";
+    }
+    if (strcmp(model, "cluster") == 0) {
+        TRY(engine_open(a, &eo, engine, e));
+        return plan_cluster(a, o, *engine, host, e);
     }
     TRY(open_source(a, model, w, &config, host, e));
     TRY(engine_open(a, &eo, engine, e));
@@ -251,13 +297,15 @@ const struct lode_job job_plan_row = {
     .synopsis = "MODEL [options]",
     .details =
         "MODEL is a name users type (its published sizes are known, no file is needed), a "
-        "model folder, or a weight file. Bytes are given by kind: weights as the device "
+        "model folder, a weight file, or the word cluster for a clustering. Bytes are given by "
+        "kind: weights as the device "
         "holds them, state (attention caches) and step values (laid over each other) with the "
         "scratch of the kernels. Of a GPU it says whether that fits and which batch would, with "
         "0.5 GiB left free and 0.5 GiB for the driver.\n"
         "\n"
         "  lode plan tiny.en --json\n"
         "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
+        "  lode plan cluster --rows 1000000 --dims 200 -k 100\n"
         "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "
         "--best-of 1\n",
     .rows = rows,

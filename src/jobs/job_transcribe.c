@@ -38,7 +38,7 @@ static const struct opt_row rows[] = {
      .help = "Write there instead of to standard output: a file for one input, a folder for any number. A folder gets one file per input and format."},
     {.name = "output-dir", .type = OPT_TEXT, .offset = AT(output_dir), .value = "FOLDER", .help = "The same, and it is a folder: made if it is not there."},
     {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS "|all", .fallback = "auto", .alias = "output-format",
-     .help = "Form of the transcript. auto: what the name after -o ends in, else txt. all: one file of each in the folder after -o."},
+     .help = "Form of the transcript. auto: what the name after -o ends in; txt on standard output and in folders. all: one file of each, in a folder."},
     {.name = "language", .letter = 'l', .type = OPT_TEXT, .offset = AT(language), .value = "CODE",
      .help = "Language spoken, as a code or an English name: en, hi, german. Without it a multilingual model listens for it."},
     {.name = "languages", .type = OPT_TEXT, .offset = AT(languages), .value = "LIST", .help = "What the language may be: hi,ta,te. The others are not thought of."},
@@ -293,7 +293,8 @@ static int check_batch(const struct transcribe_opts *o, struct err *e)
         return err_set(e, E_USAGE, "--channels cannot be had with cues cut by words");
     const char *way = o->batch > 1 ? "--batch-size above 1" : "--vad";
     if (o->batch == 1 && !o->vad) return 0;
-    if (o->words) return err_set(e, E_USAGE, "--word-timestamps cannot be had with %s", way);
+    if (o->silence > 0)
+        return err_set(e, E_USAGE, "--hallucination-silence-threshold cannot be had with %s", way);
     if (o->clips) return err_set(e, E_USAGE, "--clip-timestamps cannot be had with %s", way);
     return 0;
 }

@@ -10,8 +10,8 @@
 const struct lode_job *const *lode_jobs(size_t *n)
 {
     static const struct lode_job *const jobs[] = {
-        &job_transcribe_row, &job_plan_row,    &job_pull_row,  &job_models_row,
-        &job_rm_row,         &job_convert_row, &job_doctor_row};
+        &job_transcribe_row, &job_embed_row,  &job_match_row, &job_cluster_row, &job_plan_row,
+        &job_pull_row,       &job_models_row, &job_rm_row,    &job_convert_row, &job_doctor_row};
     *n = COUNT(jobs);
     return jobs;
 }

@@ -74,7 +74,7 @@ static int find_loudest(struct scribe *s, struct listen *l, const struct scribe_
 
 static void append(struct decode_prompt *p, const int *token, int n)
 {
-    if (n) memcpy(p->token + p->n, token, (size_t)n * sizeof *token);
+    if (n > 0) memcpy(p->token + p->n, token, (size_t)n * sizeof *token); /* token may be NULL */
     p->n += n;
 }
 
@@ -82,7 +82,7 @@ void scribe_prompt(const struct net_whisper_config *c, const struct scribe_optio
                    const int *previous, int n_previous, bool with_prefix, struct decode_prompt *p)
 {
     const int half = c->text_ctx / 2 - 1; /* tokens of either part, as openai has it */
-    int n_prefix = with_prefix ? MIN(o->prefix.n, half) : 0;
+    int n_prefix = with_prefix ? MIN(o->prefix.n, half - 1) : 0; /* and a timestamp, and a token */
     int n_hot = n_prefix ? 0 : MIN(o->hotwords.n, half);
     int keep = MIN(n_previous, MIN(half, c->text_ctx - n_prefix - 8) - n_hot);
     *p = (struct decode_prompt){0};
@@ -124,7 +124,7 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
 void scribe_remember(int *previous, int *n_previous, const int *token, int n)
 {
     int most = SCRIBE_PREVIOUS;
-    if (n == 0) return;
+    if (n == 0) return; /* token may be NULL */
     if (n > most) token += n - most, n = most;
     int keep = MIN(*n_previous, most - n);
     memmove(previous, previous + *n_previous - keep, (size_t)keep * sizeof *token);
@@ -173,9 +173,11 @@ static int add_words(struct scribe *s, int64_t seek, int64_t size, struct window
     const struct decode_result *kept = &s->ladder.kept;
     const struct net_whisper_config *c = &s->speech->net.config;
     double offset_s = (double)seek * 0.01;
+    struct words_heard heard;
     words_spaceless(s->words, net_language_spaceless(s->o.language));
-    TRY(words_window(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
-                     kept->token, span, *n, size, offset_s, s->spoken_s, &s->list, e));
+    TRY(words_hear(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
+                   kept->token, span, *n, size, &heard, e));
+    words_fit(s->words, &heard, kept->token, span, *n, offset_s, s->spoken_s, &s->list);
     double end_s = words_end(&s->list, span, *n, offset_s);
     if (!window_ends(kept, c->time0) && !kept->loop && end_s > offset_s)
         *next = lround(end_s * 100);

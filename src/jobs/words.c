@@ -156,7 +156,7 @@ static void merge_punctuation(struct words_list *l, const struct words_options *
     }
 }
 
-void words_time(struct words_list *l, const struct words_options *o, const int *time,
+void words_time(struct words_list *l, const struct words_options *o, const int16_t *time,
                 const float *probability)
 {
     for (int i = 0, at = 0; i < l->n; i++) {
@@ -357,34 +357,50 @@ static int listen_again(struct words *w, int lane, int at, int n, int n_rows, st
     return 0;
 }
 
-int words_window(struct words *w, int lane, const int *sot, int n_sot, const int *token,
-                 struct window_span *span, int n_spans, int64_t frames, double offset_s,
-                 double before_s, struct words_list *out, struct err *e)
+/* The text tokens of all spans, at `to`; n_text: how many each has. Returns how many. */
+static int gather_text(const struct words *w, const int *token, const struct window_span *span,
+                       int n_spans, int *to, int *n_text)
 {
-    const struct net_whisper_config *c = &w->s->net.config;
-    int n_text[DECODE_MOST], n = 0, positions = (int)MIN(frames / 2, (int64_t)c->audio_ctx);
-    assert(n_sot < MOST_ROWS - DECODE_MOST - 2);
-    for (int i = 0; i < n_sot; i++) w->row[n++] = sot[i];
-    w->row[n++] = c->no_timestamps;
-    int first = n;
+    int n = 0;
     for (int i = 0; i < n_spans; i++) {
         n_text[i] = -n;
         for (int k = span[i].from; k < span[i].to; k++)
-            if (token[k] < c->eot) w->row[n++] = token[k];
+            if (token[k] < w->s->net.config.eot) to[n++] = token[k];
         n_text[i] += n;
-        span[i].word = span[i].n_words = 0;
     }
-    out->n = 0;
-    if (n == first) return 0;
-    w->row[n++] = c->eot;
-    for (int at = 0; at < n; at += WHISPER_ALIGN_ROWS)
-        TRY(listen_again(w, lane, at, MIN(WHISPER_ALIGN_ROWS, n - at), n, e));
-    align_times(w->align, n, n_sot, MAX(positions, 1), w->time);
+    return n;
+}
 
+int words_hear(struct words *w, int lane, const int *sot, int n_sot, const int *token,
+               const struct window_span *span, int n_spans, int64_t frames, struct words_heard *out,
+               struct err *e)
+{
+    const struct net_whisper_config *c = &w->s->net.config;
+    int n_text[DECODE_MOST], positions = (int)MIN(frames / 2, (int64_t)c->audio_ctx);
+    int first = n_sot + 1;
+    assert(n_sot < MOST_ROWS - DECODE_MOST - 2);
+    memcpy(w->row, sot, (size_t)n_sot * sizeof *sot);
+    w->row[n_sot] = c->no_timestamps;
+    int n = gather_text(w, token, span, n_spans, w->row + first, n_text), rows = first + n + 1;
+    if (n == 0) return 0;
+    w->row[rows - 1] = c->eot;
+    for (int at = 0; at < rows; at += WHISPER_ALIGN_ROWS)
+        TRY(listen_again(w, lane, at, MIN(WHISPER_ALIGN_ROWS, rows - at), rows, e));
+    align_times(w->align, rows, n_sot, MAX(positions, 1), w->time);
+    for (int i = 0; i <= n; i++) out->time[i] = (int16_t)w->time[i];
+    memcpy(out->probability, w->probability + first - 1, (size_t)n * sizeof *w->probability);
+    return 0;
+}
+
+void words_fit(struct words *w, const struct words_heard *heard, const int *token,
+               struct window_span *span, int n_spans, double offset_s, double before_s,
+               struct words_list *out)
+{
+    int n_text[DECODE_MOST];
+    int n = gather_text(w, token, span, n_spans, w->row, n_text);
     struct strbuf text;
     strbuf_init(&text, w->text, sizeof w->text);
-    words_split(w->s->bpe, c->eot, w->row + first, n - 1 - first, w->o.spaceless, &text, out);
-    words_time(out, &w->o, w->time, w->probability + first - 1);
+    words_split(w->s->bpe, w->s->net.config.eot, w->row, n, w->o.spaceless, &text, out);
+    words_time(out, &w->o, heard->time, heard->probability);
     words_place(out, span, n_text, n_spans, offset_s, before_s);
-    return 0;
 }

@@ -35,7 +35,7 @@ void words_split(const struct bpe *b, int eot, const int *token, int n, bool spa
 /* words_time: gives the words of a list their times, from those of their tokens: time [n + 1] in
  * steps of 0.02 s, probability [n]; then cuts long words beside the end of a sentence and gives
  * punctuation to its neighbours: such a word is left without text and tokens. */
-void words_time(struct words_list *l, const struct words_options *o, const int *time,
+void words_time(struct words_list *l, const struct words_options *o, const int16_t *time,
                 const float *probability);
 
 /* words_place: hands the words to the spans their tokens lie in, in their order, leaves the empty
@@ -71,11 +71,22 @@ int words_open(struct arena *a, struct speech *s, const struct words_options *o,
 void words_spaceless(struct words *w, bool spaceless);
 size_t words_bytes(const struct net_whisper_config *c);
 
-/* words_window: the words of the spans of the window in slot `lane` (whose sequences are free for
- * use), already placed; see words_place. sot, n_sot: the sequence of the prompt without
- * no_timestamps. frames: content, of 10 ms. out's texts are valid until the next call. */
-int words_window(struct words *w, int lane, const int *sot, int n_sot, const int *token,
-                 struct window_span *span, int n_spans, int64_t frames, double offset_s,
-                 double before_s, struct words_list *out, struct err *e);
+struct words_heard { /* when the tokens of a window were said, and how likely they are */
+    int16_t time[DECODE_MOST + 1]; /* steps of 0.02 s; of the end, too */
+    float probability[DECODE_MOST];
+};
+
+/* words_hear: the text tokens of the spans, of the window in slot `lane` (whose sequences are free
+ * for use), given to the model once more. sot, n_sot: the sequence of the prompt without
+ * no_timestamps. frames: content, of 10 ms. */
+int words_hear(struct words *w, int lane, const int *sot, int n_sot, const int *token,
+               const struct window_span *span, int n_spans, int64_t frames, struct words_heard *out,
+               struct err *e);
+
+/* words_fit: the words of the same spans, already placed: see words_place. out's texts are valid
+ * until the next call. */
+void words_fit(struct words *w, const struct words_heard *heard, const int *token,
+               struct window_span *span, int n_spans, double offset_s, double before_s,
+               struct words_list *out);
 
 #endif

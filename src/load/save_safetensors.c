@@ -9,6 +9,8 @@ static const char *type_text(enum dtype type)
     switch (type) {
     case DTYPE_F32:
         return "F32";
+    case DTYPE_F64:
+        return "F64";
     case DTYPE_F16:
         return "F16";
     case DTYPE_BF16:

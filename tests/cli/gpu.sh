@@ -49,15 +49,24 @@ run "$lode" --version
 ok "version: says for which GPUs" grep -q '^GPU: ' "$work/out"
 ok "nothing of CUDA is linked" sh -c "! ldd '$lode' | grep -qi 'cuda\|nvidia\|nvrtc'"
 
-for fault in init=34 count=0 driver=515.43.04; do
+for fault in init=34 count=0 driver=515.43.04 sm=61 prohibited cuModuleLoadDataEx=200@1+; do
     LODE_FAKE_GPU=t4,$fault run "$lode" plan tiny.en --json
     is "auto with $fault: the CPU" "$status $(figures resolved_device)" "0 cpu"
     is "auto with $fault: one line" "$(wc -l <"$work/err")" 1
+    ok "auto with $fault: the reason is in the result" test -n "$(figures device_reason)"
     LODE_FAKE_GPU=t4,$fault run "$lode" plan tiny.en --device cuda
     says "cuda with $fault" 7 '.'
 done
 LODE_FAKE_GPU=t4,vram=1GiB,used=900MiB run "$lode" plan tiny.en --device cuda
 says "cuda without memory for a context" 6 'OUT_OF_MEMORY'
+for hidden in "" 7 -1 GPU-0; do
+    CUDA_VISIBLE_DEVICES=$hidden LODE_FAKE_GPU=t4 run "$lode" plan tiny.en --device cuda
+    says "cuda with CUDA_VISIBLE_DEVICES=$hidden" 7 'CUDA_VISIBLE_DEVICES'
+done
+LODE_FAKE_GPU=t4 run "$lode" plan tiny.en --device cuda:3
+says "the fourth GPU of one" 7 'there is no GPU 3'
+LODE_FAKE_GPU=t4 run "$lode" plan large-v3 --device cuda --batch-size 1000 --json
+is "an impossible batch" "$status $(figures fits)" "0 False"
 LODE_FAKE_GPU=t4 run "$lode" plan tiny.en --json
 is "an emulated T4" "$status $(figures resolved_device fits)" "0 cuda True"
 LODE_FAKE_GPU=nonsense run "$lode" plan tiny.en

@@ -1,0 +1,30 @@
+/* The nearest groups of vectors, exactly: the op `nearest` on the CPU. */
+#ifndef JOBS_SEARCH_H
+#define JOBS_SEARCH_H
+
+#include "engine/engine.h"
+
+#define SEARCH_QUERIES 256 /* of one run */
+
+struct search {
+    struct engine *engine;
+    struct engine_plan *prepared;
+    int width, top, tape;
+    float *query;
+    int32_t *n_queries;
+    const int32_t *row;
+    const float *product;
+};
+
+/* search_open: base [n][width] and group [n] (rows of one group stand together) are borrowed.
+ * Everything lives in a. Errors: E_NOMEM, E_DEVICE. */
+int search_open(struct arena *a, const float *base, const int32_t *group, int64_t n, int width,
+                int top, int threads, struct search *s, struct err *e);
+void search_close(struct search *s); /* harmless on a struct of zeros */
+
+/* search_run: query [n][width] -> the best row of each of the `top` best groups, row and product
+ * [n][top], falling; -1 where there are no more. */
+int search_run(struct search *s, const float *query, size_t n, int32_t *row, float *product,
+               struct err *e);
+
+#endif

@@ -1,0 +1,325 @@
+#include "jobs/sentences.h"
+#include "base/thread.h"
+#include "jobs/speech.h"
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens of a run for each thread: what a layer makes of them stays in the cache of a core. */
+#define THREAD_ROWS 256
+/* A GPU wants more work at a time. */
+#define GPU_ROWS 16384
+/* Fewer rows are multiplied another way, with other roundings: a text alone gets idle rows, so that
+ * its vector is the same in any company. */
+#define LEAST_ROWS 8
+/* Texts a thread takes at a time. */
+#define TAKE 16
+
+struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, int threads,
+                                          const char *resolved, const char *device, bool unit)
+{
+    bool gpu = strcmp(device, "cuda") == 0;
+    int rows = gpu ? GPU_ROWS : THREAD_ROWS * threads;
+    rows = MAX(rows, MAX(c->max_tokens, LEAST_ROWS));
+    return (struct net_sentence_shape){
+        .rows = rows,
+        .texts = rows / 2,
+        .max_tokens = c->max_tokens,
+        .i8 = str_starts(resolved, "int8"),
+        .compute = gpu && str_ends(resolved, "float16") ? DTYPE_F16 : DTYPE_F32,
+        .unit = unit,
+    };
+}
+
+static int read_tokenizer(struct arena *a, struct sentences *s, bool lower, struct err *e)
+{
+    struct str vocab = {0};
+    TRY(load_tokenizer(a, &s->weights, e));
+    if (s->weights.tokenizer.n == 0) {
+        char *path = file_join(a, s->weights.folder, "vocab.txt", e);
+        if (!path) return -1;
+        if (file_kind(path) == FILE_REGULAR) TRY(file_read(a, path, 64u << 20, &vocab, e));
+    }
+    return tokens_open(a, s->weights.tokenizer, vocab, lower, &s->tokens, e);
+}
+
+struct dropping {
+    const struct plan *plan;
+    const struct load_weights *weights;
+};
+
+/* A weight has been packed: its pages in the file are not needed any more. */
+static void drop_pages(void *ctx, int value)
+{
+    const struct dropping *d = ctx;
+    const struct plan_value *v = &d->plan->value[value];
+    for (int i = 0; i < v->n_parts; i++)
+        load_drop(d->weights, v->part[i].data, tensor_bytes(&v->part[i]));
+}
+
+static int make_ready(struct arena *a, const struct sentences_options *o,
+                      const struct net_sentence_config *config, struct sentences *s, struct err *e)
+{
+    const char *device = engine_device(s->engine);
+    struct net_sentence_source source = {.weights = &s->weights};
+    struct plan *plan;
+    s->compute_type = speech_compute_type(o->compute_type, device);
+    struct net_sentence_shape shape =
+        sentences_shape(config, s->threads, s->compute_type, device, o->unit);
+    TRY(net_sentence_plan(a, &source, config, &shape, &plan, &s->net, e));
+    s->plan = plan;
+    struct dropping d = {plan, &s->weights};
+    return engine_prepare(s->engine, a, plan, drop_pages, &d, &s->prepared, e);
+}
+
+static int choose(const struct sentences_options *o, struct net_sentence_config *c, struct err *e)
+{
+    int most = c->positions - c->position0;
+    if (o->max_tokens > most)
+        return err_set(e, E_USAGE, "--max-tokens %lld: the model has %d positions",
+                       (long long)o->max_tokens, most);
+    if (o->max_tokens) c->max_tokens = (int)o->max_tokens;
+    if (o->pooling != SENTENCES_AS_MODEL) c->first = o->pooling == SENTENCES_CLS;
+    return 0;
+}
+
+static int check_tokens(const struct sentences *s, const struct net_sentence_config *c,
+                        struct err *e)
+{
+    if (tokens_most(s->tokens) > c->vocab)
+        return err_set(e, E_MODEL, "the tokenizer has tokens up to %lld, the model %d of them",
+                       (long long)tokens_most(s->tokens) - 1, c->vocab);
+    if ((size_t)c->max_tokens <= tokens_frame(s->tokens))
+        return err_set(e, E_USAGE, "%d tokens; the %zu special ones leave no room for a text",
+                       c->max_tokens, tokens_frame(s->tokens));
+    return 0;
+}
+
+static void find_doors(struct sentences *s)
+{
+    const struct net_sentence *n = &s->net;
+    s->n_rows = engine_host(s->prepared, n->n_rows);
+    s->token = engine_host(s->prepared, n->token);
+    s->position = engine_host(s->prepared, n->position);
+    s->n_texts = engine_host(s->prepared, n->n_texts);
+    s->range = engine_host(s->prepared, n->range);
+    s->vector = engine_host(s->prepared, n->vector);
+    s->width = n->config.width;
+}
+
+static int open_parts(struct arena *a, const struct sentences_options *o, struct sentences *s,
+                      struct err *e)
+{
+    struct net_sentence_config config;
+    s->threads = o->engine.threads ? o->engine.threads : thread_cpus();
+    s->literal = o->literal;
+    TRY(load_open(a, o->folder, &s->weights, e));
+    TRY(net_sentence_config(a, &s->weights, &config, e));
+    TRY(choose(o, &config, e));
+    TRY(read_tokenizer(a, s, config.lower_case, e));
+    TRY(check_tokens(s, &config, e));
+    s->scratch = ARENA_NEW(a, struct arena *, (size_t)s->threads, e);
+    if (!s->scratch) return -1;
+    for (int i = 0; i < s->threads; i++) TRY(arena_open("texts", 0, &s->scratch[i], e));
+    TRY(engine_open(a, &o->engine, &s->engine, e));
+    struct err why;
+    while (make_ready(a, o, &config, s, &why)) {
+        if (why.code != E_NOMEM && why.code != E_DEVICE) {
+            *e = why;
+            return -1;
+        }
+        TRY(engine_retreat(s->engine, a, &why, e));
+    }
+    find_doors(s);
+    return 0;
+}
+
+int sentences_open(struct arena *a, const struct sentences_options *o, struct sentences **out,
+                   struct err *e)
+{
+    double start_s = thread_seconds();
+    struct sentences *s = ARENA_NEW(a, struct sentences, 1, e);
+    if (!s) return -1;
+    s->name = o->name;
+    if (open_parts(a, o, s, e)) {
+        err_note(e, "model %s", o->name);
+        sentences_close(&s);
+        return -1;
+    }
+    s->load_s = thread_seconds() - start_s;
+    *out = s;
+    return 0;
+}
+
+void sentences_close(struct sentences **s)
+{
+    if (!*s) return;
+    engine_release(&(*s)->prepared);
+    engine_close(&(*s)->engine);
+    load_close(&(*s)->weights);
+    for (int i = 0; (*s)->scratch && i < (*s)->threads; i++) arena_close(&(*s)->scratch[i]);
+    *s = NULL;
+}
+
+/* ---- tokenizing ---- */
+
+struct job { /* one text */
+    const int32_t *id;
+    uint32_t n;     /* tokens kept */
+    uint32_t index; /* of the text */
+};
+
+struct tokenizing { /* shared by the team */
+    struct sentences *s;
+    const struct str *text;
+    struct job *job;
+    size_t n;
+    struct sentences_counts *counts; /* [threads] */
+    _Atomic size_t next;
+    struct err *error; /* [threads] */
+    size_t *bad;       /* [threads], n if none */
+};
+
+static int tokenize(struct tokenizing *t, int id, size_t i, int32_t *room, struct err *e)
+{
+    struct sentences *s = t->s;
+    struct tokens_list list = {room, (size_t)s->net.shape.max_tokens, 0};
+    int64_t all = tokens_encode(s->tokens, s->scratch[id], t->text[i], s->literal, &list, e);
+    if (all < 0) return -1;
+    int32_t *keep = ARENA_NEW(s->scratch[id], int32_t, list.n, e);
+    if (!keep) return -1;
+    memcpy(keep, room, list.n * sizeof *keep);
+    t->job[i] = (struct job){keep, (uint32_t)list.n, (uint32_t)i};
+    struct sentences_counts *c = &t->counts[id];
+    c->texts++;
+    c->tokens += list.n;
+    c->cut += (size_t)all > list.n;
+    c->lost += (size_t)all - list.n;
+    return 0;
+}
+
+static void tokenize_share(void *ctx, struct thread_team *team, int id)
+{
+    struct tokenizing *t = ctx;
+    struct sentences *s = t->s;
+    (void)team;
+    t->bad[id] = t->n;
+    int32_t *room =
+        ARENA_NEW(s->scratch[id], int32_t, (size_t)s->net.shape.max_tokens, &t->error[id]);
+    if (!room) {
+        t->bad[id] = 0;
+        return;
+    }
+    for (;;) {
+        size_t from = atomic_fetch_add(&t->next, TAKE);
+        for (size_t i = from; i < MIN(from + TAKE, t->n); i++) {
+            if (tokenize(t, id, i, room, &t->error[id]) == 0) continue;
+            t->bad[id] = i;
+            return;
+        }
+        if (from >= t->n) return;
+    }
+}
+
+static int tokenize_all(struct tokenizing *t, struct sentences_counts *counts, size_t *bad,
+                        struct err *e)
+{
+    int threads = t->n > TAKE ? t->s->threads : 1, worst = 0;
+    thread_run(threads, tokenize_share, t);
+    for (int i = 0; i < threads; i++) {
+        if (t->bad[i] < t->bad[worst]) worst = i;
+        counts->texts += t->counts[i].texts;
+        counts->tokens += t->counts[i].tokens;
+        counts->cut += t->counts[i].cut;
+        counts->lost += t->counts[i].lost;
+    }
+    *bad = t->bad[worst];
+    if (*bad == t->n) return 0;
+    *e = t->error[worst];
+    return -1;
+}
+
+/* ---- running ---- */
+
+static int longer_first(const void *x, const void *y)
+{
+    const struct job *a = x, *b = y;
+    if (a->n != b->n) return a->n > b->n ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* As many jobs from the first on as one run takes, to its inputs; returns how many. */
+static size_t fill(struct sentences *s, const struct job *job, size_t n)
+{
+    const struct net_sentence_shape *shape = &s->net.shape;
+    int32_t rows = 0, texts = 0;
+    for (; texts < shape->texts && (size_t)texts < n; texts++) {
+        const struct job *j = &job[texts];
+        if (rows + (int32_t)j->n > shape->rows) break;
+        memcpy(s->token + rows, j->id, j->n * sizeof *s->token);
+        for (int32_t t = 0; t < (int32_t)j->n; t++) s->position[rows + t] = t;
+        s->range[2 * texts] = rows;
+        s->range[2 * texts + 1] = (int32_t)j->n;
+        rows += (int32_t)j->n;
+    }
+    for (; rows < LEAST_ROWS; rows++) s->token[rows] = s->position[rows] = 0;
+    *s->n_rows = rows;
+    *s->n_texts = texts;
+    return (size_t)texts;
+}
+
+static int take_vectors(const struct sentences *s, const struct job *job, size_t n, float *out,
+                        size_t *bad, struct err *e)
+{
+    size_t width = (size_t)s->width;
+    for (size_t i = 0; i < n; i++) {
+        float *to = out + job[i].index * width, sum = 0;
+        memcpy(to, s->vector + i * width, width * sizeof *to);
+        for (size_t c = 0; c < width; c++) sum += fabsf(to[c]);
+        if (isfinite(sum)) continue;
+        *bad = job[i].index;
+        return err_set(e, E_MODEL, "model %s: its vectors are not numbers, its weights are damaged",
+                       s->name);
+    }
+    return 0;
+}
+
+static int run_all(struct sentences *s, struct job *job, size_t n, float *out,
+                   bool (*stop)(void *ctx), void *ctx, size_t *bad, struct err *e)
+{
+    qsort(job, n, sizeof *job, longer_first);
+    for (size_t at = 0, texts; at < n; at += texts) {
+        if (stop && stop(ctx)) return err_set(e, E_CANCELLED, "stopped on request");
+        texts = fill(s, job + at, n - at);
+        TRY(engine_run(s->prepared, s->net.tape, e));
+        TRY(take_vectors(s, job + at, texts, out, bad, e));
+    }
+    return 0;
+}
+
+int sentences_embed(struct sentences *s, const struct str *text, size_t n, float *out,
+                    struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx,
+                    size_t *bad, struct err *e)
+{
+    struct arena *a = s->scratch[0];
+    struct tokenizing t = {.s = s, .text = text, .n = n};
+    size_t team = (size_t)s->threads;
+    *bad = n;
+    assert(n <= UINT32_MAX);
+    int rc = -1;
+    if ((t.job = ARENA_NEW(a, struct job, n, e)) && (t.bad = ARENA_NEW(a, size_t, team, e)) &&
+        (t.error = ARENA_NEW(a, struct err, team, e)) &&
+        (t.counts = ARENA_NEW(a, struct sentences_counts, team, e)))
+        rc = tokenize_all(&t, counts, bad, e);
+    if (rc == 0) rc = run_all(s, t.job, n, out, stop, ctx, bad, e);
+    for (int i = 0; i < s->threads; i++) arena_reset(s->scratch[i]);
+    return rc;
+}
+
+int64_t sentences_count(struct sentences *s, struct str text, struct err *e)
+{
+    int32_t none[8];
+    struct tokens_list list = {none, COUNT(none), 0};
+    return tokens_encode(s->tokens, s->scratch[0], text, s->literal, &list, e);
+}

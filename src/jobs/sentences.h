@@ -1,0 +1,69 @@
+/* A sentence encoder made ready: weights, tokenizer, plan, device. embed and match run it through
+ * here. Texts are tokenized by all threads, sorted by length and packed without padding into runs
+ * of so many tokens; the vectors come back in the order of the texts. */
+#ifndef JOBS_SENTENCES_H
+#define JOBS_SENTENCES_H
+
+#include "engine/engine.h"
+#include "load/load.h"
+#include "nets/net_sentence.h"
+#include "text/tokens.h"
+
+enum sentences_pooling { SENTENCES_AS_MODEL, SENTENCES_MEAN, SENTENCES_CLS };
+#define SENTENCES_POOLINGS "auto|mean|cls"
+
+struct sentences_options {
+    const char *folder;       /* of the model, or a weight file */
+    const char *name;         /* what the user called it */
+    const char *compute_type; /* as for speech: SPEECH_COMPUTE_TYPES */
+    struct engine_options engine;
+    int64_t max_tokens; /* of a text; 0: the model's own */
+    enum sentences_pooling pooling;
+    bool unit;    /* vectors of length 1 */
+    bool literal; /* special tokens spelled out in a text are text */
+};
+
+struct sentences {
+    struct engine *engine;
+    struct engine_plan *prepared;
+    const struct plan *plan;
+    struct net_sentence net;
+    struct tokens *tokens;
+    const char *name, *compute_type; /* the latter as resolved for the device */
+    struct load_weights weights;     /* mapped until sentences_close */
+    struct arena **scratch;          /* [threads] */
+    int threads, width;
+    bool literal;
+    double load_s;
+    /* doors of the plan */
+    int32_t *n_rows, *token, *position, *n_texts, *range;
+    const float *vector;
+};
+
+struct sentences_counts { /* added up over calls */
+    uint64_t texts, tokens;
+    uint64_t cut, lost; /* texts longer than the model reads; their tokens that were left out */
+};
+
+/* sentences_shape: how large the plan is for these options on a device ("cpu", "cuda"), threads as
+ * the engine has them. Shared with `lode plan`. */
+struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, int threads,
+                                          const char *resolved, const char *device, bool unit);
+
+/* sentences_open: everything lives in a (a model arena). Errors: E_MODEL, E_USAGE (more tokens than
+ * the model has positions), E_DEVICE, E_NOMEM. */
+int sentences_open(struct arena *a, const struct sentences_options *o, struct sentences **out,
+                   struct err *e);
+void sentences_close(struct sentences **s);
+
+/* sentences_embed: vectors of n texts (UTF-8) to out [n][width]. stop: polled between runs, may be
+ * NULL. *bad: the text an error is about, or n. Errors: E_INPUT (not UTF-8), E_MODEL (vectors that
+ * are not numbers), E_DEVICE, E_NOMEM, E_CANCELLED. */
+int sentences_embed(struct sentences *s, const struct str *text, size_t n, float *out,
+                    struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx,
+                    size_t *bad, struct err *e);
+
+/* sentences_count: tokens of one text, special ones included. Errors: as above. */
+int64_t sentences_count(struct sentences *s, struct str text, struct err *e);
+
+#endif

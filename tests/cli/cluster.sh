@@ -1,0 +1,81 @@
+#!/bin/sh
+# `lode cluster`: files in and out, what it says, what it refuses. Numbers are held to scikit-learn by
+# tests/t_cluster.c.
+. tests/tap.sh
+
+awk 'BEGIN { print "a,b,c"; for (i = 0; i < 90; i++) printf "%g,%g,%g\n", i % 3 * 10 + i % 7 / 10, i % 5 / 10, i % 3 * -5 }' \
+    >"$work/x.csv"
+golden=tests/golden/cluster
+size() { wc -c <"$1" | tr -d ' '; }
+
+run "$lode" cluster "$work/x.csv" -k 3 --json --labels "$work/l.npy" --centers "$work/c.npy" --model "$work/m" --metrics
+is "cluster: status" "$status" 0
+ok "cluster: three clusters of thirty, well apart" python3 -c '
+import json, sys
+c = json.load(open(sys.argv[1]))
+assert c["sizes"] == [30, 30, 30] and c["rows"] == 90 and c["columns"] == 3, c
+assert c["scores"]["silhouette"] > 0.9 and c["found"] == 3, c' "$work/out"
+is "cluster: labels are a .npy of 90 int32" "$(size "$work/l.npy")" 488
+is "cluster: centres are a .npy of 3 x 3 float64" "$(size "$work/c.npy")" 200
+run "$lode" cluster "$work/x.csv" --predict "$work/m" --labels "$work/p.npy" --quiet
+is "predict: status" "$status" 0
+ok "predict: the same labels" cmp "$work/l.npy" "$work/p.npy"
+run "$lode" cluster "$work/x.csv" -k 3 --seed 0 --labels "$work/again.npy" --threads 1
+ok "cluster: one thread, the same labels" cmp "$work/l.npy" "$work/again.npy"
+run "$lode" cluster $golden/b_x.npy -k 8 --init $golden/kmeans_init.npy --tol 0 --json
+ok "init: scikit-learn's inertia and steps" python3 -c '
+import json, sys
+c = json.load(open(sys.argv[1]))
+assert abs(c["inertia"] - 16211.8056) < 1e-2 and c["n_iter"] == 19, c' "$work/out"
+for method in minibatch gmm spectral "dbscan --eps 1 --min-samples 4"; do
+    # shellcheck disable=SC2086
+    run "$lode" cluster "$work/x.csv" -k 3 --method $method --standardize --pca 2 --plot "$work/plot.svg" --json
+    is "$method: status" "$status" 0
+    ok "$method: three clusters" python3 -c '
+import json, sys
+assert sorted(json.load(open(sys.argv[1]))["sizes"]) == [30, 30, 30]' "$work/out"
+done
+ok "plot: an SVG of 90 points" test "$(grep -c '<circle' "$work/plot.svg")" = 90
+run "$lode" cluster "$work/x.csv" -k 3 --plot "$work/plot.png"
+ok "plot: a PNG that others read" python3 -c '
+import struct, sys, zlib
+p = open(sys.argv[1], "rb").read()
+assert p[:8] == b"\x89PNG\r\n\x1a\n"
+at, data = 8, b""
+while at < len(p):
+    n, kind = struct.unpack(">I4s", p[at:at + 8])
+    body = p[at + 8:at + 8 + n]
+    assert zlib.crc32(kind + body) == struct.unpack(">I", p[at + 8 + n:at + 12 + n])[0]
+    data += body if kind == b"IDAT" else b""
+    at += 12 + n
+assert len(zlib.decompress(data)) == 800 * 1001' "$work/plot.png"
+run "$lode" plan cluster --rows 1000000 --dims 200 -k 100 --json
+ok "plan: rows of a million and little more" python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))
+assert 800e6 < p["total_bytes"] < 900e6, p' "$work/out"
+
+printf '1,2\n3,4,5\n' >"$work/ragged.csv"
+run "$lode" cluster "$work/ragged.csv"
+says "ragged: which line" 3 'line 2 has 3 numbers, the first has 2'
+printf '1,2\n3,nan\n5,6\n' >"$work/nan.csv"
+run "$lode" cluster "$work/nan.csv" -k 2
+says "NaN: which row" 3 'row 2, column 2 is NaN'
+printf '1,2\n3,4\n' >"$work/two.csv"
+run "$lode" cluster "$work/two.csv" -k 3
+says "more clusters than rows" 3 '3 clusters of 2 rows'
+run "$lode" cluster "$work/x.csv" -k 2 --init "$work/c.npy"
+says "init of another shape" 3 '2 centres of 3 are needed'
+run "$lode" cluster "$work/two.csv" --predict "$work/m"
+says "predict: other columns" 3 'rows of 2 numbers; the model was made of rows of 3'
+run "$lode" cluster "$work/x.csv" --predict "$work/x.csv"
+is "predict: not a model" "$status" 4
+run "$lode" cluster "$work/none.npy"
+says "no such file" 5 'none.npy'
+run "$lode" cluster "$work/x.csv" -m dbscan --model "$work/m2"
+says "dbscan has no model" 2 'no model to write'
+run "$lode" cluster "$work/x.csv" --plot "$work/x.gif"
+says "a plot of another kind" 2 '.svg or .png'
+run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/no/l.npy"
+says "a folder that is not there" 5 'l.npy'
+tap_end

@@ -1,0 +1,104 @@
+#!/bin/sh
+# `lode embed` as a user meets it: bad inputs without a model, the real all-MiniLM-L6-v2 against
+# sentence-transformers, forms in and out, company and threads.
+. tests/tap.sh
+export LC_ALL=C
+
+# ---- what is refused before any model is looked for
+printf 'a\n\377\n' >"$work/latin.txt"
+printf 'text,b\n1\n' >"$work/short.csv"
+printf 'name\nx\n' >"$work/other.csv"
+printf '{"text": "a"}\n{"text": 1\n' >"$work/bad.jsonl"
+run "$lode" embed "$work/latin.txt"
+says "not UTF-8" 3 'line 2: not UTF-8'
+run "$lode" embed "$work/short.csv"
+says "a record with too few fields" 3 'line 2: 1 fields, the header has 2'
+run "$lode" embed "$work/other.csv"
+says "no such column" 3 'line 2: there is no text in "text"'
+run "$lode" embed "$work/bad.jsonl"
+says "JSON cut short" 3 'line 2: JSON'
+run "$lode" embed "$work/none.txt"
+says "no such file" 5 'none.txt'
+run "$lode" embed "$work/latin.txt" -o "$work/latin.txt"
+says "-o on the input" 2 'overwrite the input'
+run "$lode" embed "$work/other.csv" --field name --model "$work"
+says "a folder without a model" 4 'no model in this folder'
+
+"$lode" pull all-MiniLM-L6-v2 >/dev/null 2>&1 </dev/null || {
+    skip "all-MiniLM-L6-v2" "it is not in the cache and cannot be fetched"
+    tap_end
+}
+lines=tests/golden/minilm_200.txt
+above() { # NAME A B MEDIAN LEAST SAME: cosines and agreement are at least these
+    # shellcheck disable=SC2046
+    ok "$1" awk -v m="$4" -v l="$5" -v s="$6" 'BEGIN { exit !(ARGV[1] >= m && ARGV[2] >= l && ARGV[3] >= s) }' \
+        $(python3 tests/cli/npy.py "$2" "$3")
+}
+
+# ---- against sentence-transformers
+run "$lode" embed $lines -o "$work/f32.npy" --compute-type float32
+is "f32: exit status" "$status" 0
+ok "f32: says what ran where" grep -q 'cpu.*float32' "$work/err"
+above "f32: 200 lines as sentence-transformers has them" "$work/f32.npy" tests/golden/minilm_200.npy 0.99999 0.9999 0.999
+run "$lode" embed $lines -o "$work/i8.npy" --device cpu
+above "int8: near them" "$work/i8.npy" tests/golden/minilm_200.npy 0.998 0.98 0.94
+run "$lode" embed $lines -o "$work/f16.npy" --compute-type float32 --dtype float16
+above "float16 in the file" "$work/f16.npy" "$work/f32.npy" 0.99999 0.9999 0.999
+
+# ---- the same vectors in any company, with any threads
+sed -n 7p $lines >"$work/one.txt"
+for type in float32 int8; do
+    "$lode" embed $lines --compute-type $type -q 2>/dev/null | sed -n 7p | sed 's/.*vector/vector/' >"$work/all"
+    "$lode" embed "$work/one.txt" --compute-type $type -q 2>/dev/null | sed 's/.*vector/vector/' >"$work/alone"
+    ok "$type: alone and in company, the same" cmp "$work/all" "$work/alone"
+done
+run "$lode" embed $lines -o "$work/i8t1.npy" --device cpu --threads 1
+ok "int8: one thread, the same" cmp "$work/i8.npy" "$work/i8t1.npy"
+
+# ---- forms in and out
+printf 'id,text\n"a""b",hello world\nc,\n' >"$work/two.csv"
+run "$lode" embed "$work/two.csv" --id id
+is "csv in, jsonl out: ids" "$(sed 's/,"vector.*//' "$work/out")" '{"index":0,"id":"a\"b"
+{"index":1,"id":"c"'
+run "$lode" embed "$work/two.csv" --id id --format csv
+is "csv out: ids" "$(cut -d, -f1 "$work/out")" 'id
+"a""b"
+"c"'
+printf 'hello world\n' | "$lode" embed - -q --compute-type float32 >"$work/out" 2>/dev/null
+is "standard input: the golden vector of fastembed" "$(sed 's/.*\[//' "$work/out" | cut -d, -f1-3 | sed 's/\(\.[0-9]\{4\}\)[0-9]*/\1/g')" "-0.0344,0.0310,0.0067"
+: >"$work/empty.txt"
+run "$lode" embed "$work/empty.txt" -o "$work/empty.npy"
+is "no lines: no vectors" "$status $(grep -c 'shape.: (0, 384)' "$work/empty.npy")" "0 1"
+i=0
+while [ $i -lt 300 ]; do printf 'word '; i=$((i + 1)); done >"$work/long.txt"
+run "$lode" embed "$work/long.txt"
+ok "a long text: what was left out is said" grep -q '1 text is longer than the 256 tokens the model reads; 46 tokens' "$work/err"
+run "$lode" embed $lines --max-tokens 600
+says "more tokens than positions" 2 'the model has 512 positions'
+run "$lode" embed $lines -o /dev/full
+is "a full disk: exit status" "$status" 5
+
+# ---- models that are not whole
+model=$(find "${LODE_CACHE:-$HOME/.cache/lode}/models/all-MiniLM-L6-v2" -name model.safetensors | head -1)
+model=${model%/model.safetensors}
+mkdir "$work/m"
+ln -s "$model"/*.json "$model"/*.txt "$model"/model.safetensors "$work/m/"
+rm "$work/m/tokenizer.json"
+run "$lode" embed "$work/one.txt" --model "$work/m" --compute-type float32 -q
+sed 's/.*vector/vector/' "$work/out" >"$work/vocab"
+"$lode" embed "$work/one.txt" --compute-type float32 -q 2>/dev/null | sed 's/.*vector/vector/' >"$work/json"
+ok "vocab.txt alone: the same" cmp "$work/vocab" "$work/json"
+rm "$work/m/config.json"
+sed 's/"hidden_size": 384/"hidden_size": 768/' "$model/config.json" >"$work/m/config.json"
+run "$lode" embed "$work/one.txt" --model "$work/m"
+says "sizes that do not fit the weights" 4 'tensor .*word_embeddings.*expected'
+sed 's/"num_hidden_layers": 6/"num_hidden_layers": 5/' "$model/config.json" >"$work/m/config.json"
+run "$lode" embed "$work/one.txt" --model "$work/m"
+says "a layer too many" 4 'has a tensor .*layer.5.*does not know'
+sed 's/"num_hidden_layers": 6/"num_hidden_layers": 7/' "$model/config.json" >"$work/m/config.json"
+run "$lode" embed "$work/one.txt" --model "$work/m"
+says "a layer too few" 4 'has no tensor .*layer.6'
+sed 's/"model_type": "bert"/"model_type": "t5"/' "$model/config.json" >"$work/m/config.json"
+run "$lode" embed "$work/one.txt" --model "$work/m"
+says "another architecture" 4 'model_type is "t5"'
+tap_end

@@ -1,0 +1,60 @@
+#!/bin/sh
+# `lode match` with the real all-MiniLM-L6-v2: ranking, reasons, filters, bad inputs.
+. tests/tap.sh
+cat >"$work/cvs.jsonl" <<'EOF'
+{"id": "anna", "text": "Anna is a nurse with ten years in intensive care. Speaks German and English."}
+{"id": "bob", "text": "Bob wrote CUDA kernels and C programs for machine learning. He enjoys hiking."}
+{"id": "cleo", "text": "  "}
+EOF
+cat >"$work/jobs.csv" <<'EOF'
+id,city,text
+1,Berlin,"We look for a GPU software engineer: low-level C, ""CUDA"" and profiling."
+2,Berlin,Intensive care nurse for a hospital ward; night shifts.
+3,Munich,Registered nurse (ICU) wanted in Munich.
+4,Berlin,Primary school teacher for mathematics
+EOF
+run "$lode" match "$work/cvs.jsonl"
+says "one file" 2 'match'
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where Berlin
+says "a condition without a sign" 2 'not COLUMN=VALUE'
+run "$lode" match "$work/cvs.jsonl" "$work/none.csv"
+says "no such file" 5 'none.csv'
+run "$lode" match - -
+says "standard input twice" 2 'standard input'
+
+"$lode" pull all-MiniLM-L6-v2 >/dev/null 2>&1 </dev/null || {
+    skip "all-MiniLM-L6-v2" "it is not in the cache and cannot be fetched"
+    tap_end
+}
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" -k 2
+is "the best of each, and nothing for no text" "$(grep -v '^     ' "$work/out" | sed 's/0\.[0-9]*  //')" "anna
+  3
+  2
+bob
+  1
+  4
+cleo"
+ok "the passages are shown" grep -q '=  Registered nurse (ICU) wanted in Munich' "$work/out"
+ok "records without text are counted" grep -q '1 record has no text' "$work/err"
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" -k 2 --where 'city=Berlin' --passages 0
+is "a condition costs no match" "$(sed 's/0\.[0-9]*  //' "$work/out" | tr '\n' ' ')" "anna   2   4 bob   1   4 cleo "
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where 'city!=Berlin & id=3' --json
+is "two conditions, JSON" "$(cut -c1-38 "$work/out" | head -1)" '{"id":"anna","matches":[{"id":"3","sco'
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --min-score 0.5 --passages 0
+is "scores below the least are left out" "$(wc -l <"$work/out")" 6
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where city=Rome
+says "nothing is left" 3 'of 4 records none has text and is as --where asks'
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --target-field body
+says "no such column" 3 'there is no text in "body"'
+
+# a long document: what matters stands far behind the model's 256 tokens
+i=0
+{
+    printf '{"id": "long", "text": "'
+    while [ $i -lt 80 ]; do printf 'The weather was mild and nothing happened that day. '; i=$((i + 1)); done
+    printf 'She repaired church organs in Leipzig."}\n'
+} >"$work/long.jsonl"
+echo 'Organ builder, church instruments' >"$work/organ.txt"
+run "$lode" match "$work/organ.txt" "$work/long.jsonl" --json
+ok "the end of a long text is found" grep -q 'She repaired church organs in Leipzig' "$work/out"
+tap_end

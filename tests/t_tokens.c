@@ -1,0 +1,167 @@
+/* Tokenizers against the `tokenizers` package, on hostile lines of many scripts
+ * (tools/golden/tokens.py), and what is refused. */
+#include "unit.h"
+
+#include "text/tokens.h"
+
+static const char *const names[] = {"tests/golden/tokens_wordpiece.json",
+                                    "tests/golden/tokens_unigram.json",
+                                    "tests/golden/tokens_bpe.json"};
+
+struct room {
+    struct arena *a, *scratch;
+    struct err e;
+};
+
+static void room_open(struct room *r)
+{
+    assert_int_equal(arena_open("test", 0, &r->a, &r->e), 0);
+    assert_int_equal(arena_open("scratch", 0, &r->scratch, &r->e), 0);
+}
+
+static void room_close(struct room *r)
+{
+    arena_close(&r->a);
+    arena_close(&r->scratch);
+}
+
+static struct tokens *open_file(struct room *r, const char *path)
+{
+    struct str text;
+    struct tokens *t;
+    if (file_read(r->a, path, 1 << 24, &text, &r->e) ||
+        tokens_open(r->a, text, str_of(""), true, &t, &r->e))
+        fail_msg("%s: %s", path, r->e.text);
+    return t;
+}
+
+static uint64_t fnv(const int32_t *id, size_t n)
+{
+    uint64_t h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < n; i++)
+        for (int b = 0; b < 32; b += 8) h = (h ^ ((uint32_t)id[i] >> b & 0xFF)) * 0x100000001B3u;
+    return h;
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    enum { most = 1 << 16 };
+    static int32_t id[most];
+    struct room r;
+    struct str text;
+    uint32_t n_tokenizers, n_lines, bytes, count;
+    uint64_t hash;
+    room_open(&r);
+    if (file_read(r.a, "tests/golden/tokens.bin", 1 << 24, &text, &r.e)) fail_msg("%s", r.e.text);
+    const char *p = text.p;
+    memcpy(&n_tokenizers, p, 4);
+    memcpy(&n_lines, p + 4, 4);
+    p += 8;
+    assert_int_equal(n_tokenizers, COUNT(names));
+    struct tokens *t[COUNT(names)];
+    for (size_t k = 0; k < COUNT(names); k++) t[k] = open_file(&r, names[k]);
+    for (uint32_t i = 0; i < n_lines; i++) {
+        memcpy(&bytes, p, 4);
+        struct str line = {p + 4, bytes};
+        p += 4 + bytes;
+        for (size_t k = 0; k < COUNT(names); k++, p += 12) {
+            struct tokens_list list = {id, most, 0};
+            memcpy(&count, p, 4);
+            memcpy(&hash, p + 4, 8);
+            int64_t all = tokens_encode(t[k], r.scratch, line, false, &list, &r.e);
+            if (all != count || list.n != count || fnv(id, list.n) != hash)
+                fail_msg("%s, line %u: %lld tokens, expected %u", names[k], i, (long long)all,
+                         count);
+        }
+    }
+    room_close(&r);
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    int32_t id[6];
+    struct room r;
+    room_open(&r);
+    struct tokens *t = open_file(&r, names[0]);
+    struct tokens_list list = {id, 6, 0};
+    assert_int_equal(tokens_frame(t), 2);
+    assert_string_equal(tokens_kind(t), "WordPiece");
+    int64_t all =
+        tokens_encode(t, r.scratch, str_of("the the the the the the"), false, &list, &r.e);
+    assert_int_equal(all, 8);
+    assert_int_equal(list.n, 6);
+    assert_int_equal(id[0], 2);
+    assert_int_equal(id[5], 3); /* [SEP] is never cut off */
+    list = (struct tokens_list){id, 6, 0};
+    assert_int_equal(tokens_encode(t, r.scratch, str_of("[SEP]"), false, &list, &r.e), 3);
+    list = (struct tokens_list){id, 6, 0};
+    assert_true(tokens_encode(t, r.scratch, str_of("[SEP]"), true, &list, &r.e) > 3);
+    list = (struct tokens_list){id, 6, 0};
+    assert_int_equal(tokens_encode(t, r.scratch, str_of("a\xff"), false, &list, &r.e), -1);
+    assert_int_equal(r.e.code, E_INPUT);
+    room_close(&r);
+}
+
+static void test_vocab(void **state)
+{
+    (void)state;
+    static const char vocab[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##able\ncaf\n##e\n!\n";
+    static const int32_t want[] = {2, 5, 6, 7, 8, 9, 1, 4, 3};
+    int32_t id[16];
+    struct room r;
+    struct tokens *t;
+    struct tokens_list list = {id, COUNT(id), 0};
+    room_open(&r);
+    assert_int_equal(tokens_open(r.a, str_of(""), str_of(vocab), true, &t, &r.e), 0);
+    assert_int_equal(tokens_most(t), 10);
+    assert_int_equal(
+        tokens_encode(t, r.scratch, str_of("UNable caf\xc3\xa9! zz[MASK]"), false, &list, &r.e),
+        COUNT(want));
+    assert_memory_equal(id, want, sizeof want);
+    room_close(&r);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *says;
+    } cases[] = {
+        {"", "neither tokenizer.json nor vocab.txt"},
+        {"{", "JSON"},
+        {"{}", "model has no type"},
+        {"{\"model\":{\"type\":\"Other\"}}", "\"Other\""},
+        {"{\"normalizer\":{\"type\":\"Nmt\"},\"model\":{}}", "normalizer \"Nmt\""},
+        {"{\"pre_tokenizer\":{\"type\":\"Digits\"},\"model\":{}}", "pre_tokenizer \"Digits\""},
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", "empty"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":-1}}}", "no id"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", "no token \"[UNK]\""},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", "no piece with a score"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":3,\"vocab\":[[\"a\",0]]}}", "beyond"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":5},\"merges\":[]}}", "ids up to 5"},
+        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}}", "trie"},
+        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!\"}}", "base64"},
+    };
+    struct room r;
+    struct tokens *t;
+    room_open(&r);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(tokens_open(r.a, str_of(cases[i].json), str_of(""), true, &t, &r.e), -1);
+        assert_int_equal(r.e.code, E_MODEL);
+        if (!strstr(r.e.text, cases[i].says)) fail_msg("%s: %s", cases[i].json, r.e.text);
+    }
+    room_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_vocab),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
