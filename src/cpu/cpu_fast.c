@@ -10,7 +10,8 @@ size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int thre
 
 static int64_t head_width(const struct plan *p, const struct plan_step *s)
 {
-    return p->value[s->in[0]].dim[2] / 3 / s->args.heads;
+    const struct plan_value *qkv = &p->value[s->in[0]];
+    return qkv->dim[qkv->rank - 1] / 3 / s->args.heads;
 }
 
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads)
@@ -35,6 +36,12 @@ size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int t
 bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s)
 {
     return p->compute == DTYPE_F16 && head_width(p, s) % (2 * CPU_PANEL) == 0;
+}
+
+size_t cpu_fast_half_range(const struct plan *p, const struct plan_step *s, int threads)
+{
+    struct fast_half m = fast_half_layout(p->value[s->in[0]].dim[0], head_width(p, s));
+    return (size_t)threads * fast_half_range(&m);
 }
 
 size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads)

@@ -89,6 +89,12 @@ static inline struct fast_half fast_half_layout(int64_t t_count, int64_t d_count
     return m;
 }
 
+/* Packed sequences in f16: bytes of a member's part, and its keys and values behind it. */
+static inline size_t fast_half_range(const struct fast_half *m)
+{
+    return m->part + m->shared / 2;
+}
+
 /* Attention of the decoder: rows of one window that share each read of its keys. Floats of scores
  * that a member needs, to the audio and to what was said; rows of scores lie `line` apart. */
 #define FAST_ROWS 6
@@ -188,10 +194,12 @@ size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int t
 size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_half_range(const struct plan *p, const struct plan_step *s, int threads);
 /* cpu_fast_half_fits: whether the plan allows f16 and the heads have the shape. */
 bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
 #if WITH_FP16
 int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);

@@ -87,9 +87,21 @@ static float softmax2(float *score, int64_t n, int64_t n_even)
     return vf_sum(sum);
 }
 
-/* Up to 64 queries of one head. part: this member's scratch. out: rows apart by C. */
+/* score [rows][T] += bias of each position's distance to the row, from distance 0 of row 0 on. */
+static void add_bias(const struct heads *a, const float *bias, int64_t rows, float *score)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t t = 0; t < a->t_count; t += W) {
+            float *to = score + r * a->m.line + t;
+            vf by_distance = vf_load_n(bias + t - r, a->t_count - t) * 1.44269504f;
+            vf_store_n(to, vf_load(to) + by_distance, a->t_count - t);
+        }
+}
+
+/* Up to 64 queries of one head. bias: see add_bias, or NULL. part: this member's scratch. out: rows
+ * apart by C. */
 static void attend(const struct heads *a, const float *q, int64_t rows, float scale,
-                   const half *keys, const half *values, char *part, float *out)
+                   const float *bias, const half *keys, const half *values, char *part, float *out)
 {
     enum { chunk = 64 }; /* positions whose values are summed in f16 */
     int64_t d_count = a->d_count, line = a->m.line, c_count = a->width / 3;
@@ -107,6 +119,7 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
                     vf_store(score + (r + i) * line + t + j,
                              pair_sums(vi_load(tile + i * TILE_COLS + j), scale));
         }
+    if (bias) add_bias(a, bias, rows, score);
     float by[FAST_QUERIES];
     for (int64_t r = 0; r < rows; r++)
         by[r] = 1.0f / softmax2(score + r * line, a->t_count, t_even);
@@ -149,7 +162,38 @@ int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int i
         thread_barrier(team); /* after it, too, nobody reads the other place any more */
         for (int64_t t = from; t < to; t += FAST_QUERIES)
             attend(&a, q + t * width, MIN(FAST_QUERIES, to - t), s->step->args.scale * 1.44269504f,
-                   keys, values, part, out + t * c_count);
+                   NULL, keys, values, part, out + t * c_count);
+    }
+    return 0;
+}
+
+/* Packed sequences; as in cpu_attn_isa.c. */
+int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int id)
+{
+    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    int64_t width = qkv->plan->dim[1], c_count = width / 3;
+    int64_t heads = s->step->args.heads, d_count = c_count / heads, from, to;
+    struct fast_half most = fast_half_layout(qkv->plan->dim[0], d_count);
+    char *part = (char *)s->scratch + (size_t)id * fast_half_range(&most);
+    half *keys = (half *)(part + most.part);
+    thread_share(team, id, s->in[1]->rows * heads, 1, &from, &to);
+    for (int64_t i = from; i < to; i++) {
+        const int32_t *range = (const int32_t *)s->in[1]->data + i / heads * 2;
+        int64_t h = i % heads, t_count = range[1];
+        struct heads a = {fast_half_layout(t_count, d_count), t_count, d_count, width};
+        const float *q = (const float *)qkv->data + range[0] * width + h * d_count;
+        const float *distance = NULL;
+        if (bias) {
+            int64_t distances = bias->plan->dim[1];
+            distance = (const float *)bias->data + h * distances + distances / 2;
+        }
+        float *out = (float *)s->out[0]->data + range[0] * c_count + h * d_count;
+        half *values = keys + a.m.keys;
+        make_panels(&a, q + c_count, q + 2 * c_count, 0, a.m.t_up / CPU_PANEL, keys, values);
+        for (int64_t t = 0; t < t_count; t += FAST_QUERIES)
+            attend(&a, q + t * width, MIN(FAST_QUERIES, t_count - t),
+                   s->step->args.scale * 1.44269504f, distance ? distance - t : NULL, keys, values,
+                   part, out + t * c_count);
     }
     return 0;
 }

@@ -113,7 +113,7 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
     case OP_pick:
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(float);
     case OP_lstm:
-        return (size_t)dim(p, s->in[0], 1) / 4 * sizeof(float);
+        return (size_t)dim(p, s->out[1], 0) * sizeof(float);
     case OP_eigen:
         return (size_t)(dim(p, s->in[0], 0) * dim(p, s->in[0], 1)) * sizeof(double);
     case OP_estep:

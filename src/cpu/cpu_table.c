@@ -35,8 +35,13 @@
 #define ATTENTION_FP16                                                                           \
     {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
      NULL,         cpu_half_attention},
+#define ATTNRANGE_FP16                                           \
+    {OP_attnrange,       "attnrange_avx512fp16", CPU_FP16, 0,    \
+     cpu_fast_half_fits, cpu_fast_half_range,    NULL,     NULL, \
+     cpu_half_attnrange},
 #else
 #define ATTENTION_FP16
+#define ATTNRANGE_FP16
 #endif
 
 /* op, forms of the matrix, scratch, prepare, run */
@@ -77,7 +82,7 @@ static const struct cpu_kernel rows[] = {
     REF(sigmoid, 0), /* one number per block of speech */
     FAST(probe, 0, NULL, NULL, cpu_pick_probe),
     REF(probe, 0),
-    FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
+    ATTNRANGE_FP16 FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
     REF(attnrange, 0),
     FAST(pool, 0, NULL, NULL, cpu_vec_pool),
     REF(pool, 0),

@@ -173,8 +173,8 @@ static int add_words(struct scribe *s, int64_t seek, int64_t size, struct window
     const struct decode_result *kept = &s->ladder.kept;
     const struct net_whisper_config *c = &s->speech->net.config;
     double offset_s = (double)seek * 0.01;
-    struct words_heard heard;
     words_spaceless(s->words, net_language_spaceless(s->o.language));
+    struct words_heard heard;
     TRY(words_hear(s->words, 0, s->prompt.token + s->prompt.sot_at, c->multilingual ? 3 : 1,
                    kept->token, span, *n, size, &heard, e));
     words_fit(s->words, &heard, kept->token, span, *n, offset_s, s->spoken_s, &s->list);

@@ -27,7 +27,7 @@ struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, i
         .texts = rows / 2,
         .max_tokens = c->max_tokens,
         .i8 = str_starts(resolved, "int8"),
-        .compute = gpu && str_ends(resolved, "float16") ? DTYPE_F16 : DTYPE_F32,
+        .compute = str_ends(resolved, "float16") ? DTYPE_F16 : DTYPE_F32,
         .unit = unit,
     };
 }

@@ -9,7 +9,7 @@ EOF
 cat >"$work/jobs.csv" <<'EOF'
 id,city,text
 1,Berlin,"We look for a GPU software engineer: low-level C, ""CUDA"" and profiling."
-2,Berlin,Intensive care nurse for a hospital ward; night shifts.
+2,Berlin,Hospital porter for the night shift.
 3,Munich,Registered nurse (ICU) wanted in Munich.
 4,Berlin,Primary school teacher for mathematics
 EOF
@@ -41,7 +41,7 @@ is "a condition costs no match" "$(sed 's/0\.[0-9]*  //' "$work/out" | tr '\n' '
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where 'city!=Berlin & id=3' --json
 is "two conditions, JSON" "$(cut -c1-38 "$work/out" | head -1)" '{"id":"anna","matches":[{"id":"3","sco'
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --min-score 0.5 --passages 0
-is "scores below the least are left out" "$(wc -l <"$work/out")" 6
+is "scores below the least are left out" "$(wc -l <"$work/out")" 5
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where city=Rome
 says "nothing is left" 3 'of 4 records none has text and is as --where asks'
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --target-field body
