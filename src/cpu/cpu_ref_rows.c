@@ -323,6 +323,12 @@ int cpu_ref_density(const struct cpu_step *s, struct thread_team *team, int id)
     return 0;
 }
 
+/* Squared distance of two rows; a row is nearer to itself than to its equals. */
+static double away(const float *x, int64_t i, int64_t j, int64_t d)
+{
+    return i == j ? -1 : apart2(x + i * d, x + j * d, d);
+}
+
 int cpu_ref_near(const struct cpu_step *s, struct thread_team *team, int id)
 {
     int64_t n = s->in[0]->plan->dim[0], d = s->in[0]->plan->dim[1], from, to;
@@ -334,9 +340,9 @@ int cpu_ref_near(const struct cpu_step *s, struct thread_team *team, int id)
         float *d2 = f32(s->out[1]) + i * most;
         int have = 0;
         for (int64_t j = 0; j < n; j++) {
-            float off = j == i ? -1 : (float)apart2(x + i * d, x + j * d, d);
+            double off = away(x, i, j, d);
             int at = have < most ? have : most;
-            while (at > 0 && off < d2[at - 1]) {
+            while (at > 0 && off < away(x, i, index[at - 1], d)) {
                 if (at < most) {
                     d2[at] = d2[at - 1];
                     index[at] = index[at - 1];
@@ -344,7 +350,7 @@ int cpu_ref_near(const struct cpu_step *s, struct thread_team *team, int id)
                 at--;
             }
             if (at == most) continue;
-            d2[at] = off;
+            d2[at] = (float)off;
             index[at] = (int32_t)j;
             have += have < most;
         }

@@ -268,6 +268,8 @@ static int hear_words(struct batch *b, const struct lane *l, const struct window
 {
     const struct net_whisper_config *c = &b->speech->net.config;
     struct decode_prompt sot;
+    if (b->o.each) b->o.language = l->language;
+    words_spaceless(b->words, net_language_spaceless(b->o.language));
     scribe_prompt(c, &b->o, l->previous, 0, false, &sot);
     return words_hear(b->words, (int)(l - b->lane), sot.token + sot.sot_at, c->multilingual ? 3 : 1,
                       l->ladder.kept.token, span, n, l->size, out, e);

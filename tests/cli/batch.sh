@@ -42,6 +42,8 @@ is "a batch for one window" "$(words "$work/out")" "$said"
 ok "operators' line" grep -q '^lode: Transcription completed in [0-9.]* s$' "$work/err"
 run "$lode" transcribe $fast --batch-size 3 --clip-timestamps 1 "$jfk"
 says "clips in a batch" 2 '--clip-timestamps cannot be had with --batch-size'
+run "$lode" transcribe $fast --batch-size 3 --word-timestamps --format json "$jfk"
+is "words in a batch" "$(grep -o '"word"' "$work/out" | wc -l)" 22
 run "$lode" transcribe $fast --batch-size 0 "$jfk"
 says "a batch of none" 2 'batch-size'
 
