@@ -111,7 +111,8 @@ OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
 SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
 TESTS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/t_*.c))
-FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildcard tests/fuzz/fz_*.c)))
+FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c \
+	$(if $(SQLITE_ON),,%/fz_index.c),$(wildcard tests/fuzz/fz_*.c)))
 
 COMPILE = @mkdir -p $(@D) && echo "  cc $@" && $(CC) $(FLAGS) $(WITH) -MMD -MP
 
@@ -207,8 +208,10 @@ $(O)/tests/t_%: tests/t_%.c $(PARTS)
 $(O)/tests/golden_full: tests/golden_full.c $(PARTS)
 	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
 
+$(O)/tests/fz_index: $(O)/src/load/index.o
+$(O)/tests/fz_index: private LIBS += -lsqlite3
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
-	$(COMPILE) $< tests/fuzz/fz_main.c $(PARTS) $(LINK) $(LIBS) -o $@
+	$(COMPILE) $< tests/fuzz/fz_main.c $(filter %.o,$^) $(LINK) $(LIBS) -o $@
 
 lode: $(O)/lode
 	@if [ $(MODE) = rel ]; then ln -sfn $< $@; fi
@@ -249,7 +252,7 @@ fuzz: $(ISA_OBJ) $(IMAGES)
 	@mkdir -p build/fuzz/$(T)
 	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -DWITH_SQLITE=0 -fsanitize=fuzzer,address,undefined \
 		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
-		$(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
+		$(if $(filter index,$(T)),src/load/index.c -lsqlite3) $(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
 	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
 
 tidy:

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PIECE 1024 /* texts embedded between two commits */
+#define PIECE 256 /* texts embedded between two commits */
 
 /* A mark of the weights: their names, shapes and both ends of each. All bytes would take longer
  * than the model takes to open, and training changes every tensor. */
