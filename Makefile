@@ -4,6 +4,8 @@
 #   CC=clang                 another compiler
 #   DNNL=1|0|auto ...        a library: 1 asks for it, 0 does without, auto (default) takes what is
 #                            there. Of DNNL AV CURL UTF8PROC lode can do without each.
+#   GPU=1|0|auto             kernels for NVIDIA GPUs: need NVRTC, which `make gpu-wheels` fetches
+#   GPU_ARCH=90a             only for GPUs of that architecture (see tools/build-images)
 
 MODE ?= rel
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
@@ -47,7 +49,7 @@ pick = $(if $(filter 0,$($(1))),,$(or $(2),$(if $(filter 1,$($(1))),$(error $(1)
 # need: 1 if found, what, Debian package
 need = $(if $(1),,$(error $(2) is missing and lode cannot be without: apt install $(3)))
 
-ifeq ($(filter clean format help,$(MAKECMDGOALS)),)
+ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 $(call need,$(shell command -v $(CC)),$(CC),gcc)
 $(call need,$(call have,'<omp.h>',-fopenmp),OpenMP,$(if $(findstring clang,$(CC)),libomp-dev,gcc))
 $(call need,$(call have,'<jansson.h>',-ljansson),jansson,libjansson-dev)
@@ -63,6 +65,13 @@ CURL_LIBS := -lcurl -lcrypto
 CURL_ON := $(call pick,CURL,$(call have,'<curl/curl.h>' '<openssl/evp.h>',$(CURL_LIBS)),\
 	libcurl4-openssl-dev libssl-dev)
 endif
+# ---- kernels for GPUs: one file of images, taken into gpu_image.o; empty without NVRTC ----
+GPU ?= auto
+ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
+GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null && echo 1))
+$(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
+endif
+IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
 WITH := $(foreach l,DNNL UTF8PROC AV CURL,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
@@ -71,14 +80,17 @@ COMMIT := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 VERSION := $(shell cat VERSION)$(if $(COMMIT), ($(COMMIT)))
 
 # Whatever is compiled depends on `settings`, which changes when the flags or the libraries do, and
-# src/jobs/lode.c on `version`.
+# src/jobs/lode.c on `version`, the images of kernels on `images`.
 SETTINGS := $(CC) $(FLAGS) $(WITH) $(LINK)
-ifeq ($(filter clean format help,$(MAKECMDGOALS)),)
+ifeq ($(filter clean format help gpu-wheels,$(MAKECMDGOALS)),)
 ifneq ($(SETTINGS),$(shell cat $(O)/settings 2>/dev/null))
 $(shell mkdir -p $(O) && echo '$(SETTINGS)' >$(O)/settings)
 yes = $(if $($(1)_ON),yes,no)
 $(info lode $(MODE), $(CC): oneDNN $(call yes,DNNL), FFmpeg $(call yes,AV), \
-	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC))
+	curl $(call yes,CURL), utf8proc $(call yes,UTF8PROC), GPU kernels $(call yes,GPU))
+endif
+ifneq ($(IMAGES),$(shell cat $(O)/images 2>/dev/null))
+$(shell echo '$(IMAGES)' >$(O)/images)
 endif
 ifneq ($(VERSION),$(shell cat $(O)/version 2>/dev/null))
 $(shell echo '$(VERSION)' >$(O)/version)
@@ -87,12 +99,13 @@ endif
 
 # ---- what is built from what ----
 MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c))
-SRC := $(filter-out src/media/av.c src/load/pull.c $(if $(DNNL_ON),,src/cpu/cpu_dnnl.c),$(wildcard src/*/*.c))
+SRC := $(filter-out src/media/av.c src/load/pull.c src/gpu/emu% src/gpu/fake_% \
+	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
-SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES)))
+SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
 TESTS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/t_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(filter-out %/fz_main.c,$(wildcard tests/fuzz/fz_*.c)))
 
@@ -107,6 +120,15 @@ $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
+build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tools/build-images
+	@echo "  nvrtc $@" && tools/build-images build $@ $(GPU_ARCH)
+
+build/gpu/none.bin:
+	@mkdir -p $(@D) && : >$@
+
+$(O)/src/gpu/gpu_image.o: $(IMAGES) $(O)/images
+$(O)/src/gpu/gpu_image.o: private FLAGS += -DGPU_IMAGES=$(IMAGES)
+
 $(O)/src/jobs/lode.o: $(O)/version
 
 $(O)/lode: $(OBJ)
@@ -120,8 +142,51 @@ $(O)/lode-pull.so: $(O)/src/load/pull.o
 
 $(O)/src/media/av.o $(O)/src/load/pull.o: private FLAGS += -fvisibility=hidden
 
+# ---- the GPU with no GPU: the kernels as C, once per way of writing them (gpu/dev.h), on fibers,
+# behind a fake driver ----
+EMU_ARCHS := 70 75 80 90
+EMU_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffp-contract=off \
+	-Werror=implicit-function-declaration
+EMU := $(O)/src/gpu/emu.o $(O)/src/gpu/emu_warp.o
+FAKE := $(EMU) $(O)/src/gpu/fake_config.o $(O)/src/gpu/fake_driver.o $(O)/src/gpu/fake_cuda.o
+KERNEL_OBJ := $(foreach a,$(EMU_ARCHS),$(patsubst src/gpu/%.cu,$(O)/emu/%_$(a).o,$(wildcard src/gpu/k_*.cu)))
+LAB_OBJ := $(foreach a,$(EMU_ARCHS),$(O)/emu/k_lab_$(a).o)
+
+define emu_rule
+$(O)/emu/%_$(1).o: src/gpu/%.cu $(O)/settings
+	$$(COMPILE) $$(EMU_FLAGS) -DDEV_EMULATE=$(1) -x c -c $$< -o $$@
+$(O)/emu/%_$(1).o: tests/emu/%.cu $(O)/settings
+	$$(COMPILE) $$(EMU_FLAGS) -DDEV_EMULATE=$(1) -x c -c $$< -o $$@
+endef
+$(foreach a,$(EMU_ARCHS),$(eval $(call emu_rule,$(a))))
+$(FAKE) $(O)/src/gpu/fake_nvml.o: private FLAGS += $(EMU_FLAGS)
+
+# which kernels there are: KERNEL(name, architecture)
+kernel_list = @mkdir -p $(@D) && echo "  nm $@" && $(if $^,nm -g $^,:) | \
+	sed -n 's/^[0-9a-f]* [A-Z] k_\(.*\)_\([0-9]*\)$$/KERNEL(\1, \2)/p' | sort >$@
+$(O)/emu/own/gpu/kernels.def: $(KERNEL_OBJ)
+	$(kernel_list)
+$(O)/emu/lab/gpu/kernels.def: $(LAB_OBJ)
+	$(kernel_list)
+$(O)/emu/%/fake_image.o: src/gpu/fake_image.c $(O)/emu/%/gpu/kernels.def $(O)/settings
+	$(COMPILE) $(EMU_FLAGS) -I$(O)/emu/$* -c $< -o $@
+.SECONDARY:
+
+$(O)/lode-fakecuda.so: $(FAKE) $(O)/emu/own/fake_image.o $(KERNEL_OBJ)
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $^ $(LDFLAGS) -lm -o $@
+
+$(O)/lode-fakenvml.so: $(O)/src/gpu/fake_nvml.o $(O)/src/gpu/fake_config.o
+	@echo "  ld $@" && $(CC) $(FLAGS) -shared $^ $(LDFLAGS) -ldl -o $@
+
+# the fake driver with the kernels of tests/emu instead of lode's
+$(O)/tests/fakelab.so: $(FAKE) $(O)/emu/lab/fake_image.o $(LAB_OBJ)
+	@mkdir -p $(@D) && echo "  ld $@" && $(CC) $(FLAGS) -shared $^ $(LDFLAGS) -lm -o $@
+
+$(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
+$(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
+
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
-	$(COMPILE) -Itests $< $(PARTS) $(LINK) $(LIBS) -lcmocka -o $@
+	$(COMPILE) -Itests $< $(filter %.o,$^) $(LINK) $(LIBS) -lcmocka -o $@
 
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
 	$(COMPILE) $< tests/fuzz/fz_main.c $(PARTS) $(LINK) $(LIBS) -o $@
@@ -143,9 +208,9 @@ check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
-fuzz: $(ISA_OBJ)
+fuzz: $(ISA_OBJ) $(IMAGES)
 	@mkdir -p build/fuzz/$(T)
-	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
+	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
 		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
 		$(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
 	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
@@ -163,6 +228,14 @@ man: $(O)/lode
 check-fresh:
 	tools/check-fresh $(SUITES)
 
+# NVRTC, NVIDIA's compiler for kernels: 113 MB into the cache
+gpu-wheels:
+	tools/build-images fetch
+
+# Registers, spills and shared memory of every kernel, as rows for docs/speed.md
+gpu-kernels: build/gpu/images$(GPU_ARCH:%=-%).bin
+	@awk -F'\t' 'NR == 1 || /^sm_(75|86|90)\t/ { gsub(/\t/, " | "); print "| " $$0 " |" } NR == 1 { print "|---|---|---|---|---|---|" }' $<.kernels
+
 PREFIX ?= /usr/local
 install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lode $(DESTDIR)$(PREFIX)/share/man/man1
@@ -175,8 +248,9 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man install clean"
+	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean help
 .DELETE_ON_ERROR:
--include $(OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))
+-include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
+	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

@@ -9,6 +9,7 @@ static const struct env_row rows[] = { /* alphabetical */
     {"HOME",           "your folder; the cache is .cache/lode below it unless the next say otherwise"},
     {"LODE_CACHE",     "the folder that holds fetched models"},
     {"LODE_FAIL",      "for tests: KIND:N[+] makes the N-th alloc, open, read, write, map or dlopen fail"},
+    {"LODE_FAKE_GPU",  "for tests: an emulated GPU instead of NVIDIA's driver: t4, a100, h200 ..."},
     {"LODE_LOG",       "how much is said on standard error: quiet, warn (default), info or debug"},
     {"LODE_MODULES",   "a folder searched first for lode's own modules (lode-av.so, lode-pull.so)"},
     {"LODE_THREADS",   "the number of threads when --threads does not say it"},

@@ -4,6 +4,10 @@
 #include "base/file.h"
 
 #include <dlfcn.h>
+#include <limits.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static int try_folder(struct arena *a, const char *folder, const char *name, void **handle,
                       struct strbuf *looked, struct err *e)
@@ -50,4 +54,27 @@ int module_open(const char *name, const char *symbol, const void **table, struct
     *table = dlsym(handle, symbol);
     if (*table) return 0;
     return err_set(e, E_MISSING, "lode-%s.so has no %s: it is of another version", name, symbol);
+}
+
+int module_library(const char *file, void **library, struct err *e)
+{
+    bool fault = fault_hit(FAULT_DLOPEN);
+    *library = fault ? NULL : dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (*library) return 0;
+    const char *why = fault ? "refused on request" : dlerror();
+    return err_set(e, E_MISSING, "%s", why ? why : file);
+}
+
+void *module_symbol(void *library, const char *symbol)
+{
+    return dlsym(library, symbol);
+}
+
+void module_path(void *library, char *out, size_t room)
+{
+    char real[PATH_MAX];
+    struct link_map *map = NULL;
+    out[0] = 0;
+    if (dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || !map || !map->l_name) return;
+    snprintf(out, room, "%s", realpath(map->l_name, real) ? real : map->l_name);
 }

@@ -11,4 +11,12 @@
  * E_MISSING with the folders looked at or what the system's loader says. */
 int module_open(const char *name, const char *symbol, const void **table, struct err *e);
 
+/* module_library: a library of the system by its file name ("libcuda.so.1"), found as the system's
+ * loader finds it; never closed again. Errors: E_MISSING with what the loader says. */
+int module_library(const char *file, void **library, struct err *e);
+/* module_symbol: what a library exports under that name, or NULL. */
+void *module_symbol(void *library, const char *symbol);
+/* module_path: the file a library was loaded from, links followed; "" if it cannot be told. */
+void module_path(void *library, char *out, size_t room);
+
 #endif

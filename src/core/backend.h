@@ -9,6 +9,8 @@ struct backend_options {
     int threads;         /* cpu: members of the team; 0: all processors the process may use */
     const char *kernels; /* cpu: "auto", or force a level: "ref" "base" "avx2" "avx512" */
     int index;           /* which GPU */
+    const char *gpu; /* NULL, or the name of one that is only to be planned for: "t4", "16GiB" */
+    bool profile;    /* GPU: take the time of every step, which costs some of it */
 };
 
 struct backend_device; /* an opened device; lives in the arena given to open */
@@ -27,6 +29,8 @@ struct backend {
     /* measure: what prepare would allocate, to the byte, from shapes alone. */
     int (*measure)(struct backend_device *d, const struct plan *p, struct backend_memory *out,
                    struct err *e);
+    /* room: bytes that plans may take. NULL: not known. */
+    int (*room)(struct backend_device *d, size_t *bytes, struct err *e);
     /* prepare: packs weights, allocates slabs. Afterwards run allocates nothing and plan weights'
      * data are no longer read. used(ctx, value) is called after each weight is packed, so that its
      * mapped pages can be dropped; may be NULL. Errors: E_NOMEM, E_DEVICE (no kernel for a step:

@@ -19,6 +19,12 @@ int plan_open(struct arena *a, struct plan **out, struct err *e)
     return 0;
 }
 
+size_t plan_scales(const struct plan_value *v)
+{
+    assert(v->life == PLAN_STATE && v->type == DTYPE_I8 && v->rank > 0);
+    return ALIGN_UP((size_t)tensor_count(v->rank, v->dim), BASE_LINE);
+}
+
 /* Appends a value of which only life, name, type and shape are known. Returns its number or -1. */
 static int add_value(struct plan *p, enum plan_life life, const char *name, enum dtype type,
                      int rank, const int64_t *dim, int live, struct err *e)
@@ -44,6 +50,8 @@ static int add_value(struct plan *p, enum plan_life life, const char *name, enum
     if (count <= 0 || count > INT64_MAX / 8)
         return err_set(e, E_MODEL, "%s: its shape makes %lld elements", name, (long long)count);
     v->bytes = (size_t)count * tensor_type_bytes(type);
+    if (life == PLAN_STATE && type == DTYPE_I8)
+        v->bytes = plan_scales(v) + (size_t)(count / dim[rank - 1]) * sizeof(float);
     return p->n_values++;
 }
 

@@ -37,7 +37,8 @@ struct plan_value {
     /* filled by plan_finish */
     int tape;        /* STEP: the tape it belongs to, else -1 */
     int first, last; /* STEP: steps of first and last use */
-    size_t bytes;    /* of the dense value; for as_i8 weights rows * columns + rows * 4 */
+    size_t bytes;    /* of the dense value; for as_i8 weights rows * columns + rows * 4; for i8
+                        STATE plan_scales + 4 * rows of the last dimension */
     size_t offset;   /* INPUT, OUTPUT, STEP: in the step slab; STATE: in the state slab */
 };
 
@@ -62,6 +63,8 @@ struct plan {
     struct plan_tape tape[PLAN_TAPES];
     int n_tapes;
     bool finished;
+    enum dtype compute; /* F16: a GPU may hold matrices as f16 and multiply with them; F32 (as
+                           plan_open leaves it): it may not. A CPU computes in f32 in any case */
     size_t weight_bytes, state_bytes, step_bytes; /* filled by plan_finish */
 };
 
@@ -92,6 +95,10 @@ int plan_add(struct plan *p, enum op op, const char *name, const int *in, int n_
 /* plan_finish: lifetimes, offsets, bytes. After it the plan is read-only. Errors: E_MODEL for a
  * step value read before written. */
 int plan_finish(struct plan *p, struct err *e);
+
+/* plan_scales: of a STATE of type i8: where its scales start, in bytes: f32, one per row of the last
+ * dimension, value = q * scale. */
+size_t plan_scales(const struct plan_value *v);
 
 int plan_find(const struct plan *p, const char *value_name); /* or -1 */
 int plan_find_tape(const struct plan *p, const char *name);  /* or -1 */

@@ -17,6 +17,7 @@
  */
 #include "cpu/cpu.h"
 #include "base/log.h"
+#include "core/plancheck.h"
 #include <stdatomic.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -401,87 +402,9 @@ static void *cpu_host(struct backend_plan *bp, int value)
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* Reads how many rows count in this run. */
-static int read_live(struct backend_plan *bp, int tape, struct err *e)
+static const void *input_data(const void *ctx, int value)
 {
-    for (int i = 0; i < bp->tape[tape].n_live; i++) {
-        const struct live *l = &bp->tape[tape].live[i];
-        int32_t n = *(const int32_t *)l->count->data;
-        if (n < 0 || n > l->value->plan->dim[0])
-            return err_set(e, E_INTERNAL, "%s asks for %d rows of %s, which has %lld",
-                           l->count->plan->name, n, l->value->plan->name,
-                           (long long)l->value->plan->dim[0]);
-        l->value->rows = n;
-    }
-    return 0;
-}
-
-/* Checks n indices, each to be in [least, limit). */
-static int in_range(const struct cpu_step *s, const struct cpu_value *v, const int32_t *index,
-                    int64_t n, int64_t least, int64_t limit, struct err *e)
-{
-    for (int64_t i = 0; i < n; i++) {
-        if (index[i] >= least && index[i] < limit) continue;
-        return err_set(e, E_INTERNAL, "step %s: %s has %d at %lld, allowed is %lld to %lld",
-                       s->step->name, v->plan->name, index[i], (long long)i, (long long)least,
-                       (long long)limit - 1);
-    }
-    return 0;
-}
-
-static int first_rows_in_range(const struct cpu_step *s, int in, int64_t limit, struct err *e)
-{
-    const struct cpu_value *v = s->in[in];
-    return in_range(s, v, v->data, MIN(v->rows, s->in[0]->rows), 0, limit, e);
-}
-
-static int check_history(const struct cpu_step *s, struct err *e)
-{
-    const struct cpu_value *history = s->in[3];
-    int64_t s_count = history->plan->dim[0], p_count = history->plan->dim[1];
-    const int32_t *position = s->in[1]->data, *sequence = s->in[2]->data;
-    TRY(first_rows_in_range(s, 1, p_count, e));
-    TRY(first_rows_in_range(s, 2, s_count, e));
-    for (int64_t r = 0; r < s->in[0]->rows; r++) {
-        const int32_t *line = (const int32_t *)history->data + sequence[r] * p_count;
-        TRY(in_range(s, history, line, position[r] + 1, 0, s_count, e));
-    }
-    return 0;
-}
-
-static int check_rules(const struct cpu_step *s, struct err *e)
-{
-    int64_t v_count = s->in[0]->plan->dim[1];
-    for (int64_t g = 0; g < s->in[0]->rows; g++) {
-        const int32_t *rule = (const int32_t *)s->in[2]->data + g * OP_RULES;
-        TRY(in_range(s, s->in[2], rule, 1, 0, 2 * OP_RULE_BAN_EOT, e));
-        TRY(in_range(s, s->in[2], rule + 1, 2, -1, v_count + 1, e));
-        TRY(in_range(s, s->in[2], rule + 3, 2, -1, v_count, e));
-        TRY(in_range(s, s->in[2], rule + 5, 3, 0, 1, e));
-    }
-    return 0;
-}
-
-/* Indices come from the caller, so they are checked before any kernel believes them. */
-static int check_indices(const struct cpu_step *s, struct err *e)
-{
-    switch (s->step->op) {
-    case OP_crosskv:
-        return first_rows_in_range(s, 1, s->out[0]->plan->dim[0], e);
-    case OP_embed:
-        TRY(first_rows_in_range(s, 0, s->in[2]->plan->dim[0], e));
-        return first_rows_in_range(s, 1, s->in[3]->plan->dim[0], e);
-    case OP_attnself:
-        return check_history(s, e);
-    case OP_attncross:
-        return first_rows_in_range(s, 1, s->in[2]->plan->dim[0], e);
-    case OP_gather:
-        return in_range(s, s->in[1], s->in[1]->data, s->in[1]->rows, 0, s->in[0]->rows, e);
-    case OP_pick:
-        return check_rules(s, e);
-    default:
-        return 0;
-    }
+    return ((const struct backend_plan *)ctx)->value[value].data;
 }
 
 /* What every member of the team does. */
@@ -507,9 +430,11 @@ static void walk(void *ctx, struct thread_team *team, int id)
 static int cpu_run(struct backend_plan *bp, int tape, struct err *e)
 {
     assert(tape >= 0 && tape < bp->plan->n_tapes);
-    const struct plan_tape *t = &bp->plan->tape[tape];
-    TRY(read_live(bp, tape, e));
-    for (int i = t->from; i < t->to; i++) TRY(check_indices(&bp->step[i], e));
+    TRY(plancheck_run(bp->plan, tape, input_data, bp, e));
+    for (int i = 0; i < bp->tape[tape].n_live; i++) {
+        const struct live *l = &bp->tape[tape].live[i];
+        l->value->rows = *(const int32_t *)l->count->data;
+    }
     bp->running = tape;
     bp->failed = -1;
     thread_run(bp->device->threads, walk, bp);

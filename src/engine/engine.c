@@ -1,14 +1,19 @@
 #include "engine/engine.h"
+#include "base/log.h"
 #include "cpu/cpu.h"
+#include "gpu/gpu.h"
 #include <stdio.h>
 #include <string.h>
 
 /* By preference. To add a device: its room and a row here. */
-static const struct backend *const backends[] = {&cpu_backend};
+static const struct backend *const backends[] = {&gpu_backend, &cpu_backend};
 
 struct engine {
+    size_t row; /* of backends[] */
     const struct backend *backend;
     struct backend_device *device;
+    struct backend_options options;
+    bool automatic;
     char about[160], reason[sizeof((struct err *)0)->text];
 };
 
@@ -23,54 +28,84 @@ static int split_device(const char *text, char name[16], int *index, struct err 
     const char *colon = strchr(text, ':');
     size_t n = colon ? (size_t)(colon - text) : strlen(text);
     uint64_t number = 0;
-    if (n >= 16 || (colon && !str_uint(str_of(colon + 1), 255, &number))) {
+    bool known = n == 4 && strncmp(text, "auto", n) == 0;
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        const char *row = backends[i]->name;
+        known |= strlen(row) == n && strncmp(row, text, n) == 0;
+    }
+    if (!known || (colon && strncmp(text, "cuda", n) != 0) ||
+        (colon && !str_uint(str_of(colon + 1), 255, &number)))
         return err_set(e, E_USAGE,
                        "\"%s\" is not a device; devices are auto, cpu, cuda, cuda:0, cuda:1 ..",
                        text);
-    }
     memcpy(name, text, n);
     name[n] = 0;
     *index = (int)number;
     return 0;
 }
 
-/* "auto" tries every row and keeps why the better ones were not taken. */
-static int choose(struct engine *g, struct arena *a, const char *device, struct backend_options *o,
-                  struct err *e)
+int engine_check(const char *device, struct err *e)
 {
     char name[16];
-    TRY(split_device(device, name, &o->index, e));
-    bool automatic = strcmp(name, "auto") == 0, known = automatic || strcmp(name, "cuda") == 0;
-    for (size_t i = 0; i < COUNT(backends); i++) {
-        if (!automatic && strcmp(backends[i]->name, name) != 0) continue;
-        known = true;
-        if (backends[i]->open(a, o, &g->device, e) == 0) {
+    int index;
+    return split_device(device, name, &index, e);
+}
+
+/* Takes the first row from `row` on that can be used; keeps why those before it were not. */
+static int choose(struct engine *g, struct arena *a, const char *name, size_t row, struct err *e)
+{
+    for (size_t i = row; i < COUNT(backends); i++) {
+        if (!g->automatic && strcmp(backends[i]->name, name) != 0) continue;
+        if (backends[i]->open(a, &g->options, &g->device, e) == 0) {
+            struct strbuf about;
+            g->row = i;
             g->backend = backends[i];
+            strbuf_init(&about, g->about, sizeof g->about);
+            g->backend->describe(g->device, &about);
             return 0;
         }
+        if (e->code == E_MISSING && !g->automatic) e->code = E_DEVICE;
+        if (!g->automatic || i + 1 == COUNT(backends)) return -1;
         snprintf(g->reason, sizeof g->reason, "%s", e->text);
-        if (!automatic) return -1;
+        /* most machines have no GPU: only one that is there and fails is worth a word */
+        if (e->code == E_MISSING)
+            log_info("using the %s: %s", backends[i + 1]->name, g->reason);
+        else
+            log_warn("using the %s: %s", backends[i + 1]->name, g->reason);
     }
-    if (!known)
-        return err_set(e, E_USAGE,
-                       "\"%s\" is not a device; devices are auto, cpu, cuda, cuda:0, cuda:1 ..",
-                       device);
-    if (g->reason[0]) return -1;
-    return err_set(e, E_DEVICE, "this lode was built without support for the device \"%s\"",
-                   device);
+    return err_set(e, E_INTERNAL, "no row for the device %s", name);
 }
 
 int engine_open(struct arena *a, const struct engine_options *o, struct engine **out, struct err *e)
 {
+    char name[16];
     struct engine *g = ARENA_NEW(a, struct engine, 1, e);
     if (!g) return -1;
-    struct backend_options options = {.threads = o->threads, .kernels = o->kernels};
-    TRY(choose(g, a, o->device, &options, e));
-    struct strbuf about;
-    strbuf_init(&about, g->about, sizeof g->about);
-    g->backend->describe(g->device, &about);
+    g->options = (struct backend_options){
+        .threads = o->threads, .kernels = o->kernels, .gpu = o->gpu, .profile = o->profile};
+    TRY(split_device(o->device, name, &g->options.index, e));
+    g->automatic = strcmp(name, "auto") == 0;
+    TRY(choose(g, a, name, 0, e));
     *out = g;
     return 0;
+}
+
+int engine_retreat(struct engine *g, struct arena *a, const struct err *why, struct err *e)
+{
+    size_t next = g->row + 1;
+    *e = *why;
+    if (!g->automatic || next == COUNT(backends)) return -1;
+    if (g->backend->close) g->backend->close(g->device);
+    g->backend = NULL;
+    snprintf(g->reason, sizeof g->reason, "%s", why->text);
+    log_warn("using the %s: %s", backends[next]->name, g->reason);
+    return choose(g, a, "auto", next, e);
+}
+
+int engine_room(struct engine *g, size_t *bytes, struct err *e)
+{
+    *bytes = SIZE_MAX;
+    return g->backend->room ? g->backend->room(g->device, bytes, e) : 0;
 }
 
 const char *engine_device(const struct engine *g)
@@ -139,6 +174,6 @@ void engine_release(struct engine_plan **ep)
 
 void engine_close(struct engine **g)
 {
-    if (*g && (*g)->backend->close) (*g)->backend->close((*g)->device);
+    if (*g && (*g)->backend && (*g)->backend->close) (*g)->backend->close((*g)->device);
     *g = NULL;
 }

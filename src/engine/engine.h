@@ -9,9 +9,15 @@ struct engine_options {
     const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
     const char *kernels; /* see backend_options */
     int threads;
+    const char *gpu; /* NULL; or "t4", "16GiB": a GPU that is not here, to be measured for alone */
+    bool profile;    /* take the time of every step */
 };
 
 struct engine;
+
+/* engine_check: whether a text names a device, as a user types it: auto, cpu, cuda, cuda:1.
+ * E_USAGE. */
+int engine_check(const char *device, struct err *e);
 
 /* engine_open: lives in a. Errors: E_DEVICE if a device was named and cannot be used. With "auto"
  * the CPU is always there; why the GPU is not used is told by engine_reason. */
@@ -21,6 +27,15 @@ const char *engine_device(const struct engine *g);   /* "cpu" */
 const char *engine_describe(const struct engine *g); /* for people */
 const char *engine_reason(
     const struct engine *g); /* why not another device; "" if it is the asked one */
+
+/* engine_retreat: after the chosen device could not be made ready and every plan on it was
+ * released: if the choice was automatic, closes it and takes the next one, whose compute types may
+ * be others. why becomes engine_reason. -1 with *e = *why if the device was asked for or none is
+ * left. */
+int engine_retreat(struct engine *g, struct arena *a, const struct err *why, struct err *e);
+
+/* engine_room: bytes plans may take on the device, SIZE_MAX if it is not known. */
+int engine_room(struct engine *g, size_t *bytes, struct err *e);
 
 struct engine_plan;
 /* engine_measure: what engine_prepare would allocate, without allocating it or touching weights'

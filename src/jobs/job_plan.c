@@ -6,8 +6,11 @@
 #include "load/store.h"
 #include <string.h>
 
+#define MOST_BATCH 1024
+
 struct plan_opts {
-    int device, compute_type;
+    const char *device, *gpu;
+    int compute_type;
     int64_t beam, best_of, batch, threads;
     bool json, dump;
 };
@@ -15,11 +18,12 @@ struct plan_opts {
 #define AT(field) offsetof(struct plan_opts, field)
 /* clang-format off */
 static const struct opt_row rows[] = {
-    {.name = "device", .letter = 'd', .type = OPT_CHOICE, .offset = AT(device), .choices = "auto|cpu|cuda", .fallback = "auto", .help = "auto takes the GPU if it can be used."},
+    {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used; cuda:1 is the second one."},
+    {.name = "gpu", .letter = 'g', .type = OPT_TEXT, .offset = AT(gpu), .value = "NAME|SIZE", .help = "Plan for a GPU that is not here: t4, a5000, a100, h200 .., or any of that size: 16GiB. Needs no driver."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto", .help = "As for transcribe."},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
-    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = 1, .fallback = "1", .value = "N", .help = "Windows decoded together."},
+    {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = MOST_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
@@ -31,6 +35,8 @@ struct figures { /* of one plan on one device */
     struct net_whisper net;
     const struct plan *plan;
     struct backend_memory bytes;
+    size_t room; /* SIZE_MAX if not known */
+    int most;    /* the largest batch that fits; 0: none; -1: not known */
 };
 
 /* Sizes by the published name, without a file; of anything else from its weights. */
@@ -46,33 +52,77 @@ static int open_source(struct arena *a, const char *model, struct load_weights *
     return net_whisper_config(a, w, config, e);
 }
 
-static int measure(struct arena *a, const struct plan_opts *o, const struct load_weights *w,
-                   const struct net_whisper_config *config, struct engine *engine,
-                   struct figures *f, struct err *e)
+static size_t total(const struct backend_memory *m)
+{
+    return m->weights + m->state + m->step + m->scratch;
+}
+
+struct subject { /* what is planned, but for the batch */
+    const struct plan_opts *o;
+    const struct load_weights *weights; /* NULL: published sizes */
+    const struct net_whisper_config *config;
+    struct engine *engine;
+    const char *device, *compute_type;
+};
+
+static int measure(struct arena *a, const struct subject *s, int batch, struct figures *f,
+                   struct err *e)
+{
+    struct net_whisper_source source = {.weights = s->weights};
+    struct plan *plan;
+    struct net_whisper_shape shape =
+        speech_shape(batch, (int)s->o->beam, (int)s->o->best_of, s->compute_type, s->device);
+    TRY(net_whisper_plan(a, &source, s->config, &shape, &plan, &f->net, e));
+    f->plan = plan;
+    return engine_measure(s->engine, plan, &f->bytes, e);
+}
+
+/* The largest batch that fits. A plan only grows with its batch. */
+static int find_most(struct arena *a, const struct subject *s, size_t room, int *most,
+                     struct err *e)
+{
+    int fits = 0, beyond = MOST_BATCH + 1;
+    while (beyond - fits > 1) {
+        struct figures f;
+        struct arena_mark mark = arena_here(a);
+        int batch = (fits + beyond) / 2;
+        TRY(measure(a, s, batch, &f, e));
+        arena_rewind(a, mark);
+        if (total(&f.bytes) <= room)
+            fits = batch;
+        else
+            beyond = batch;
+    }
+    *most = fits;
+    return 0;
+}
+
+static int find_figures(struct arena *a, const struct plan_opts *o, const struct load_weights *w,
+                        const struct net_whisper_config *config, struct engine *engine,
+                        struct figures *f, struct err *e)
 {
     char compute[24];
-    struct net_whisper_source source = {.weights = w->n ? w : NULL};
-    struct plan *plan;
     opt_choice(opt_find(rows, COUNT(rows), "compute-type"), o->compute_type, compute,
                sizeof compute);
     f->device = engine_device(engine);
     f->device_name = engine_describe(engine);
     f->reason = engine_reason(engine);
     f->compute_type = speech_compute_type(compute, f->device);
-    struct net_whisper_shape shape = speech_shape((int)o->beam, (int)o->best_of, f->compute_type);
-    TRY(net_whisper_plan(a, &source, config, &shape, &plan, &f->net, e));
-    f->plan = plan;
-    return engine_measure(engine, plan, &f->bytes, e);
+    struct subject s = {.o = o,
+                        .weights = w->n ? w : NULL,
+                        .config = config,
+                        .engine = engine,
+                        .device = f->device,
+                        .compute_type = f->compute_type};
+    f->most = -1;
+    TRY(engine_room(engine, &f->room, e));
+    if (f->room != SIZE_MAX) TRY(find_most(a, &s, f->room, &f->most, e));
+    return measure(a, &s, (int)o->batch, f, e);
 }
 
 static int put(void *ctx, const char *p, size_t n, struct err *e)
 {
     return host_text(ctx, p, n, e);
-}
-
-static size_t total(const struct backend_memory *m)
-{
-    return m->weights + m->state + m->step + m->scratch;
 }
 
 static int print_json(const char *model, const struct plan_opts *o, const struct figures *f,
@@ -101,6 +151,14 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         json_out_key(&j, kinds[i].key);
         json_out_int(&j, (int64_t)kinds[i].bytes);
     }
+    if (f->most >= 0) {
+        json_out_key(&j, "room_bytes");
+        json_out_int(&j, (int64_t)f->room);
+        json_out_key(&j, "fits");
+        json_out_bool(&j, total(&f->bytes) <= f->room);
+        json_out_key(&j, "largest_batch");
+        json_out_int(&j, f->most);
+    }
     json_out_end(&j, '}');
     return json_out_done(&j);
 }
@@ -120,6 +178,12 @@ static int print_text(struct arena *a, const char *model, const struct plan_opts
                      (long long)o->best_of, (long long)o->batch, (double)f->bytes.weights / mib,
                      (double)f->bytes.state / mib, (double)(f->bytes.step + f->bytes.scratch) / mib,
                      (double)total(&f->bytes) / mib);
+    if (!line) return -1;
+    TRY(host_text(host, line, strlen(line), e));
+    if (f->most < 0) return 0;
+    line = arena_format(a, e, "  room     %9.1f MiB: %s; the largest batch that fits is %d\n",
+                        (double)f->room / mib, total(&f->bytes) <= f->room ? "it fits" : "too much",
+                        f->most);
     return line ? host_text(host, line, strlen(line), e) : -1;
 }
 
@@ -139,14 +203,21 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
                       const struct lode_host *host, struct engine **engine, struct load_weights *w,
                       struct err *e)
 {
-    char device[24];
     struct net_whisper_config config;
     struct figures f;
-    struct engine_options eo = {.kernels = "auto", .threads = (int)MIN(o->threads, thread_cpus())};
-    eo.device = opt_choice(opt_find(rows, COUNT(rows), "device"), o->device, device, sizeof device);
+    struct engine_options eo = {.device = o->device,
+                                .kernels = "auto",
+                                .threads = (int)MIN(o->threads, thread_cpus()),
+                                .gpu = o->gpu};
+    TRY(engine_check(o->device, e));
+    if (o->gpu) {
+        if (strcmp(o->device, "cpu") == 0)
+            return err_set(e, E_USAGE, "--gpu %s and --device cpu contradict each other", o->gpu);
+        eo.device = "cuda";
+    }
     TRY(open_source(a, model, w, &config, host, e));
     TRY(engine_open(a, &eo, engine, e));
-    TRY(measure(a, o, w, &config, *engine, &f, e));
+    TRY(find_figures(a, o, w, &config, *engine, &f, e));
     if (o->dump) return print_dump(a, f.plan, host, e);
     return o->json ? print_json(model, o, &f, host, e) : print_text(a, model, o, &f, host, e);
 }
@@ -173,10 +244,13 @@ const struct lode_job job_plan_row = {
         "MODEL is a name users type (its published sizes are known, no file is needed), a "
         "model folder, or a weight file. Bytes are given by kind: weights as the device "
         "holds them, state (attention caches) and step values (laid over each other) with the "
-        "scratch of the kernels.\n"
+        "scratch of the kernels. Of a GPU it says whether that fits and which batch would, "
+        "with 0.5 GiB left free and 0.5 GiB for the driver.\n"
         "\n"
         "  lode plan tiny.en --json\n"
-        "  lode plan large-v3 --compute-type int8 --beam-size 1\n",
+        "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
+        "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "
+        "--best-of 1\n",
     .rows = rows,
     .n_rows = COUNT(rows),
     .opts_bytes = sizeof(struct plan_opts),

@@ -10,8 +10,8 @@
 #include <string.h>
 
 struct transcribe_opts {
-    const char *model, *language, *output, *temperature;
-    int format, task, device, compute_type, kernels;
+    const char *model, *language, *output, *temperature, *device;
+    int format, task, compute_type, kernels;
     int64_t threads, beam, best_of, seed;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
         initial_timestamp;
@@ -33,10 +33,10 @@ static const struct opt_row rows[] = {
      .help = "Language spoken, as a code or an English name: en, hi, german."},
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
     {.help = "Where it runs"},
-    {.name = "device", .letter = 'd', .type = OPT_CHOICE, .offset = AT(device), .choices = "auto|cpu|cuda", .fallback = "auto", .help = "auto takes the GPU if it can be used."},
+    {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used; cuda:1 is the second one."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
-     .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU."},
+     .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
@@ -377,14 +377,14 @@ static int check_output(struct run *r, const struct opt_list *inputs, struct err
 
 static int open_model(struct run *r, struct err *e)
 {
-    char device[WORD], compute[WORD], kernels[WORD], *folder;
+    char compute[WORD], kernels[WORD], *folder;
     struct fetch_watch watch = host_watch(r->host);
     TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
     struct speech_options so = {
         .folder = folder,
         .name = r->o->model,
         .compute_type = choice("compute-type", r->o->compute_type, compute),
-        .engine = {.device = choice("device", r->o->device, device),
+        .engine = {.device = r->o->device,
                    .kernels = choice("kernels", r->o->kernels, kernels),
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
         .beam = (int)r->o->beam,
@@ -402,6 +402,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct aren
                        struct err *e)
 {
     struct scribe_options checked;
+    TRY(engine_check(r->o->device, e));
     TRY(scribe_options(
         r->o, &checked,
         e)); /* a wrong option is said before a model is fetched or a file is touched */

@@ -2,6 +2,7 @@
 #include "lode.h"
 #include "base/module.h"
 #include "cpu/cpu.h"
+#include "gpu/gpu.h"
 #include "jobs/jobs.h"
 
 /* To add a job: its file, its row in jobs.h and here; its flags, help and man page follow from its
@@ -32,6 +33,8 @@ void lode_build(struct strbuf *out)
     strbuf_format(out, "utf8proc: %s\n",
                   WITH_UTF8PROC ? "yes"
                                 : "no (libutf8proc-dev was missing: prompts cannot be encoded)");
-    strbuf_format(out, "GPU: no (not in this version)\n");
+    strbuf_text(out, "GPU: ");
+    gpu_build(out);
+    strbuf_text(out, "\n");
     strbuf_format(out, "this processor: %s kernels\n", cpu_level_name(cpu_level_best()));
 }

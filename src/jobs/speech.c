@@ -6,26 +6,46 @@
 /* Rows of one step: a prompt is fed in pieces of this many tokens. */
 #define PROMPT_ROWS 64
 
-struct net_whisper_shape speech_shape(int beam, int best_of, const char *resolved_compute_type)
+struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const char *resolved,
+                                      const char *device)
 {
-    int sequences = MAX(beam, best_of);
+    int sequences = batch * MAX(beam, best_of);
+    bool gpu = strcmp(device, "cuda") == 0, half = gpu && str_ends(resolved, "float16");
     return (struct net_whisper_shape){
-        .windows = 1,
+        .windows = batch,
         .sequences = sequences,
         .rows = MAX(sequences, PROMPT_ROWS),
         .picks = sequences,
         .top = beam > 1 ? 2 * beam : 1,
-        .cache = DTYPE_F32,
-        .i8 = str_starts(resolved_compute_type, "int8"),
+        .cache = half ? DTYPE_F16 : DTYPE_F32,
+        .compute = half ? DTYPE_F16 : DTYPE_F32,
+        .i8 = str_starts(resolved, "int8"),
+        .cross_i8 = gpu && str_starts(resolved, "int8"),
     };
 }
 
 const char *speech_compute_type(const char *asked, const char *device)
 {
     /* A name is a preference: a CPU computes the float part in f32 whatever it is called, and
-     * automatic means int8. */
-    assert(strcmp(device, "cpu") == 0);
-    return str_starts(asked, "float") ? "float32" : "int8_float32";
+     * automatic means int8. A GPU does what it is asked; automatic means float16, which every GPU
+     * lode runs on (sm_70 and up) does in hardware. */
+    static const struct {
+        const char *asked, *cpu, *gpu;
+    } names[] = {
+        {"auto", "int8_float32", "float16"},
+        {"int8", "int8_float32", "int8_float16"},
+        {"int8_float32", "int8_float32", "int8_float32"},
+        {"int8_float16", "int8_float32", "int8_float16"},
+        {"float16", "float32", "float16"},
+        {"float32", "float32", "float32"},
+    };
+    bool gpu = strcmp(device, "cuda") == 0;
+    size_t i = 0;
+    while (strcmp(names[i].asked, asked) != 0) {
+        i++;
+        assert(i < COUNT(names));
+    }
+    return gpu ? names[i].gpu : names[i].cpu;
 }
 
 struct dropping {
@@ -97,6 +117,21 @@ static int complete_suppress(struct arena *a, struct speech *s, struct net_whisp
     return 0;
 }
 
+/* The plan for the engine's device, which decides the compute type, made ready on it. */
+static int make_ready(struct arena *a, const struct speech_options *o,
+                      const struct net_whisper_config *config, struct speech *s, struct err *e)
+{
+    const char *device = engine_device(s->engine);
+    s->compute_type = speech_compute_type(o->compute_type, device);
+    struct net_whisper_shape shape = speech_shape(1, o->beam, o->best_of, s->compute_type, device);
+    struct net_whisper_source source = {.weights = &s->weights};
+    struct plan *plan;
+    TRY(net_whisper_plan(a, &source, config, &shape, &plan, &s->net, e));
+    s->plan = plan;
+    struct dropping d = {plan, &s->weights};
+    return engine_prepare(s->engine, a, plan, drop_pages, &d, &s->prepared, e);
+}
+
 static int open_parts(struct arena *a, const struct speech_options *o, struct speech *s,
                       struct err *e)
 {
@@ -110,14 +145,15 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
     TRY(complete_suppress(a, s, &config, e));
 
     TRY(engine_open(a, &o->engine, &s->engine, e));
-    s->compute_type = speech_compute_type(o->compute_type, engine_device(s->engine));
-    struct net_whisper_shape shape = speech_shape(o->beam, o->best_of, s->compute_type);
-    struct net_whisper_source source = {.weights = &s->weights};
-    struct plan *plan;
-    TRY(net_whisper_plan(a, &source, &config, &shape, &plan, &s->net, e));
-    s->plan = plan;
-    struct dropping d = {plan, &s->weights};
-    return engine_prepare(s->engine, a, plan, drop_pages, &d, &s->prepared, e);
+    struct err why;
+    while (make_ready(a, o, &config, s, &why)) {
+        if (why.code != E_NOMEM && why.code != E_DEVICE) {
+            *e = why;
+            return -1;
+        }
+        TRY(engine_retreat(s->engine, a, &why, e));
+    }
+    return 0;
 }
 
 int speech_open(struct arena *a, const struct speech_options *o, struct speech **out, struct err *e)

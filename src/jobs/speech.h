@@ -34,9 +34,12 @@ struct speech {
         *pick, *rule, *top_token, *sampled;
 };
 
-/* speech_shape: how large the plan for these options is. Shared with `lode plan`. */
-struct net_whisper_shape speech_shape(int beam, int best_of, const char *resolved_compute_type);
-/* speech_compute_type: the name resolved for a device ("cpu"): int8_float32 or float32. */
+/* speech_shape: how large the plan for these options is on a device ("cpu", "cuda"). Shared with
+ * `lode plan`. */
+struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const char *resolved,
+                                      const char *device);
+/* speech_compute_type: the name a user gives (SPEECH_COMPUTE_TYPES), resolved for a device: on the
+ * CPU int8_float32 or float32; on a GPU any but auto and int8. */
 const char *speech_compute_type(const char *asked, const char *device);
 
 /* speech_open: everything lives in a (a model arena). Errors: E_MODEL, E_DEVICE, E_NOMEM. */

@@ -195,12 +195,12 @@ static int conv(struct build *b, const char *name, int x, int64_t t, int n, int 
     return y;
 }
 
-static int state(struct build *b, const char *name, int rank, int64_t d0, int64_t d1, int64_t d2,
-                 int64_t d3)
+static int state(struct build *b, const char *name, enum dtype type, int rank, int64_t d0,
+                 int64_t d1, int64_t d2, int64_t d3)
 {
     if (b->failed) return -1;
     int64_t dim[] = {d0, d1, d2, d3};
-    int v = plan_state(b->p, name, b->s->cache, rank, dim, b->e);
+    int v = plan_state(b->p, name, type, rank, dim, b->e);
     return v < 0 ? fail(b) : v;
 }
 
@@ -208,14 +208,15 @@ static int state(struct build *b, const char *name, int rank, int64_t d0, int64_
 static void cross_caches(struct build *b, int encoded)
 {
     int d = b->c->width;
+    enum dtype type = b->s->cross_i8 ? DTYPE_I8 : b->s->cache;
     for (int l = 0; l < b->c->decoder_layers; l++) {
         struct label scope = path("dec.%d", l);
         int kv =
             linear(b, scope.text, "cross.kv", path("decoder/layer_%d/attention/linear_1", l).text,
                    encoded, 2 * d, d, OP_ACT_NONE, -1);
-        int k = state(b, label(scope.text, "cross.k").text, 4, b->s->windows, b->c->heads,
+        int k = state(b, label(scope.text, "cross.k").text, type, 4, b->s->windows, b->c->heads,
                       WHISPER_HEAD, b->c->audio_ctx);
-        int v = state(b, label(scope.text, "cross.v").text, 4, b->s->windows, b->c->heads,
+        int v = state(b, label(scope.text, "cross.v").text, type, 4, b->s->windows, b->c->heads,
                       b->c->audio_ctx, WHISPER_HEAD);
         add(b, OP_crosskv, label(scope.text, "cross.keep").text, INTS(kv, b->net->slot), INTS(k, v),
             (struct op_args){.heads = b->c->heads});
@@ -247,8 +248,10 @@ static int decoder_layer(struct build *b, int layer, int x)
     int h = norm(b, scope.text, "norm", path("%s/self_attention/layer_norm", tensor.text).text, x);
     int qkv = linear(b, scope.text, "qkv", path("%s/self_attention/linear_0", tensor.text).text, h,
                      3 * d, d, OP_ACT_NONE, -1);
-    int k = state(b, label(scope.text, "self.k").text, 3, b->s->sequences, c->text_ctx, d, 0);
-    int v = state(b, label(scope.text, "self.v").text, 3, b->s->sequences, c->text_ctx, d, 0);
+    int k = state(b, label(scope.text, "self.k").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
+                  d, 0);
+    int v = state(b, label(scope.text, "self.v").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
+                  d, 0);
     int mixed = like(b, x, label(scope.text, "attention").text, d);
     add(b, OP_attnself, label(scope.text, "attention").text,
         INTS(qkv, net->position, net->sequence, net->history), INTS(mixed, k, v), args);
@@ -383,6 +386,7 @@ int net_whisper_plan(struct arena *a, const struct net_whisper_source *src,
     *net = (struct net_whisper){.config = *c, .shape = *s};
     struct build b = {.src = src, .c = c, .s = s, .net = net, .e = e};
     TRY(plan_open(a, &b.p, e));
+    b.p->compute = s->compute;
     doors(&b);
     net->tape_loud = -1;
     int mel = net->mel;
