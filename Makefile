@@ -204,6 +204,11 @@ test:
 	@$(MAKE) --no-print-directory MODE=asan tests
 	@tools/run-tests build/asan
 
+# Every error code at every call of the GPU's driver: some hours. ./test takes a share of them.
+fault-full:
+	@$(MAKE) --no-print-directory MODE=asan modules build/asan/tests/t_gpu
+	LODE_FAULT_FULL=1 build/asan/tests/t_gpu
+
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
@@ -248,9 +253,9 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean"
+	@echo "goals: all test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels install clean help
+.PHONY: all modules tests test check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

@@ -96,8 +96,8 @@ int plan_add(struct plan *p, enum op op, const char *name, const int *in, int n_
  * step value read before written. */
 int plan_finish(struct plan *p, struct err *e);
 
-/* plan_scales: of a STATE of type i8: where its scales start, in bytes: f32, one per row of the last
- * dimension, value = q * scale. */
+/* plan_scales: of a STATE of type i8: where its scales start, in bytes: f32, one per row of the
+ * last dimension, value = q * scale. */
 size_t plan_scales(const struct plan_value *v);
 
 int plan_find(const struct plan *p, const char *value_name); /* or -1 */

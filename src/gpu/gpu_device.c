@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "gpu/gpu_image.h"
 #include "gpu/k_canary.h"
+#include <stdio.h>
 #include <string.h>
 
 /* What `lode plan --gpu` knows. Memory is what the driver reports as usable in MiB (less than what
@@ -80,14 +81,13 @@ static int open_paper(struct backend_device *d, const char *gpu, struct err *e)
         if (strcmp(papers[i].name, gpu) != 0) continue;
         d->chip = papers[i].chip;
         d->total = (size_t)papers[i].mib << 20;
-        strcpy(d->name, papers[i].text);
+        snprintf(d->name, sizeof d->name, "%s", papers[i].text);
         return 0;
     }
     if (str_ends(gpu, "GiB") && str_uint((struct str){gpu, text.n - 3}, 4096, &gib) && gib > 0) {
         d->chip = papers[0].chip;
         d->total = (size_t)gib << 30;
-        strcpy(d->name, "a GPU of ");
-        strcat(d->name, gpu);
+        snprintf(d->name, sizeof d->name, "a GPU of %s", gpu);
         return 0;
     }
     char memory[300];
@@ -228,7 +228,6 @@ static int try_canary(struct backend_device *d, struct err *e)
     TRY(gpu_device_check(d, d->dl.call.cuMemAlloc_v2(&at, sizeof answer), e,
                          "memory for a test kernel"));
     int rc = fly(d, at, answer, e);
-    if (d->dead.code != E_OK) return -1;
     struct err later;
     if (gpu_device_check(d, d->dl.call.cuMemFree_v2(at), &later, "cuMemFree") && rc == 0) {
         *e = later;
@@ -241,7 +240,7 @@ static int start(struct backend_device *d, int index, struct err *e)
 {
     const struct cuda_api *cu = &d->dl.call;
     TRY(cuda_dl_open(&d->dl, e));
-    strcpy(d->name, "GPU");
+    snprintf(d->name, sizeof d->name, "GPU");
     TRY(pick_device(d, index, e));
     int code = cu->cuDevicePrimaryCtxRetain(&d->context, d->handle);
     if (code) d->context = NULL;
@@ -274,8 +273,8 @@ void gpu_device_close(struct backend_device *d)
 {
     const struct cuda_api *cu = &d->dl.call;
     if (!d->context) return;
-    /* A dead context answers every call with its error; giving it back is all that is left. */
-    if (d->dead.code == E_OK && cu->cuCtxSetCurrent(d->context) == CUDA_OK) {
+    /* A dead context answers each of these with its error at once; then they go with it. */
+    if (cu->cuCtxSetCurrent(d->context) == CUDA_OK) {
         if (d->module) (void)cu->cuModuleUnload(d->module);
         if (d->stream) (void)cu->cuStreamDestroy_v2(d->stream);
         (void)cu->cuCtxSetCurrent(NULL);

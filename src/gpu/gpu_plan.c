@@ -416,13 +416,12 @@ void gpu_plan_release(struct backend_plan *bp)
     if (!bp) return;
     struct backend_device *d = bp->device;
     const struct cuda_api *cu = &d->dl.call;
-    struct err ignored;
     for (struct backend_plan **at = &d->plans; *at; at = &(*at)->next) {
         if (*at != bp) continue;
         *at = bp->next;
         break;
     }
-    if (gpu_device_enter(d, &ignored)) return; /* goes with the context */
+    if (cu->cuCtxSetCurrent(d->context) != CUDA_OK) return; /* goes with the context */
     for (int t = 0; t < bp->plan->n_tapes; t++) {
         if (bp->tape[t].executable) (void)cu->cuGraphExecDestroy(bp->tape[t].executable);
     }
