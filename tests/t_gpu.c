@@ -225,6 +225,19 @@ static void test_refusals(void **state)
     }
 }
 
+/* The second fake GPU by UUID, the beginning of it, and PCI address, in lower case. */
+static void name_second(char names[3][64])
+{
+    struct fake_config c;
+    char wrong[200], uuid[48];
+    assert_int_equal(fake_read("t4+h200", NULL, &c, wrong, sizeof wrong), 0);
+    fake_uuid(&c.device[1], uuid);
+    snprintf(names[0], 64, "cuda:%s", uuid);
+    snprintf(names[1], 64, "cuda:%.12s", uuid);
+    snprintf(names[2], 64, "cuda:%s", c.device[1].pci);
+    for (char *p = names[2]; *p; p++) *p |= *p >= 'A' && *p <= 'F' ? 0x20 : 0;
+}
+
 static void test_which_gpu(void **state)
 {
     (void)state;
@@ -232,18 +245,34 @@ static void test_which_gpu(void **state)
     struct engine *g;
     struct err e;
     struct engine_options o = on_gpu;
-    static const char *const wrong[] = {"cuda:", "cuda:x", "cuda:256", "cud",
-                                        "cpu:1", "auto:1", ""};
+    char names[3][64];
+    static const char *const wrong[] = {"cuda:", "cud", "cpu:1", "auto:1", "", ":1"};
+    static const char *const absent[] = {"cuda:2",
+                                         "cuda:-1",
+                                         "cuda:x",
+                                         "cuda:GPU-",
+                                         "cuda:GPU-x",
+                                         "cuda:0000:00:00.0",
+                                         "cuda:99999999999999999999"};
     assert_int_equal(arena_open("test", 0, &a, &e), 0);
     plug_in("t4+h200");
     o.device = "cuda:1";
     assert_int_equal(engine_open(a, &o, &g, &e), 0);
     assert_non_null(strstr(engine_describe(g), "H200"));
     engine_close(&g);
-    o.device = "cuda:2";
-    assert_int_equal(engine_open(a, &o, &g, &e), -1);
-    assert_int_equal(e.code, E_DEVICE);
-    assert_non_null(strstr(e.text, "no GPU 2"));
+    for (size_t i = 0; i < COUNT(absent); i++) {
+        o.device = absent[i];
+        assert_int_equal(engine_open(a, &o, &g, &e), -1);
+        assert_int_equal(e.code, E_DEVICE);
+        assert_non_null(strstr(e.text, "there is no GPU"));
+    }
+    name_second(names);
+    for (int i = 0; i < 3; i++) {
+        o.device = names[i];
+        if (engine_open(a, &o, &g, &e)) fail_msg("%s: %s", names[i], e.text);
+        assert_non_null(strstr(engine_describe(g), "H200"));
+        engine_close(&g);
+    }
     for (size_t i = 0; i < COUNT(wrong); i++) {
         o.device = wrong[i];
         assert_int_equal(engine_open(a, &o, &g, &e), -1);

@@ -22,33 +22,33 @@ struct engine_plan {
     struct backend_plan *prepared;
 };
 
-/* "cuda:1" -> "cuda" and 1. */
-static int split_device(const char *text, char name[16], int *index, struct err *e)
+/* "cuda:1" -> "cuda" and "1"; what stands behind the colon is the backend's to judge. */
+static int split_device(const char *text, char name[16], const char **which, struct err *e)
 {
     const char *colon = strchr(text, ':');
     size_t n = colon ? (size_t)(colon - text) : strlen(text);
-    uint64_t number = 0;
-    bool known = n == 4 && strncmp(text, "auto", n) == 0;
+    bool known = n == 4 && strncmp(text, "auto", n) == 0 && !colon;
     for (size_t i = 0; i < COUNT(backends); i++) {
         const char *row = backends[i]->name;
-        known |= strlen(row) == n && strncmp(row, text, n) == 0;
+        known |= strlen(row) == n && strncmp(row, text, n) == 0 &&
+                 (!colon || (backends[i] == &gpu_backend && colon[1]));
     }
-    if (!known || (colon && strncmp(text, "cuda", n) != 0) ||
-        (colon && !str_uint(str_of(colon + 1), 255, &number)))
+    if (!known)
         return err_set(e, E_USAGE,
-                       "\"%s\" is not a device; devices are auto, cpu, cuda, cuda:0, cuda:1 ..",
+                       "\"%s\" is not a device; devices are auto, cpu, cuda, cuda:1, "
+                       "cuda:GPU-UUID, cuda:0000:3b:00.0",
                        text);
     memcpy(name, text, n);
     name[n] = 0;
-    *index = (int)number;
+    *which = colon ? colon + 1 : "";
     return 0;
 }
 
 int engine_check(const char *device, struct err *e)
 {
     char name[16];
-    int index;
-    return split_device(device, name, &index, e);
+    const char *which;
+    return split_device(device, name, &which, e);
 }
 
 /* Takes the first row from `row` on that can be used; keeps why those before it were not. */
@@ -83,7 +83,7 @@ int engine_open(struct arena *a, const struct engine_options *o, struct engine *
     if (!g) return -1;
     g->options = (struct backend_options){
         .threads = o->threads, .kernels = o->kernels, .gpu = o->gpu, .profile = o->profile};
-    TRY(split_device(o->device, name, &g->options.index, e));
+    TRY(split_device(o->device, name, &g->options.which, e));
     g->automatic = strcmp(name, "auto") == 0;
     TRY(choose(g, a, name, 0, e));
     *out = g;

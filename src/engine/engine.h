@@ -6,7 +6,7 @@
 #include "core/backend.h"
 
 struct engine_options {
-    const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
+    const char *device;  /* "auto", "cpu", "cuda", "cuda:1", see engine_check */
     const char *kernels; /* see backend_options */
     int threads;
     const char *gpu; /* NULL; or "t4", "16GiB": a GPU that is not here, to be measured for alone */

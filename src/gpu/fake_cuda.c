@@ -285,15 +285,6 @@ static int cuDevicePrimaryCtxRelease_v2(int device)
     LEAVE(0);
 }
 
-static int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active)
-{
-    ENTER(cuDevicePrimaryCtxGetState, FAKE_STARTED);
-    if (!device_of(device)) LEAVE(101);
-    *flags = 0;
-    *active = fake_driver_state()->context[device].holders > 0;
-    LEAVE(0);
-}
-
 static int cuCtxSetCurrent(void *context)
 {
     ENTER(cuCtxSetCurrent, FAKE_STARTED);

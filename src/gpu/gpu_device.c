@@ -8,6 +8,7 @@
 #include "gpu/k_canary.h"
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* What `lode plan --gpu` knows. Memory is what the driver reports as usable in MiB (less than what
  * is on the box), multiprocessors and shared memory of a block as in NVIDIA's data sheets and the
@@ -105,16 +106,54 @@ static int attribute(struct backend_device *d, int which, int *out, struct err *
                             "cuDeviceGetAttribute");
 }
 
-static int pick_device(struct backend_device *d, int index, struct err *e)
+/* "GPU-01234567-89ab-..", as the driver's tools print a UUID. */
+static void uuid_text(const unsigned char uuid[16], char out[48])
+{
+    struct strbuf b;
+    strbuf_init(&b, out, 48);
+    strbuf_text(&b, "GPU");
+    for (int i = 0; i < 16; i++)
+        strbuf_format(&b, "%s%02x", i == 0 || (i >= 4 && i <= 10 && i % 2 == 0) ? "-" : "",
+                      uuid[i]);
+}
+
+/* Whether the GPU with this handle is the one a user names by UUID or PCI address. */
+static bool is_named(const struct cuda_api *cu, int handle, const char *which)
+{
+    unsigned char uuid[16];
+    char text[48];
+    if (cu->cuDeviceGetUuid && cu->cuDeviceGetUuid(uuid, handle) == CUDA_OK) {
+        uuid_text(uuid, text);
+        if (str_starts(which, "GPU-") && strlen(which) > 4 && str_starts(text, which)) return true;
+    }
+    return cu->cuDeviceGetPCIBusId &&
+           cu->cuDeviceGetPCIBusId(text, sizeof text, handle) == CUDA_OK &&
+           strcasecmp(text, which) == 0;
+}
+
+static int find_device(struct backend_device *d, const char *which, struct err *e)
 {
     const struct cuda_api *cu = &d->dl.call;
-    int n = 0, major, minor, mode;
+    int n = 0;
+    uint64_t index = 0;
     TRY(gpu_device_check(d, cu->cuDeviceGetCount(&n), e, "cuDeviceGetCount"));
     if (n <= 0) return err_set(e, E_DEVICE, "the NVIDIA driver shows no GPU");
-    if (index >= n)
-        return err_set(e, E_DEVICE,
-                       "there is no GPU %d: the NVIDIA driver shows %d, counted from 0", index, n);
-    TRY(gpu_device_check(d, cu->cuDeviceGet(&d->handle, index), e, "cuDeviceGet"));
+    bool number = !*which || str_uint(str_of(which), UINT32_MAX, &index);
+    if (number && index < (uint64_t)n)
+        return gpu_device_check(d, cu->cuDeviceGet(&d->handle, (int)index), e, "cuDeviceGet");
+    for (int i = 0; i < n && !number; i++) {
+        TRY(gpu_device_check(d, cu->cuDeviceGet(&d->handle, i), e, "cuDeviceGet"));
+        if (is_named(cu, d->handle, which)) return 0;
+    }
+    return err_set(e, E_DEVICE, "there is no GPU %s: the NVIDIA driver shows %d, counted from 0",
+                   which, n);
+}
+
+static int pick_device(struct backend_device *d, const char *which, struct err *e)
+{
+    const struct cuda_api *cu = &d->dl.call;
+    int major, minor, mode;
+    TRY(find_device(d, which, e));
     TRY(gpu_device_check(d, cu->cuDeviceGetName(d->name, sizeof d->name, d->handle), e,
                          "cuDeviceGetName"));
     TRY(attribute(d, CUDA_ATTR_MAJOR, &major, e));
@@ -236,12 +275,12 @@ static int try_canary(struct backend_device *d, struct err *e)
     return rc;
 }
 
-static int start(struct backend_device *d, int index, struct err *e)
+static int start(struct backend_device *d, const char *which, struct err *e)
 {
     const struct cuda_api *cu = &d->dl.call;
     TRY(cuda_dl_open(&d->dl, e));
     snprintf(d->name, sizeof d->name, "GPU");
-    TRY(pick_device(d, index, e));
+    TRY(pick_device(d, which, e));
     int code = cu->cuDevicePrimaryCtxRetain(&d->context, d->handle);
     if (code) d->context = NULL;
     TRY(gpu_device_check(d, code, e, "no context on it"));
@@ -261,7 +300,7 @@ int gpu_device_open(struct arena *a, const struct backend_options *o, struct bac
     d->profile = o->profile;
     if (o->gpu) {
         TRY(open_paper(d, o->gpu, e));
-    } else if (start(d, o->index, e)) {
+    } else if (start(d, o->which ? o->which : "", e)) {
         gpu_device_close(d);
         return -1;
     }

@@ -1,5 +1,4 @@
 /* `lode plan`: what a model will take, before anything is taken. */
-#include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/speech.h"
@@ -24,7 +23,7 @@ static const struct opt_row rows[] = {
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = MOST_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
-    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
+    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "Scratch memory grows with them. 0: every processor."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
 };
@@ -205,10 +204,8 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
 {
     struct net_whisper_config config;
     struct figures f;
-    struct engine_options eo = {.device = o->device,
-                                .kernels = "auto",
-                                .threads = (int)MIN(o->threads, thread_cpus()),
-                                .gpu = o->gpu};
+    struct engine_options eo = {
+        .device = o->device, .kernels = "auto", .threads = (int)o->threads, .gpu = o->gpu};
     TRY(engine_check(o->device, e));
     if (o->gpu) {
         if (strcmp(o->device, "cpu") == 0)
@@ -244,8 +241,8 @@ const struct lode_job job_plan_row = {
         "MODEL is a name users type (its published sizes are known, no file is needed), a "
         "model folder, or a weight file. Bytes are given by kind: weights as the device "
         "holds them, state (attention caches) and step values (laid over each other) with the "
-        "scratch of the kernels. Of a GPU it says whether that fits and which batch would, "
-        "with 0.5 GiB left free and 0.5 GiB for the driver.\n"
+        "scratch of the kernels. Of a GPU it says whether that fits and which batch would, with "
+        "0.5 GiB left free and 0.5 GiB for the driver.\n"
         "\n"
         "  lode plan tiny.en --json\n"
         "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
