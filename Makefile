@@ -185,6 +185,8 @@ $(O)/tests/fakelab.so: $(FAKE) $(O)/emu/lab/fake_image.o $(LAB_OBJ)
 $(O)/tests/t_emu: $(EMU) $(O)/emu/k_lab_75.o $(O)/emu/k_lab_80.o
 $(O)/tests/t_fakecuda: $(O)/tests/fakelab.so
 $(O)/tests/t_gpu: $(O)/src/gpu/fake_config.o
+$(O)/tests/t_gpu_ops: private FLAGS += -I$(O)/emu/own
+$(O)/tests/t_gpu_ops: $(O)/emu/own/gpu/kernels.def $(EMU) $(KERNEL_OBJ)
 
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
 	$(COMPILE) -Itests $< $(filter %.o,$^) $(LINK) $(LIBS) -lcmocka -o $@
