@@ -140,7 +140,8 @@ static int out_of(struct stage *s, const char *name, enum dtype type, const int6
 
 static int cache(struct stage *s, const char *name, const int64_t *dim)
 {
-    enum dtype type = s->one->kind == F16 ? DTYPE_F16 : DTYPE_F32;
+    enum kind kind = s->one->kind;
+    enum dtype type = kind == F16 ? DTYPE_F16 : kind == I8 ? DTYPE_I8 : DTYPE_F32;
     return checked(s, plan_state(s->plan, name, type, lab_rank(dim), dim, &s->e), 1, 0);
 }
 

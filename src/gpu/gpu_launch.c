@@ -9,19 +9,20 @@ static const struct {
     gpu_launch_scratcher *scratch; /* NULL: none */
     gpu_launch_checker *check;     /* NULL: every shape that op.c lets through */
 } ops[OP_COUNT] = {
-    [OP_logmel] = {gpu_launch_b_logmel, NULL, NULL},
+    [OP_logmel] = {gpu_launch_b_logmel, gpu_launch_b_logmel_scratch, NULL},
     [OP_melnorm] = {gpu_launch_b_melnorm, NULL, NULL},
     [OP_conv1d] = {gpu_launch_a_conv1d, NULL, NULL},
     [OP_addpos] = {gpu_launch_a_addpos, NULL, NULL},
     [OP_layernorm] = {gpu_launch_a_layernorm, NULL, NULL},
     [OP_linear] = {gpu_launch_a_linear, gpu_launch_a_linear_scratch, NULL},
     [OP_attention] = {gpu_launch_a_attention, NULL, gpu_launch_a_attention_check},
-    [OP_crosskv] = {gpu_launch_b_crosskv, NULL, NULL},
+    [OP_crosskv] = {gpu_launch_b_crosskv, gpu_launch_b_crosskv_scratch, gpu_launch_b_crosskv_check},
     [OP_embed] = {gpu_launch_b_embed, NULL, NULL},
-    [OP_attnself] = {gpu_launch_b_attnself, NULL, NULL},
-    [OP_attncross] = {gpu_launch_b_attncross, NULL, NULL},
+    [OP_attnself] = {gpu_launch_b_attnself, NULL, gpu_launch_b_attnself_check},
+    [OP_attncross] = {gpu_launch_b_attncross, gpu_launch_b_attncross_scratch,
+                      gpu_launch_b_attncross_check},
     [OP_gather] = {gpu_launch_b_gather, NULL, NULL},
-    [OP_pick] = {gpu_launch_b_pick, NULL, NULL},
+    [OP_pick] = {gpu_launch_b_pick, gpu_launch_b_pick_scratch, NULL},
 };
 
 int gpu_launch_group(const struct gpu_chip *chip, const struct plan *p, int step, int to)
