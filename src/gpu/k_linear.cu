@@ -87,16 +87,24 @@ DEV_FN void linear_f16_tile(const struct gpu_linear *a, int mt)
                             now + half + wn * 2 * GPU_LINEAR_STRIDE, mt);
         if (more) linear_f16_store(next, v, mt);
     }
-    int m = m0 + wm + dev_lane() / 4, n = n0 + wn + dev_lane() % 4 * 2;
-    DEV_UNROLL for (int i = 0; i < mt; i++)
-        DEV_UNROLL for (int j = 0; j < 4; j++)
+    uint32_t *part = linear_part(shared);
+    dev_sync();
+    DEV_UNROLL for (int i = 0; i < mt; i += 2)
     {
-        linear_put2(a, rows, m + 16 * i, n + 8 * j, acc[i][j][0], acc[i][j][1]);
-        linear_put2(a, rows, m + 16 * i + 8, n + 8 * j, acc[i][j][2], acc[i][j][3]);
+        DEV_UNROLL for (int j = 0; j < 8; j++)
+        {
+            const float *c = acc[i + j / 4][j % 4];
+            linear_part_set(part, j / 4 * 16, j % 4 * 8, dev_as_u32(c[0]), dev_as_u32(c[1]),
+                            dev_as_u32(c[2]), dev_as_u32(c[3]));
+        }
+        linear_part_put(a, rows, m0 + wm + 16 * i, n0 + wn, part, 0);
     }
 }
 
-DEV_KERNEL(linear_f16_128, struct gpu_linear, a, 256)
+/* Two blocks on a multiprocessor, where its shared memory can hold them. */
+#define LINEAR_F16_BLOCKS (DEV_ARCH >= 80 ? 2 : 1)
+
+DEV_KERNEL_BLOCKS(linear_f16_128, struct gpu_linear, a, 256, LINEAR_F16_BLOCKS)
 {
     linear_f16_tile(&a, 4);
 }

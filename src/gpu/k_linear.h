@@ -41,7 +41,8 @@ struct gpu_linear {
 #define GPU_LINEAR_PLAIN   64 /* tile of _plain */
 #define GPU_LINEAR_QUANTUM 4  /* lines of a block of linear_quantise */
 
-/* Dynamic shared memory of the tile kernels: two stages of a tile of x and one of w. */
+/* Dynamic shared memory of the tile kernels: two stages of a tile of x and one of w; what the sums
+ * pass through at the end, 32 x 36 words for each of tile / 16 warps, is less. */
 #define GPU_LINEAR_SHARED(tile) (2 * 2 * (tile)*GPU_LINEAR_STRIDE * 2)
 
 #endif

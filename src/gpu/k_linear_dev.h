@@ -59,23 +59,23 @@ DEV_FN void linear_put(const struct gpu_linear *a, int rows, int m, int n, float
     a->y[at] = a->residual ? v + a->residual[at] : v;
 }
 
-/* Two neighbours, n even. */
-DEV_FN void linear_put2(const struct gpu_linear *a, int rows, int m, int n, float s0, float s1)
+/* Four neighbours, n a multiple of 4. */
+DEV_FN void linear_put4(const struct gpu_linear *a, int rows, int m, int n, float *v)
 {
     if (m >= rows || n >= a->n) return;
-    if (a->n & 1) {
-        linear_put(a, rows, m, n, s0);
-        linear_put(a, rows, m, n + 1, s1);
+    int64_t at = (int64_t)m * a->n + n;
+    DEV_UNROLL for (int i = 0; i < 4; i++) v[i] =
+        linear_act(a->act, v[i] + (a->bias && n + i < a->n ? a->bias[n + i] : 0.0f));
+    if (a->n % 4) {
+        DEV_UNROLL for (int i = 0; i < 4; i++) if (n + i < a->n) a->y[at + i] =
+            a->residual ? v[i] + a->residual[at + i] : v[i];
         return;
     }
-    int64_t at = (int64_t)m * a->n + n;
-    struct dev_u2 b = {0, 0}, r = {0, 0};
-    if (a->bias) b = dev_ld8(a->bias + n);
-    if (a->residual) r = dev_ld8(a->residual + at);
-    float v0 = linear_act(a->act, s0 + dev_as_f32(b.x)) + dev_as_f32(r.x);
-    float v1 = linear_act(a->act, s1 + dev_as_f32(b.y)) + dev_as_f32(r.y);
-    struct dev_u2 v = {dev_as_u32(v0), dev_as_u32(v1)};
-    *(struct dev_u2 *)(a->y + at) = v;
+    struct dev_u4 r = {0, 0, 0, 0};
+    if (a->residual) r = dev_ld16(a->residual + at);
+    r.x = dev_as_u32(v[0] + dev_as_f32(r.x)), r.y = dev_as_u32(v[1] + dev_as_f32(r.y));
+    r.z = dev_as_u32(v[2] + dev_as_f32(r.z)), r.w = dev_as_u32(v[3] + dev_as_f32(r.w));
+    dev_put16(a->y + at, r);
 }
 
 /* Starts the copy of a tile of w (or of x in i8): `rows` rows of 64 bytes, from `from` with `ld`
@@ -92,6 +92,47 @@ DEV_FN void linear_copy(char *to, const char *from, int64_t ld, int rows, int th
 }
 
 #if DEV_ARCH >= 75
+/* The end of a tile: a warp's sums go 32 x 32 at a time through its own part of shared memory, so
+ * that they leave in rows of 128 bytes and act stands in the program once for each of 4. */
+#define LINEAR_PART_LD 36 /* words of a row of a part */
+
+DEV_FN uint32_t *linear_part(char *shared)
+{
+    return (uint32_t *)shared + dev_warp() * (32 * LINEAR_PART_LD);
+}
+
+/* A fragment of 16 x 8 at (row, n) of the part. */
+DEV_FN void linear_part_set(uint32_t *part, int row, int n, uint32_t c0, uint32_t c1, uint32_t c2,
+                            uint32_t c3)
+{
+    struct dev_u2 lo = {c0, c1}, hi = {c2, c3};
+    int at = (row + dev_lane() / 4) * LINEAR_PART_LD + n + dev_lane() % 4 * 2;
+    *(struct dev_u2 *)(part + at) = lo;
+    *(struct dev_u2 *)(part + at + 8 * LINEAR_PART_LD) = hi;
+}
+
+/* A part to y at (m, n). i8: it holds i32 sums. */
+DEV_FN void linear_part_put(const struct gpu_linear *a, int rows, int m, int n,
+                            const uint32_t *part, int i8)
+{
+    int end = rows - m < 32 ? rows - m : 32, column = dev_lane() % 8 * 4;
+    dev_warp_sync();
+    for (int row = dev_lane() / 8; row < end; row += 4) {
+        struct dev_u4 u = dev_get16(part + row * LINEAR_PART_LD + column);
+        float v[4] = {dev_as_f32(u.x), dev_as_f32(u.y), dev_as_f32(u.z), dev_as_f32(u.w)};
+        if (i8) {
+            struct dev_u4 s = dev_ld16(a->scale + n + column); /* padded like w */
+            float factor = a->factor[m + row];
+            v[0] = (float)(int)u.x * factor * dev_as_f32(s.x);
+            v[1] = (float)(int)u.y * factor * dev_as_f32(s.y);
+            v[2] = (float)(int)u.z * factor * dev_as_f32(s.z);
+            v[3] = (float)(int)u.w * factor * dev_as_f32(s.w);
+        }
+        linear_put4(a, rows, m + row, n + column, v);
+    }
+    dev_warp_sync();
+}
+
 /* The fragments of 16 rows and 32 bytes for dev_mma: A as it is; for B r[0], r[1] are of the first
  * 8 rows and r[2], r[3] of the others. */
 DEV_FN void linear_frag_a(uint32_t *r, const char *at)

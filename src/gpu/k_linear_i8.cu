@@ -77,18 +77,17 @@ DEV_FN void linear_i8_tile(const struct gpu_linear *a, int mt)
         linear_i8_multiply(acc, now + wm * 2 * GPU_LINEAR_STRIDE,
                            now + half + wn * 2 * GPU_LINEAR_STRIDE, mt);
     }
-    int m = m0 + wm + dev_lane() / 4, n = n0 + wn + dev_lane() % 4 * 2;
-    DEV_UNROLL for (int i = 0; i < mt * 2; i++)
+    uint32_t *part = linear_part(shared);
+    dev_sync();
+    DEV_UNROLL for (int i = 0; i < mt; i += 2)
     {
-        int row = m + 8 * i;
-        float factor = row < rows ? a->factor[row] : 0.0f;
-        DEV_UNROLL for (int j = 0; j < 4; j++)
+        DEV_UNROLL for (int j = 0; j < 8; j++)
         {
-            struct dev_u2 s = dev_ld8(a->scale + n + 8 * j); /* padded like w */
-            linear_put2(a, rows, row, n + 8 * j,
-                        (float)acc[i / 2][j][i % 2 * 2] * factor * dev_as_f32(s.x),
-                        (float)acc[i / 2][j][i % 2 * 2 + 1] * factor * dev_as_f32(s.y));
+            const int *c = acc[i + j / 4][j % 4];
+            linear_part_set(part, j / 4 * 16, j % 4 * 8, (uint32_t)c[0], (uint32_t)c[1],
+                            (uint32_t)c[2], (uint32_t)c[3]);
         }
+        linear_part_put(a, rows, m0 + wm + 16 * i, n0 + wn, part, 1);
     }
 }
 

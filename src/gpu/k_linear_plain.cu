@@ -58,9 +58,7 @@ DEV_FN void linear_plain_of(const struct gpu_linear *a, int f16)
                 acc[j / 4][j % 4] = dev_fma(x[j / 4], w[j % 4], acc[j / 4][j % 4]);
         }
     }
-    DEV_UNROLL for (int i = 0; i < 8; i++)
-        linear_put2(a, rows, m0 + tm + i / 2, n0 + tn + i % 2 * 2, acc[i / 2][i % 2 * 2],
-                    acc[i / 2][i % 2 * 2 + 1]);
+    DEV_UNROLL for (int i = 0; i < 4; i++) linear_put4(a, rows, m0 + tm + i, n0 + tn, acc[i]);
 }
 
 DEV_KERNEL(linear_plain_f32, struct gpu_linear, a, 256)
@@ -75,13 +73,15 @@ DEV_KERNEL(linear_plain_f16, struct gpu_linear, a, 256)
 }
 #endif
 
-/* The sums of 2 of n and 8 lines, in every lane, to y. */
+/* The sums of 2 of n and 8 lines, which every lane has, to y: one by each of 16 lanes. */
 DEV_FN void linear_dot_put(const struct gpu_linear *a, int rows, int m0, int n,
                            float (*sum)[GPU_LINEAR_DOT])
 {
+    float mine = 0.0f;
     DEV_UNROLL for (int i = 0; i < 2 * GPU_LINEAR_DOT; i++)
-        if (dev_lane() == i)
-            linear_put(a, rows, m0 + i / 2, n + i % 2, sum[i % 2][i / 2]);
+        mine = dev_lane() == i ? sum[i % 2][i / 2] : mine;
+    if (dev_lane() < 2 * GPU_LINEAR_DOT)
+        linear_put(a, rows, m0 + dev_lane() / 2, n + dev_lane() % 2, mine);
 }
 
 DEV_FN void linear_dot_of(const struct gpu_linear *a, int f16)
