@@ -555,7 +555,10 @@ int net_whisper_config(struct arena *a, const struct load_weights *w, struct net
                        c->vocab);
     if (w->config.n == 0) return 0;
     struct json_doc *doc;
-    if (json_open(a, w->config.p, w->config.n, &doc, e)) return err_note(e, "config.json");
+    if (json_open(a, w->config.p, w->config.n, &doc, e)) {
+        if (e->code == E_INPUT) e->code = E_MODEL; /* it is the model that is damaged */
+        return err_note(e, "config.json");
+    }
     c->eps = (float)json_number(json_key(json_root(doc), "layer_norm_epsilon"), c->eps);
     read_suppress(json_key(json_root(doc), "suppress_ids"), c);
     json_close(&doc);
