@@ -14,7 +14,7 @@
 #define MIB     ((size_t)1 << 20)
 #define GIB     ((size_t)1 << 30)
 #define CONTEXT (320 * MIB) /* what a fake context takes */
-#define STEPS   5
+#define STEPS   3
 
 /* Two layers, as in t_whisper.c, but so small that a run on the emulator takes milliseconds. */
 static const struct net_whisper_config small = {
@@ -25,7 +25,7 @@ static const struct net_whisper_config small = {
     .heads = 1,
     .encoder_layers = 2,
     .decoder_layers = 2,
-    .ffn = 128,
+    .ffn = 64,
     .vocab = 96,
     .eps = 1e-5f,
     .eot = 90,

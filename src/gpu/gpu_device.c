@@ -313,11 +313,10 @@ void gpu_device_close(struct backend_device *d)
     const struct cuda_api *cu = &d->dl.call;
     if (!d->context) return;
     /* A dead context answers each of these with its error at once; then they go with it. */
-    if (cu->cuCtxSetCurrent(d->context) == CUDA_OK) {
-        if (d->module) (void)cu->cuModuleUnload(d->module);
-        if (d->stream) (void)cu->cuStreamDestroy_v2(d->stream);
-        (void)cu->cuCtxSetCurrent(NULL);
-    }
+    (void)cu->cuCtxSetCurrent(d->context);
+    if (d->module) (void)cu->cuModuleUnload(d->module);
+    if (d->stream) (void)cu->cuStreamDestroy_v2(d->stream);
+    (void)cu->cuCtxSetCurrent(NULL);
     (void)cu->cuDevicePrimaryCtxRelease_v2(d->handle);
     d->context = NULL;
 }

@@ -332,6 +332,8 @@ static int capture(struct backend_plan *bp, struct tape *t, struct err *e)
     if (!code) {
         code = enqueue(bp, t, false, &what);
         int ended = cu->cuStreamEndCapture(d->stream, &graph);
+        /* nothing else can be done on a stream that still records */
+        if (ended) (void)cu->cuStreamEndCapture(d->stream, &graph);
         if (!code) code = ended;
     }
     if (!code) code = cu->cuGraphInstantiateWithFlags(&t->executable, graph, 0);
@@ -421,7 +423,8 @@ void gpu_plan_release(struct backend_plan *bp)
         *at = bp->next;
         break;
     }
-    if (cu->cuCtxSetCurrent(d->context) != CUDA_OK) return; /* goes with the context */
+    /* what cannot be given back, as on a dead device, goes with the context */
+    (void)cu->cuCtxSetCurrent(d->context);
     for (int t = 0; t < bp->plan->n_tapes; t++) {
         if (bp->tape[t].executable) (void)cu->cuGraphExecDestroy(bp->tape[t].executable);
     }

@@ -1,7 +1,7 @@
 #include "gpu/gpu_stage.h"
 
 /* enough to keep a PCIe link busy while the other half is filled */
-#define HALF ((size_t)4 << 20)
+#define HALF ((size_t)1 << 20)
 
 struct stage {
     struct backend_device *d;
