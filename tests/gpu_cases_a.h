@@ -1,4 +1,5 @@
-/* Shapes that the tiles of the GPU's kernels care about, beyond those of opcheck; see t_gpu_ops.c. */
+/* Shapes that the tiles of the GPU's kernels care about, beyond those of opcheck; see t_gpu_ops.c.
+ */
 #ifndef TESTS_GPU_CASES_A_H
 #define TESTS_GPU_CASES_A_H
 
