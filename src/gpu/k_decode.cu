@@ -101,9 +101,12 @@ DEV_FN void decode_fresh8(const float *p, int count, const int type, float *x)
 /* Up to eight numbers of a cache at any place. */
 DEV_FN void decode_few8(const void *p, int64_t at, int count, const int type, float *x)
 {
-    for (int i = 0; i < 8 && i < count; i++)
+    DEV_UNROLL
+    for (int i = 0; i < 8; i++) {
+        if (i >= count) continue;
         x[i] = type == DECODE_F16 ? dev_float(((const uint16_t *)p)[at + i])
                                   : ((const float *)p)[at + i];
+    }
 }
 
 #define DECODE_LANES  8 /* of a position */
@@ -142,7 +145,7 @@ DEV_FN void decode_write(const struct decode_self *a, int r, const int type)
     }
 }
 
-/* Numbers at .. at + 7 of the head's D, of keys or values, at the positions t, t + DECODE_GROUPS ..:
+/* Numbers at .. at + 7 of the head's D, of keys or values, at positions t, t + DECODE_GROUPS ..:
  * zeros where there is no such position or number. Heads of other widths than multiples of 8 are
  * read one by one. */
 DEV_FN void decode_take(const struct decode_self *a, const void *cache, const float *fresh, int at,
