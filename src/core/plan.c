@@ -47,26 +47,37 @@ static int add_value(struct plan *p, enum plan_life life, const char *name, enum
     return p->n_values++;
 }
 
+/* What a weight counts as that its parts make: blocks, or parts of several types, are numbers that
+ * only f32 holds all of. */
+static enum dtype stacked_type(const struct tensor *parts, int n_parts)
+{
+    enum dtype type = parts[0].type;
+    for (int i = 1; i < n_parts; i++) {
+        if (parts[i].type != type) return DTYPE_F32;
+    }
+    return tensor_type_per(type) > 1 ? DTYPE_F32 : type;
+}
+
 int plan_weight(struct plan *p, const char *name, const struct tensor *parts, int n_parts,
                 bool as_i8, struct err *e)
 {
     assert(n_parts >= 1 && n_parts <= PLAN_PARTS);
+    enum dtype type = stacked_type(parts, n_parts);
     int64_t dim[TENSOR_RANK];
     memcpy(dim, parts[0].dim, sizeof dim);
     for (int i = 1; i < n_parts; i++) {
         if (parts[i].rank != parts[0].rank ||
-            memcmp(parts[i].dim + 1, parts[0].dim + 1, sizeof dim - sizeof dim[0]) != 0 ||
-            parts[i].type != parts[0].type) {
-            return err_set(e, E_MODEL, "%s: its %d parts differ in type or width", name, n_parts);
+            memcmp(parts[i].dim + 1, parts[0].dim + 1, sizeof dim - sizeof dim[0]) != 0) {
+            return err_set(e, E_MODEL, "%s: its %d parts differ in width", name, n_parts);
         }
         dim[0] += parts[i].dim[0];
     }
-    int v = add_value(p, PLAN_WEIGHT, name, parts[0].type, parts[0].rank, dim, -1, e);
+    int v = add_value(p, PLAN_WEIGHT, name, type, parts[0].rank, dim, -1, e);
     if (v < 0) return -1;
     struct plan_value *value = &p->value[v];
     memcpy(value->part, parts, (size_t)n_parts * sizeof *parts);
     value->n_parts = n_parts;
-    value->as_i8 = as_i8 || parts[0].type == DTYPE_I8;
+    value->as_i8 = as_i8 || type == DTYPE_I8;
     if (value->as_i8) value->bytes = (size_t)tensor_count(value->rank, dim) + (size_t)dim[0] * 4;
     return v;
 }

@@ -30,7 +30,8 @@ struct plan_value {
     int64_t dim[TENSOR_RANK];
     int live;                       /* value that holds how many of dim[0] count, or -1 for all */
     struct tensor part[PLAN_PARTS]; /* WEIGHT: the tensors that, stacked along dim 0, make it; one
-                                       in most cases */
+                                       in most cases. Of blocks, or of several types, the value
+                                       is f32 */
     int n_parts;
     bool as_i8; /* WEIGHT: the device shall hold it as i8 with a scale per row, quantising if the
                    parts are not */

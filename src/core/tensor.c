@@ -5,8 +5,9 @@
 static const struct {
     const char *text;
     size_t bytes;
+    int per;
 } types[DTYPE_COUNT] = {
-#define DTYPE(name, text, bytes) {text, bytes},
+#define DTYPE(name, text, bytes, per) {text, bytes, per},
 #include "core/dtype.def"
 #undef DTYPE
 };
@@ -15,6 +16,12 @@ size_t tensor_type_bytes(enum dtype type)
 {
     assert(type < DTYPE_COUNT);
     return types[type].bytes;
+}
+
+int tensor_type_per(enum dtype type)
+{
+    assert(type < DTYPE_COUNT);
+    return types[type].per;
 }
 
 const char *tensor_type_name(enum dtype type)
@@ -45,7 +52,8 @@ int64_t tensor_count(int rank, const int64_t *dim)
 
 size_t tensor_bytes(const struct tensor *t)
 {
-    return (size_t)tensor_count(t->rank, t->dim) * tensor_type_bytes(t->type);
+    return (size_t)tensor_count(t->rank, t->dim) / (size_t)tensor_type_per(t->type) *
+           tensor_type_bytes(t->type);
 }
 
 float tensor_f16_to_f32(uint16_t h)
@@ -85,11 +93,44 @@ uint16_t tensor_f32_to_f16(float f)
     return (uint16_t)(sign | (bits - (112u << 23)) >> 13);
 }
 
+static float half_at(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return tensor_f16_to_f32(h);
+}
+
+/* One block, see dtype.def. */
+static void block(enum dtype type, const uint8_t *p, float *out)
+{
+    float d = half_at(p);
+    if (type == DTYPE_Q8_0) {
+        for (int j = 0; j < TENSOR_BLOCK; j++) out[j] = d * (float)(int8_t)p[2 + j];
+        return;
+    }
+    bool five = type == DTYPE_Q5_0 || type == DTYPE_Q5_1;
+    bool offset = type == DTYPE_Q4_1 || type == DTYPE_Q5_1;
+    const uint8_t *at = p + (offset ? 4 : 2);
+    uint32_t fifth = 0;
+    if (five) {
+        memcpy(&fifth, at, 4);
+        at += 4;
+    }
+    float m = offset ? half_at(p + 2) : 0;
+    int middle = offset ? 0 : five ? 16 : 8;
+    for (int j = 0; j < TENSOR_BLOCK; j++) {
+        int q = at[j % 16] >> (j < 16 ? 0 : 4) & 15;
+        q |= (int)(fifth >> j & 1) << 4;
+        out[j] = d * (float)(q - middle) + m;
+    }
+}
+
 void tensor_row(const struct tensor *t, int64_t row, float *out)
 {
     assert(t->rank >= 1 && row >= 0 && row < t->dim[0]);
     int64_t columns = tensor_count(t->rank - 1, t->dim + 1);
-    const char *p = (const char *)t->data + (size_t)(row * columns) * tensor_type_bytes(t->type);
+    int64_t items = columns / tensor_type_per(t->type);
+    const char *p = (const char *)t->data + (size_t)(row * items) * tensor_type_bytes(t->type);
     switch (t->type) {
     case DTYPE_F32:
         memcpy(out, p, (size_t)columns * 4);
@@ -127,6 +168,15 @@ void tensor_row(const struct tensor *t, int64_t row, float *out)
             memcpy(&v, p + 4 * i, 4);
             out[i] = (float)v;
         }
+        return;
+    case DTYPE_Q4_0:
+    case DTYPE_Q4_1:
+    case DTYPE_Q5_0:
+    case DTYPE_Q5_1:
+    case DTYPE_Q8_0:
+        for (int64_t i = 0; i < items; i++)
+            block(t->type, (const uint8_t *)p + (size_t)i * tensor_type_bytes(t->type),
+                  out + i * TENSOR_BLOCK);
         return;
     case DTYPE_COUNT:
         break;

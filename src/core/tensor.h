@@ -11,7 +11,7 @@
 #define TENSOR_RANK 4
 
 enum dtype {
-#define DTYPE(name, text, bytes) DTYPE_##name,
+#define DTYPE(name, text, bytes, per) DTYPE_##name,
 #include "core/dtype.def"
 #undef DTYPE
     DTYPE_COUNT
@@ -25,7 +25,10 @@ struct tensor {
     const float *scale; /* I8 only: [dim[0]], value = q * scale[row]; else NULL */
 };
 
-size_t tensor_type_bytes(enum dtype type);
+#define TENSOR_BLOCK 32 /* elements of a block */
+
+size_t tensor_type_bytes(enum dtype type); /* of an item: one element, or a block of them */
+int tensor_type_per(enum dtype type);      /* elements of an item: 1 or TENSOR_BLOCK */
 const char *tensor_type_name(enum dtype type);
 bool tensor_type_of(const char *text, enum dtype *out);
 
@@ -34,7 +37,7 @@ bool tensor_type_of(const char *text, enum dtype *out);
 int64_t tensor_count(int rank, const int64_t *dim);
 size_t tensor_bytes(const struct tensor *t); /* of data; dims were checked before */
 /* tensor_row: columns of row `row` of a rank >= 1 tensor as f32 (dequantised), columns = count /
- * dim[0]. */
+ * dim[0]. Rows of blocks are whole blocks. */
 void tensor_row(const struct tensor *t, int64_t row, float *out);
 
 float tensor_f16_to_f32(uint16_t h);

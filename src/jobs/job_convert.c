@@ -56,9 +56,14 @@ struct work {
     void *narrow;       /* [PIECE] of the target's type */
 };
 
+static bool is_block(enum dtype type)
+{
+    return tensor_type_per(type) > 1;
+}
+
 static bool is_float(enum dtype type)
 {
-    return type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16;
+    return is_block(type) || type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16;
 }
 
 /* The matrices of linear layers and embeddings, in the names of either container. Tables of
@@ -76,7 +81,7 @@ static enum source_kind choose(const struct work *k, const struct load_tensor *t
     if (t->t.rank == 0 || !(quantised || is_float(t->t.type))) return RAW;
     if (k->target == TO_INT8) {
         if (quantised) return RAW;
-        if (!is_matrix(t)) return RAW;
+        if (!is_matrix(t) && !is_block(t->t.type)) return RAW;
         *type = DTYPE_I8;
         return QUANTISED;
     }
@@ -114,8 +119,9 @@ static int widen(const struct work *k, const struct load_tensor *t, int64_t rows
 {
     int64_t columns = tensor_count(t->t.rank, t->t.dim) / rows;
     struct tensor piece = {.type = t->t.type, .rank = 2, .dim = {1, n}};
-    piece.data =
-        (const uint8_t *)t->t.data + (size_t)(row * columns + from) * tensor_type_bytes(t->t.type);
+    piece.data = (const uint8_t *)t->t.data + (size_t)((row * columns + from) /
+                                                       tensor_type_per(t->t.type)) *
+                                                  tensor_type_bytes(t->t.type);
     piece.scale = t->t.scale ? &t->t.scale[row] : NULL;
     tensor_row(&piece, 0, k->wide);
     for (int64_t i = 0; i < n; i++) {
@@ -148,7 +154,7 @@ static int measure(struct work *k, const struct load_tensor *t, struct item *ite
     float *scale = ARENA_NEW(k->a, float, (size_t)t->t.dim[0], e);
     if (!scale) return -1;
     for (int64_t r = 0; r < t->t.dim[0]; r++) TRY(measure_row(k, t, r, &scale[r], e));
-    load_drop(k->w, t);
+    load_drop(k->w, t->t.data, t->bytes);
     item->scale = scale;
     return add_scale(k, t, scale, e);
 }
@@ -175,7 +181,8 @@ static int by_data(const void *x, const void *y)
 {
     const struct load_tensor *s = *(const struct load_tensor *const *)x;
     const struct load_tensor *t = *(const struct load_tensor *const *)y;
-    if (s->offset != t->offset) return s->offset < t->offset ? -1 : 1;
+    uintptr_t p = (uintptr_t)s->t.data, q = (uintptr_t)t->t.data;
+    if (p != q) return p < q ? -1 : 1;
     return strcmp(s->name, t->name);
 }
 
@@ -204,7 +211,7 @@ static void plan_companion(struct work *k, const char *name, struct str bytes)
 static int plan(struct work *k, struct err *e)
 {
     const struct load_tensor **sorted = ARENA_NEW(k->a, const struct load_tensor *, k->w->n, e);
-    size_t most = 2 * k->w->n + 2, text = 1;
+    size_t most = 2 * k->w->n + 3, text = 1;
     k->item = ARENA_NEW(k->a, struct item, most, e);
     k->out = ARENA_NEW(k->a, struct save_safetensors_tensor, most, e);
     if (!sorted || !k->item || !k->out) return -1;
@@ -221,7 +228,7 @@ static int plan(struct work *k, struct err *e)
     for (size_t i = 0; i < k->w->n; i++) {
         const struct load_tensor *t = sorted[i];
         if (host_cancelled(k->host)) return err_set(e, E_CANCELLED, "stopped while converting");
-        if (first && first->offset == t->offset) {
+        if (first && first->t.data == t->t.data) {
             strbuf_format(&k->aliases, "%s\t%s\n", t->name, first->name);
             continue;
         }
@@ -229,6 +236,7 @@ static int plan(struct work *k, struct err *e)
         TRY(plan_tensor(k, t, e));
     }
     plan_companion(k, "lode.vocabulary", k->w->vocabulary);
+    plan_companion(k, "lode.added", k->w->added);
     plan_companion(k, "lode.tokenizer", k->w->tokenizer);
     return 0;
 }
@@ -281,7 +289,7 @@ static int put_converted(struct work *k, struct save_safetensors *s, const struc
             TRY(put(k, s, p, (size_t)n * tensor_type_bytes(type), e));
         }
     }
-    load_drop(k->w, t);
+    load_drop(k->w, t->t.data, t->bytes);
     return 0;
 }
 
@@ -292,7 +300,7 @@ static int put_item(struct work *k, struct save_safetensors *s,
     switch (item->kind) {
     case RAW:
         TRY(put(k, s, item->from->t.data, item->from->bytes, e));
-        load_drop(k->w, item->from);
+        load_drop(k->w, item->from->t.data, item->from->bytes);
         return 0;
     case CAST:
     case QUANTISED:
@@ -307,9 +315,11 @@ static int put_item(struct work *k, struct save_safetensors *s,
 
 static int write_file(struct work *k, const char *path, uint64_t *bytes, struct err *e)
 {
-    struct save_safetensors_note note[2];
+    struct save_safetensors_note note[3];
     size_t n = 0;
     if (k->w->config.n) note[n++] = (struct save_safetensors_note){"lode.config", k->w->config};
+    if (k->w->generation.n)
+        note[n++] = (struct save_safetensors_note){"lode.generation", k->w->generation};
     if (k->aliases.n)
         note[n++] = (struct save_safetensors_note){"lode.aliases", {k->aliases.p, k->aliases.n}};
     struct save_safetensors s;
@@ -328,7 +338,14 @@ static int write_file(struct work *k, const char *path, uint64_t *bytes, struct 
 static double beside(const struct load_weights *w, struct str companion)
 {
     uintptr_t p = (uintptr_t)companion.p, map = (uintptr_t)w->map.data;
-    return p >= map && p < map + w->map.size ? 0 : (double)companion.n;
+    return w->alone || (p >= map && p < map + w->map.size) ? 0 : (double)companion.n;
+}
+
+static double shards(const struct load_weights *w)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < w->n_shards; i++) bytes += (double)w->shard[i].size;
+    return bytes;
 }
 
 static int convert(struct arena *a, struct load_weights *w, const struct options *o,
@@ -343,7 +360,7 @@ static int convert(struct arena *a, struct load_weights *w, const struct options
     uint64_t bytes;
     TRY(write_file(&k, o->output, &bytes, e));
     char line[600];
-    double before = (double)w->map.size + beside(w, w->vocabulary) + beside(w, w->tokenizer);
+    double before = (double)w->map.size + shards(w) + beside(w, w->added) + beside(w, w->vocabulary) + beside(w, w->tokenizer);
     int n = snprintf(line, sizeof line, "%.400s: %.1f MB -> %.1f MB (%.0f %%)\n", o->output,
                      before / 1e6, (double)bytes / 1e6, 100 * (double)bytes / before);
     if (strcmp(o->output, "-") != 0) return host_text(host, line, (size_t)n, e);

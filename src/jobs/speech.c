@@ -37,8 +37,9 @@ struct dropping {
 static void drop_pages(void *ctx, int value)
 {
     const struct dropping *d = ctx;
-    const struct load_tensor *t = load_find(d->weights, d->plan->value[value].name);
-    if (t) load_drop(d->weights, t);
+    const struct plan_value *v = &d->plan->value[value];
+    for (int i = 0; i < v->n_parts; i++)
+        load_drop(d->weights, v->part[i].data, tensor_bytes(&v->part[i]));
 }
 
 static void find_doors(struct speech *s)
@@ -89,8 +90,8 @@ static int complete_suppress(struct arena *a, struct speech *s, struct net_whisp
 {
     if (c->n_suppress) return 0;
     TRY(load_tokenizer(a, &s->weights, e));
-    if (s->weights.tokenizer.n == 0) return 0;
-    TRY(bpe_merges(a, s->bpe, s->weights.tokenizer, e));
+    TRY(s->weights.tokenizer.n ? bpe_merges(a, s->bpe, s->weights.tokenizer, e)
+                               : bpe_merges_by_id(a, s->bpe, c->eot, e));
     int64_t n = bpe_non_speech(s->bpe, a, c->suppress, WHISPER_MAX_LIST, e);
     if (n < 0) return -1;
     c->n_suppress = (int)n;
@@ -103,10 +104,9 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
     struct net_whisper_config config;
     TRY(load_open(a, o->folder, &s->weights, e));
     TRY(net_whisper_config(a, &s->weights, &config, e));
-    if (s->weights.vocabulary.n == 0) {
-        return err_set(e, E_MODEL, "no vocabulary.txt or vocabulary.json beside the weights");
-    }
-    TRY(bpe_open(a, s->weights.vocabulary, config.vocab, &s->bpe, e));
+    struct str vocabulary;
+    TRY(net_whisper_vocabulary(a, &s->weights, &config, &vocabulary, e));
+    TRY(bpe_open(a, vocabulary, config.vocab, &s->bpe, e));
     TRY(complete_suppress(a, s, &config, e));
 
     TRY(engine_open(a, &o->engine, &s->engine, e));

@@ -12,6 +12,8 @@
  * number, so the reader with the narrower probe comes first. */
 static const struct load_format *const formats[] = {
     &load_safetensors_row,
+    &load_shards_row,
+    &load_ggml_row,
     &load_ct2_row,
 };
 
@@ -21,7 +23,8 @@ static const struct {
 } files[] = {
     {"model.bin",                    NULL},
     {"model.safetensors",            NULL},
-    {"model.safetensors.index.json", "its safetensors are split into several files, which is not supported: save it as one file"},
+    {"model.safetensors.index.json", NULL},
+    {"ggml-model.bin",               NULL},
     {"pytorch_model.bin",            "it holds a PyTorch pickle, which is not supported: save it as model.safetensors"},
 };
 /* clang-format on */
@@ -58,10 +61,14 @@ int load_shape_fit(const struct load_weights *w, const struct load_tensor *t, ui
             return load_bad(w, t->offset, t->name, e, "dimension %d of its shape is %lld", i,
                             (long long)t->t.dim[i]);
     }
-    int64_t count = tensor_count(t->t.rank, t->t.dim);
+    int64_t count = tensor_count(t->t.rank, t->t.dim), per = tensor_type_per(t->t.type);
+    if (per > 1 && (t->t.rank != 2 || t->t.dim[1] % per != 0))
+        return load_bad(w, t->offset, t->name, e, "%s of rank %d in rows of %lld: need rows of %d",
+                        tensor_type_name(t->t.type), t->t.rank,
+                        t->t.rank ? (long long)t->t.dim[t->t.rank - 1] : 1LL, (int)per);
     uint64_t bytes = 0;
     if (count < 0 ||
-        __builtin_mul_overflow((uint64_t)count, tensor_type_bytes(t->t.type), &bytes) ||
+        __builtin_mul_overflow((uint64_t)(count / per), tensor_type_bytes(t->t.type), &bytes) ||
         bytes != stored)
         return load_bad(w, t->offset, t->name, e, "its shape needs %llu bytes, %llu are stored",
                         (unsigned long long)bytes, (unsigned long long)stored);
@@ -189,7 +196,12 @@ int load_settle(struct arena *a, struct load_weights *w, struct load_alias *alia
     }
     w->tensor = all;
     w->n = n;
-    qsort(w->tensor, w->n, sizeof *w->tensor, by_name);
+    return load_merge(w, e);
+}
+
+int load_merge(struct load_weights *w, struct err *e)
+{
+    if (w->n) qsort(w->tensor, w->n, sizeof *w->tensor, by_name);
     return refuse_twins(w, w->tensor, w->n, e);
 }
 
@@ -236,6 +248,23 @@ static int map_weights(struct arena *a, const char *path, struct load_weights *w
                    path);
 }
 
+/* What the container's file does not have inside. */
+static int read_companions(struct arena *a, struct load_weights *w, struct err *e)
+{
+    if (w->config.n == 0) {
+        TRY(companion(a, w, "config.json", LOAD_CONFIG_MAX, &w->config, e));
+        TRY(companion(a, w, "generation_config.json", LOAD_CONFIG_MAX, &w->generation, e));
+    }
+    if (w->vocabulary.n) return 0;
+    TRY(companion(a, w, "vocabulary.txt", LOAD_VOCABULARY_MAX, &w->vocabulary, e));
+    if (w->vocabulary.n) return 0;
+    TRY(companion(a, w, "vocabulary.json", LOAD_VOCABULARY_MAX, &w->vocabulary, e));
+    if (w->vocabulary.n) return 0;
+    TRY(companion(a, w, "vocab.json", LOAD_VOCABULARY_MAX, &w->vocabulary, e));
+    return w->vocabulary.n ? companion(a, w, "added_tokens.json", LOAD_VOCABULARY_MAX, &w->added, e)
+                           : 0;
+}
+
 static int read_weights(struct arena *a, struct load_weights *w, struct err *e)
 {
     const uint8_t *p = w->map.data;
@@ -244,16 +273,12 @@ static int read_weights(struct arena *a, struct load_weights *w, struct err *e)
         if (!formats[i]->probe(p, n)) continue;
         w->format = formats[i]->name;
         TRY(formats[i]->open(a, w, e));
-        TRY(w->config.n ? 0 : companion(a, w, "config.json", LOAD_CONFIG_MAX, &w->config, e));
-        if (w->vocabulary.n == 0)
-            TRY(companion(a, w, "vocabulary.txt", LOAD_VOCABULARY_MAX, &w->vocabulary, e));
-        if (w->vocabulary.n == 0)
-            TRY(companion(a, w, "vocabulary.json", LOAD_VOCABULARY_MAX, &w->vocabulary, e));
-        return 0;
+        return w->alone ? 0 : read_companions(a, w, e);
     }
     if (n < 16) return load_bad(w, 0, NULL, e, "%zu bytes are too few for a model", n);
     return load_bad(w, 0, NULL, e,
-                    "neither a CTranslate2 model nor safetensors (it begins %02x %02x %02x %02x)",
+                    "neither a CTranslate2 model nor safetensors nor ggml (it begins %02x %02x "
+                    "%02x %02x)",
                     p[0], p[1], p[2], p[3]);
 }
 
@@ -271,6 +296,7 @@ int load_open(struct arena *a, const char *path, struct load_weights *w, struct 
 
 void load_close(struct load_weights *w)
 {
+    for (size_t i = 0; i < w->n_shards; i++) file_unmap(&w->shard[i]);
     file_unmap(&w->map);
     memset(w, 0, sizeof *w);
 }
@@ -280,13 +306,20 @@ const struct load_tensor *load_find(const struct load_weights *w, const char *na
     return find(w->tensor, w->n, name);
 }
 
-void load_drop(const struct load_weights *w, const struct load_tensor *t)
+void load_drop(const struct load_weights *w, const void *data, size_t bytes)
 {
-    file_map_drop(&w->map, t->offset, t->bytes);
+    uintptr_t p = (uintptr_t)data;
+    for (size_t i = 0; i <= w->n_shards; i++) {
+        const struct file_map *m = i < w->n_shards ? &w->shard[i] : &w->map;
+        uintptr_t from = (uintptr_t)m->data;
+        if (p < from || p - from > m->size || bytes > m->size - (p - from)) continue;
+        file_map_drop(m, (size_t)(p - from), bytes);
+        return;
+    }
 }
 
 int load_tokenizer(struct arena *a, struct load_weights *w, struct err *e)
 {
-    if (w->tokenizer.n) return 0;
+    if (w->tokenizer.n || w->alone) return 0;
     return companion(a, w, "tokenizer.json", LOAD_TOKENIZER_MAX, &w->tokenizer, e);
 }

@@ -10,22 +10,30 @@ struct load_tensor {
     const char *name;
     struct tensor t; /* data in the map (may be unaligned: read through tensor_row or memcpy); I8
                         scale in the arena, as multiplier */
-    size_t offset;   /* of data in the file, for file_map_drop */
+    size_t offset;   /* of data in its file, for messages */
     size_t bytes;
 };
 
 struct load_weights {
-    const char *format;         /* "ctranslate2", "safetensors", "test" */
+    const char *format;         /* "ctranslate2", "safetensors", "ggml" */
     const char *spec;           /* what the container says it is ("WhisperSpec"), or "" */
     uint32_t revision;          /* of that, 0 if it says nothing */
-    struct file_map map;        /* the file; unmapped by load_close */
+    struct file_map map;        /* the file, or the index of several; unmapped by load_close */
+    struct file_map *shard;     /* the files an index names, in a; unmapped by load_close */
+    size_t n_shards;
     struct load_tensor *tensor; /* sorted by name (bytewise); aliases are entries of their own that
                                    share data and scale; the NAME_scale of an I8 tensor is not
                                    listed, it has become that tensor's t.scale */
     size_t n;
-    struct str config;     /* config.json, empty if the container's companion is missing */
-    struct str vocabulary; /* vocabulary.txt or .json, raw; empty if missing */
-    struct str tokenizer;  /* tokenizer.json, raw; loaded on request by load_companion */
+    bool alone;            /* the file has inside what others have beside it: nothing beside it is
+                              read */
+    struct str config;     /* config.json, empty if the container's companion is missing. Of ggml:
+                              its header, in the words of Hugging Face */
+    struct str generation; /* generation_config.json, raw; empty if missing */
+    struct str vocabulary; /* vocabulary.txt, vocabulary.json or vocab.json, raw; empty if missing.
+                              Of ggml: the ordinary tokens, as vocabulary.txt */
+    struct str added;      /* added_tokens.json, raw, if the vocabulary is vocab.json */
+    struct str tokenizer;  /* tokenizer.json, raw; read on request by load_tokenizer */
     char folder[512];
 };
 
@@ -36,9 +44,9 @@ struct load_format { /* a row of the table of formats */
                 struct err *e); /* w->map is set; fills tensor, n, format */
 };
 
-/* load_open: path is a model folder (model.bin or model.safetensors inside, config.json and
- * vocabulary beside) or one weight file. A safetensors file written by `lode convert` carries its
- * companions inside, and those win. Everything but the map lives in a. On failure nothing is left
+/* load_open: path is a model folder (model.bin, model.safetensors, model.safetensors.index.json or
+ * ggml-model.bin inside, config.json and vocabulary beside) or one weight file or index. A
+ * safetensors file written by `lode convert` carries its companions inside, and those win. Everything but the map lives in a. On failure nothing is left
  * open. Errors: E_MODEL (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
 int load_open(struct arena *a, const char *path, struct load_weights *w, struct err *e);
 void load_close(struct load_weights *w);
@@ -46,8 +54,9 @@ void load_close(struct load_weights *w);
 /* load_find: NULL if there is no such tensor. */
 const struct load_tensor *load_find(const struct load_weights *w, const char *name);
 
-/* load_drop: the pages of a tensor are not needed any more. */
-void load_drop(const struct load_weights *w, const struct load_tensor *t);
+/* load_drop: the pages of these bytes of a tensor are not needed any more; nothing if they are in no
+ * file of w. */
+void load_drop(const struct load_weights *w, const void *data, size_t bytes);
 
 /* load_tokenizer: reads the raw tokenizer.json of the model into w->tokenizer (empty if the model
  * has none). */

@@ -13,7 +13,7 @@
 #define LOAD_VOCABULARY_MAX (16u << 20)
 #define LOAD_TOKENIZER_MAX  (64u << 20)
 
-extern const struct load_format load_ct2_row, load_safetensors_row;
+extern const struct load_format load_ct2_row, load_ggml_row, load_safetensors_row, load_shards_row;
 
 struct load_alias { /* another name for a tensor or for another alias */
     const char *name, *target;
@@ -28,8 +28,8 @@ int load_bad(const struct load_weights *w, size_t byte, const char *tensor, stru
  * from a file can be printed on a terminal. */
 bool load_name_fit(const char *p, size_t n);
 
-/* load_shape_fit: rank and dimensions are usable (rank <= 4, no dimension 0, no overflow) and give
- * the number of bytes stored. */
+/* load_shape_fit: rank and dimensions are usable (rank <= 4, no dimension 0, no overflow, blocks in
+ * rows of whole ones) and give the number of bytes stored. */
 int load_shape_fit(const struct load_weights *w, const struct load_tensor *t, uint64_t stored,
                    struct err *e);
 
@@ -37,6 +37,10 @@ int load_shape_fit(const struct load_weights *w, const struct load_tensor *t, ui
  * aliases resolved. Errors: E_MODEL, E_NOMEM. */
 int load_settle(struct arena *a, struct load_weights *w, struct load_alias *alias, size_t n_alias,
                 struct err *e);
+
+/* load_merge: all tensors settled (each file's scales and aliases are its own) -> sorted; a name
+ * in two files is refused. */
+int load_merge(struct load_weights *w, struct err *e);
 
 /* Little-endian numbers at any address. */
 static inline uint16_t load_u16(const uint8_t *p)

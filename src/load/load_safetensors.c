@@ -3,7 +3,11 @@
  *
  * Files written by `lode convert` use the free-form "__metadata__" and plain tensors to carry what
  * the format has no place for: "lode.config" (the text of config.json), "lode.aliases" (lines of
- * ALIAS tab TARGET), and the U8 tensors lode.vocabulary and lode.tokenizer, which are not listed.
+ * ALIAS tab TARGET), "lode.generation" (generation_config.json), and the U8 tensors
+ * lode.vocabulary, lode.added (added_tokens.json) and lode.tokenizer, which are not listed.
+ *
+ * A large model lies in several such files; model.safetensors.index.json names them:
+ * {"weight_map": {TENSOR: FILE, ...}}.
  *
  * Source: safetensors 0.4 README.md and src/tensor.rs. Held by: tests/t_load.c, fz_safetensors.c.
  */
@@ -134,11 +138,13 @@ static int read_aliases(struct arena *a, struct header *h, struct str text, stru
 static int read_metadata(struct arena *a, struct header *h, const struct json *v, struct err *e)
 {
     struct str config = json_text(json_key(v, "lode.config"));
+    struct str generation = json_text(json_key(v, "lode.generation"));
     struct str aliases = json_text(json_key(v, "lode.aliases"));
-    if (config.n > LOAD_CONFIG_MAX)
+    if (MAX(config.n, generation.n) > LOAD_CONFIG_MAX)
         return load_bad(h->w, 8, NULL, e, "lode.config of %zu bytes, at most %u can be right",
-                        config.n, LOAD_CONFIG_MAX);
+                        MAX(config.n, generation.n), LOAD_CONFIG_MAX);
     if (config.n) TRY(copy_text(a, config, &h->w->config, e));
+    if (generation.n) TRY(copy_text(a, generation, &h->w->generation, e));
     if (aliases.n) TRY(read_aliases(a, h, aliases, e));
     return 0;
 }
@@ -201,15 +207,23 @@ static int check_cover(struct header *h, struct err *e)
 /* A companion inside the file; false if t is none. */
 static int take_companion(struct load_weights *w, const struct entry *t, bool *taken, struct err *e)
 {
-    bool vocabulary = strcmp(t->t.name, "lode.vocabulary") == 0;
-    *taken = vocabulary || strcmp(t->t.name, "lode.tokenizer") == 0;
+    const struct {
+        const char *name;
+        size_t max;
+        struct str *to;
+    } companions[] = {{"lode.vocabulary", LOAD_VOCABULARY_MAX, &w->vocabulary},
+                      {"lode.added", LOAD_VOCABULARY_MAX, &w->added},
+                      {"lode.tokenizer", LOAD_TOKENIZER_MAX, &w->tokenizer}};
+    size_t i = 0;
+    while (i < COUNT(companions) && strcmp(t->t.name, companions[i].name) != 0) i++;
+    *taken = i < COUNT(companions);
     if (!*taken) return 0;
-    size_t max = vocabulary ? LOAD_VOCABULARY_MAX : LOAD_TOKENIZER_MAX;
+    size_t max = companions[i].max;
     if (t->type->type != DTYPE_U8 || t->t.bytes > max)
         return load_bad(w, t->t.offset, t->t.name, e,
                         "%zu bytes of %s, at most %zu of U8 can be right", t->t.bytes,
                         t->type->text, max);
-    *(vocabulary ? &w->vocabulary : &w->tokenizer) = (struct str){t->t.t.data, t->t.bytes};
+    *companions[i].to = (struct str){t->t.t.data, t->t.bytes};
     return 0;
 }
 

@@ -21,9 +21,11 @@
 static const struct {
     const char *suffix, *format;
 } weight_files[] = {
-    {"model.bin",         "ctranslate2"},
-    {"model.safetensors", "safetensors"},
-    {".onnx",             "onnx"}, /* any name before it */
+    {"ggml-model.bin",               "ggml"},
+    {"model.bin",                    "ctranslate2"},
+    {"model.safetensors",            "safetensors"},
+    {"model.safetensors.index.json", "safetensors"},
+    {".onnx",                        "onnx"}, /* any name before it */
 };
 /* clang-format on */
 
@@ -290,7 +292,8 @@ static int copy_file(struct arena *a, const char *from, const char *to, const st
     return result;
 }
 
-/* The weights under the name load_open looks for, and the texts beside them, two levels deep. */
+/* The weights under the name load_open looks for (or every file of that suffix), and the texts
+ * beside them, two levels deep. */
 static int copy_folder(struct arena *a, const char *from, const char *to, const char *weights,
                        int levels, const struct fetch_watch *w, struct err *e)
 {
@@ -306,7 +309,9 @@ static int copy_folder(struct arena *a, const char *from, const char *to, const 
         if (!target) return -1;
         enum file_kind kind = file_kind(source);
         bool text = str_ends(names[i], ".json") || str_ends(names[i], ".txt");
-        if (kind == FILE_REGULAR && (text || (weights && strcmp(names[i], weights) == 0)))
+        bool weight = weights && (strcmp(names[i], weights) == 0 ||
+                                  (weights[0] == '.' && str_ends(names[i], weights)));
+        if (kind == FILE_REGULAR && (text || weight))
             TRY(copy_file(a, source, target, w, e));
         else if (kind == FILE_FOLDER && levels > 1 && names[i][0] != '.')
             TRY(copy_folder(a, source, target, NULL, levels - 1, w, e));
@@ -319,8 +324,14 @@ static int check_source(struct arena *a, const char *from, const char **weights,
 {
     struct load_weights opened;
     TRY(load_open(a, from, &opened, e));
-    *weights = strcmp(opened.format, "safetensors") == 0 ? "model.safetensors" : "model.bin";
+    bool safetensors = strcmp(opened.format, "safetensors") == 0, shards = opened.n_shards > 0;
+    *weights = shards                                 ? ".safetensors"
+               : safetensors                          ? "model.safetensors"
+               : strcmp(opened.format, "ggml") == 0 ? "ggml-model.bin"
+                                                      : "model.bin";
     load_close(&opened);
+    if (shards && file_kind(from) != FILE_FOLDER)
+        return err_set(e, E_MODEL, "%.300s: the index of several files; give their folder", from);
     return 0;
 }
 

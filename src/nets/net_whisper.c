@@ -8,8 +8,9 @@
  * -> norm -> gather -> logits -> pick
  *
  * Follows openai/whisper model.py; names of tensors are CTranslate2's
- * (python/ctranslate2/specs/whisper_spec.py). */
+ * (python/ctranslate2/specs/whisper_spec.py); net_whisper_names.c knows the others. */
 #include "nets/net_whisper.h"
+#include "nets/net_whisper_names.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +56,24 @@ static int hashed_tensor(struct build *b, const char *name, struct tensor *t)
     return 0;
 }
 
+/* The n parts, stacked, have this shape. */
+static int expect(const char *name, const struct tensor *part, int n, int rank, const int64_t *dim,
+                  struct err *e)
+{
+    int64_t rows = 0;
+    bool same = true;
+    for (int i = 0; i < n; i++) {
+        rows += part[i].dim[0];
+        same &= part[i].rank == rank &&
+                memcmp(part[i].dim + 1, dim + 1, (size_t)(rank - 1) * sizeof *dim) == 0;
+    }
+    if (same && rows == dim[0]) return 0;
+    return err_set(e, E_MODEL,
+                   "tensor %s is of rank %d, [%lld, %lld, ..]; expected rank %d, [%lld, %lld, ..]",
+                   name, part[0].rank, (long long)rows, (long long)part[0].dim[1], rank,
+                   (long long)dim[0], (long long)dim[1]);
+}
+
 /* A weight of this name and shape, checked, as a value of the plan. */
 static int weight(struct build *b, bool as_i8, const char *name, int rank, int64_t d0, int64_t d1,
                   int64_t d2)
@@ -62,26 +81,16 @@ static int weight(struct build *b, bool as_i8, const char *name, int rank, int64
     if (b->failed) return -1;
     int known = plan_find(b->p, name); /* tied embeddings are used twice */
     if (known >= 0) return known;
-    struct tensor t = {.type = DTYPE_F16, .rank = rank, .dim = {d0, d1, d2}};
+    const struct tensor t = {.type = DTYPE_F16, .rank = rank, .dim = {d0, d1, d2}};
+    struct tensor part[PLAN_PARTS] = {t};
+    int n = 1;
     if (b->src->weights) {
-        const struct load_tensor *found = load_find(b->src->weights, name);
-        if (!found) {
-            err_set(b->e, E_MODEL, "the model has no tensor %s", name);
-            return fail(b);
-        }
-        if (found->t.rank != rank ||
-            memcmp(found->t.dim, t.dim, (size_t)rank * sizeof *t.dim) != 0) {
-            err_set(b->e, E_MODEL,
-                    "tensor %s is of rank %d, [%lld, %lld, ..]; expected rank %d, [%lld, %lld, ..]",
-                    name, found->t.rank, (long long)found->t.dim[0], (long long)found->t.dim[1],
-                    rank, (long long)d0, (long long)d1);
-            return fail(b);
-        }
-        t = found->t;
-    } else if (b->src->hashed && hashed_tensor(b, name, &t)) {
+        n = net_whisper_names_find(b->p->arena, b->src->weights, name, part, b->e);
+        if (n < 0 || expect(name, part, n, rank, t.dim, b->e)) return fail(b);
+    } else if (b->src->hashed && hashed_tensor(b, name, &part[0])) {
         return -1;
     }
-    int v = plan_weight(b->p, name, &t, 1, as_i8, b->e);
+    int v = plan_weight(b->p, name, part, n, as_i8, b->e);
     return v < 0 ? fail(b) : v;
 }
 
@@ -493,67 +502,4 @@ bool net_whisper_named(const char *name, struct net_whisper_config *c)
         return net_whisper_tokens(c);
     }
     return false;
-}
-
-/* How many layers the file has: "encoder/layer_0", "encoder/layer_1", ... */
-static int count_layers(const struct load_weights *w, const char *side)
-{
-    int n = 0;
-    while (n < 256 && load_find(w, path("%s/layer_%d/ffn/linear_0/weight", side, n).text)) n++;
-    return n;
-}
-
-static int dimension(const struct load_weights *w, const char *name, int rank, int which, int most,
-                     int *out, struct err *e)
-{
-    const struct load_tensor *t = load_find(w, name);
-    if (!t) return err_set(e, E_MODEL, "this is not a Whisper model: it has no tensor %s", name);
-    if (t->t.rank != rank)
-        return err_set(e, E_MODEL, "tensor %s is of rank %d, expected %d", name, t->t.rank, rank);
-    if (t->t.dim[which] < 1 || t->t.dim[which] > most) {
-        return err_set(e, E_MODEL, "dimension %d of %s is %lld, expected 1 to %d", which, name,
-                       (long long)t->t.dim[which], most);
-    }
-    *out = (int)t->t.dim[which];
-    return 0;
-}
-
-/* suppress_ids of config.json: the tokens that are never speech. */
-static void read_suppress(const struct json *list, struct net_whisper_config *c)
-{
-    for (size_t i = 0; i < json_count(list) && c->n_suppress < WHISPER_MAX_LIST; i++) {
-        int64_t id = json_int(json_at(list, i), -1);
-        if (id >= 0 && id < c->vocab) c->suppress[c->n_suppress++] = (int)id;
-    }
-}
-
-int net_whisper_config(struct arena *a, const struct load_weights *w, struct net_whisper_config *c,
-                       struct err *e)
-{
-    *c = (struct net_whisper_config){.eps = 1e-5f};
-    TRY(dimension(w, "encoder/conv1/weight", 3, 0, 8192, &c->width, e));
-    TRY(dimension(w, "encoder/conv1/weight", 3, 1, 256, &c->n_mels, e));
-    TRY(dimension(w, "encoder/position_encodings/encodings", 2, 0, 3000, &c->audio_ctx, e));
-    TRY(dimension(w, "decoder/position_encodings/encodings", 2, 0, 4096, &c->text_ctx, e));
-    TRY(dimension(w, "decoder/embeddings/weight", 2, 0, 1 << 20, &c->vocab, e));
-    TRY(dimension(w, "encoder/layer_0/ffn/linear_0/weight", 2, 0, 1 << 16, &c->ffn, e));
-    c->encoder_layers = count_layers(w, "encoder");
-    c->decoder_layers = count_layers(w, "decoder");
-    if (c->width % WHISPER_HEAD || !c->encoder_layers || !c->decoder_layers) {
-        return err_set(e, E_MODEL,
-                       "%d channels, %d encoder and %d decoder layers do not make a Whisper",
-                       c->width, c->encoder_layers, c->decoder_layers);
-    }
-    c->heads = c->width / WHISPER_HEAD;
-    if (!net_whisper_tokens(c))
-        return err_set(e, E_MODEL,
-                       "a vocabulary of %d tokens is none of Whisper's (51864, 51865, 51866)",
-                       c->vocab);
-    if (w->config.n == 0) return 0;
-    struct json_doc *doc;
-    if (json_open(a, w->config.p, w->config.n, &doc, e)) return err_note(e, "config.json");
-    c->eps = (float)json_number(json_key(json_root(doc), "layer_norm_epsilon"), c->eps);
-    read_suppress(json_key(json_root(doc), "suppress_ids"), c);
-    json_close(&doc);
-    return 0;
 }

@@ -13,6 +13,7 @@
 #define WHISPER_HEAD        64   /* channels per head, in every Whisper */
 #define WHISPER_TIME_STEP_S 0.02 /* of timestamp tokens */
 #define WHISPER_MAX_LIST    512
+#define WHISPER_MAX_HEADS   64 /* for alignment; the most published are 23 (large-v2) */
 
 struct net_whisper_config {
     int n_mels, audio_ctx /* encoder positions: half the mel frames of a window */, text_ctx;
@@ -24,7 +25,11 @@ struct net_whisper_config {
     int eot, sot, language0, translate, transcribe, sot_prev, no_speech, no_timestamps, time0;
     int blank; /* " " */
     int suppress[WHISPER_MAX_LIST],
-        n_suppress; /* from config.json suppress_ids; 0 if it has none */
+        n_suppress; /* what the model's files say is never speech; 0 if they say nothing */
+    struct {
+        int layer, head; /* of the decoder: cross-attention that follows time */
+    } alignment[WHISPER_MAX_HEADS];
+    int n_alignment; /* 0 if the model's files say nothing */
 };
 
 struct net_whisper_source {             /* where weights come from */
@@ -65,10 +70,17 @@ struct net_whisper { /* the plan's doors: numbers of values and tapes */
                             right after a run */
 };
 
-/* net_whisper_config: sizes from the weights and config.json. Errors: E_MODEL (not a Whisper, sizes
- * that do not fit, unknown vocabulary). */
+/* net_whisper_config: sizes from the weights, the rest from the model's configs, whichever container
+ * it is. What the configs say of sizes must agree. Errors: E_MODEL (not a Whisper, sizes that do not
+ * fit, unknown vocabulary). */
 int net_whisper_config(struct arena *a, const struct load_weights *w, struct net_whisper_config *c,
                        struct err *e);
+
+/* net_whisper_vocabulary: all c->vocab tokens as bpe_open takes them, from what the container has:
+ * vocabulary.txt or .json as they are; vocab.json, tokenizer.json (loaded if need be) or the
+ * ordinary tokens of ggml completed by the special ones, whose order is fixed. Errors: E_MODEL. */
+int net_whisper_vocabulary(struct arena *a, struct load_weights *w,
+                           const struct net_whisper_config *c, struct str *out, struct err *e);
 
 /* net_whisper_named: the published sizes of a model by the name users type ("tiny.en" ..
  * "large-v3", "turbo"); false if unknown. */

@@ -537,6 +537,39 @@ static int merge_word(struct merger *m, const char *p, size_t n, struct err *e)
     return 0;
 }
 
+/* learn: the merge that makes `token`, after all merges of the tokens before it. */
+static int learn(struct bpe *b, struct merger *m, int token, struct err *e)
+{
+    struct str bytes = bpe_bytes(b, token);
+    if (bytes.n < 2) return 0; /* a byte; large vocabularies have an empty token at their end */
+    TRY(merge_word(m, bytes.p, bytes.n, e));
+    int left = 0, right = m->node[left].after;
+    if (right < 0 || m->node[right].after >= 0)
+        return err_set(e, E_MODEL, "token %d of the vocabulary is not made of two before it",
+                       token);
+    struct merge *made = &b->merge[b->n_merges];
+    *made = (struct merge){m->node[left].token, m->node[right].token, token};
+    b->merge_slot[pair_slot(b, made->left, made->right)] = ++b->n_merges;
+    return 0;
+}
+
+int bpe_merges_by_id(struct arena *a, struct bpe *b, int n_ordinary, struct err *e)
+{
+    assert(n_ordinary >= 0 && n_ordinary <= b->n);
+    TRY(find_byte_tokens(b, e));
+    b->n_merges = 0;
+    b->merge_slots = slots_for((uint32_t)n_ordinary);
+    b->merge = ARENA_NEW(a, struct merge, (size_t)n_ordinary, e);
+    b->merge_slot = ARENA_NEW(a, uint32_t, b->merge_slots, e);
+    int rc = b->merge == NULL || b->merge_slot == NULL ? -1 : 0;
+    struct arena_mark mark = arena_here(a);
+    struct merger m = {.b = b, .a = a, .mark = mark};
+    for (int token = 0; token < n_ordinary && rc == 0; token++) rc = learn(b, &m, token, e);
+    arena_rewind(a, mark);
+    if (rc != 0) b->merge = NULL;
+    return rc;
+}
+
 /* ------------------------------------------------------------------- cutting into words -- */
 
 #if WITH_UTF8PROC

@@ -18,6 +18,12 @@ int bpe_open(struct arena *a, struct str vocabulary, int64_t n_vocab, struct bpe
  * bpe_encode. */
 int bpe_merges(struct arena *a, struct bpe *b, struct str tokenizer_json, struct err *e);
 
+/* bpe_merges_by_id: the merges of a model without tokenizer.json, from the order of its ordinary
+ * tokens 0..n_ordinary-1: as GPT-2 learnt them, every token of more than one byte was made of the
+ * two that its bytes fall into by the merges before it. Needed once before bpe_encode. Errors:
+ * E_MODEL if a token does not fall into two. */
+int bpe_merges_by_id(struct arena *a, struct bpe *b, int n_ordinary, struct err *e);
+
 int bpe_count(const struct bpe *b);
 /* bpe_bytes: raw bytes of one token, borrowed ({NULL,0} out of range). Special tokens ("<|...|>")
  * give their spelling. */
