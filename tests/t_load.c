@@ -206,8 +206,10 @@ static void test_ct2(void **state)
         check_types(w, version);
         assert_null(load_find(&w->w, "a/f3"));
         assert_int_equal(w->w.config.n + w->w.vocabulary.n, 0);
-        load_drop(&w->w, load_find(&w->w, "a/f32"));
-        row_is(w, "a/f32", 0, weight); /* dropped pages come back from the file */
+        const struct load_tensor *a = load_find(&w->w, "a/f32");
+        load_drop(&w->w, a->t.data, a->bytes);
+        load_drop(&w->w, w, sizeof *w); /* not in the file: nothing */
+        row_is(w, "a/f32", 0, weight);  /* dropped pages come back from the file */
         load_close(&w->w);
         load_close(&w->w); /* harmless */
     }
@@ -465,7 +467,7 @@ static void test_safetensors_refusals(void **state)
         make_safetensors(&w->b, rows[i].header, rows[i].bytes);
         refused(w, w->b.p, w->b.n, rows[i].because);
     }
-    refused(w, "lmggxxxxxxxxxxxxxxxx", 20, "neither a CTranslate2 model nor safetensors");
+    refused(w, "PK\3\4xxxxxxxxxxxxxxxx", 20, "neither a CTranslate2 model nor safetensors");
     refused(w, "\7\0\0\0xxxxxxxxxxxxxxxx", 20, "CTranslate2 version 7");
     refused(w, "", 0, "0 bytes are too few");
 }

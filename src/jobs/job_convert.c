@@ -119,9 +119,9 @@ static int widen(const struct work *k, const struct load_tensor *t, int64_t rows
 {
     int64_t columns = tensor_count(t->t.rank, t->t.dim) / rows;
     struct tensor piece = {.type = t->t.type, .rank = 2, .dim = {1, n}};
-    piece.data = (const uint8_t *)t->t.data + (size_t)((row * columns + from) /
-                                                       tensor_type_per(t->t.type)) *
-                                                  tensor_type_bytes(t->t.type);
+    piece.data =
+        (const uint8_t *)t->t.data + (size_t)((row * columns + from) / tensor_type_per(t->t.type)) *
+                                         tensor_type_bytes(t->t.type);
     piece.scale = t->t.scale ? &t->t.scale[row] : NULL;
     tensor_row(&piece, 0, k->wide);
     for (int64_t i = 0; i < n; i++) {
@@ -360,7 +360,8 @@ static int convert(struct arena *a, struct load_weights *w, const struct options
     uint64_t bytes;
     TRY(write_file(&k, o->output, &bytes, e));
     char line[600];
-    double before = (double)w->map.size + shards(w) + beside(w, w->added) + beside(w, w->vocabulary) + beside(w, w->tokenizer);
+    double before = (double)w->map.size + shards(w) + beside(w, w->added) +
+                    beside(w, w->vocabulary) + beside(w, w->tokenizer);
     int n = snprintf(line, sizeof line, "%.400s: %.1f MB -> %.1f MB (%.0f %%)\n", o->output,
                      before / 1e6, (double)bytes / 1e6, 100 * (double)bytes / before);
     if (strcmp(o->output, "-") != 0) return host_text(host, line, (size_t)n, e);

@@ -15,11 +15,11 @@ struct load_tensor {
 };
 
 struct load_weights {
-    const char *format;         /* "ctranslate2", "safetensors", "ggml" */
-    const char *spec;           /* what the container says it is ("WhisperSpec"), or "" */
-    uint32_t revision;          /* of that, 0 if it says nothing */
-    struct file_map map;        /* the file, or the index of several; unmapped by load_close */
-    struct file_map *shard;     /* the files an index names, in a; unmapped by load_close */
+    const char *format;     /* "ctranslate2", "safetensors", "ggml" */
+    const char *spec;       /* what the container says it is ("WhisperSpec"), or "" */
+    uint32_t revision;      /* of that, 0 if it says nothing */
+    struct file_map map;    /* the file, or the index of several; unmapped by load_close */
+    struct file_map *shard; /* the files an index names, in a; unmapped by load_close */
     size_t n_shards;
     struct load_tensor *tensor; /* sorted by name (bytewise); aliases are entries of their own that
                                    share data and scale; the NAME_scale of an I8 tensor is not
@@ -46,16 +46,17 @@ struct load_format { /* a row of the table of formats */
 
 /* load_open: path is a model folder (model.bin, model.safetensors, model.safetensors.index.json or
  * ggml-model.bin inside, config.json and vocabulary beside) or one weight file or index. A
- * safetensors file written by `lode convert` carries its companions inside, and those win. Everything but the map lives in a. On failure nothing is left
- * open. Errors: E_MODEL (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
+ * safetensors file written by `lode convert` carries its companions inside, and those win.
+ * Everything but the map lives in a. On failure nothing is left open. Errors: E_MODEL (which file,
+ * byte and tensor, and what is wrong), E_IO, E_NOMEM. */
 int load_open(struct arena *a, const char *path, struct load_weights *w, struct err *e);
 void load_close(struct load_weights *w);
 
 /* load_find: NULL if there is no such tensor. */
 const struct load_tensor *load_find(const struct load_weights *w, const char *name);
 
-/* load_drop: the pages of these bytes of a tensor are not needed any more; nothing if they are in no
- * file of w. */
+/* load_drop: the pages of these bytes of a tensor are not needed any more; nothing if they are in
+ * no file of w. */
 void load_drop(const struct load_weights *w, const void *data, size_t bytes);
 
 /* load_tokenizer: reads the raw tokenizer.json of the model into w->tokenizer (empty if the model

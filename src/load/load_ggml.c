@@ -52,9 +52,10 @@ static int take_int(struct cursor *c, const char *what, uint32_t most, uint32_t 
 static int take_header(struct arena *a, struct cursor *c, struct load_weights *w, struct err *e)
 {
     enum { VOCAB, AUDIO_CTX, WIDTH, HEADS, LAYERS, TEXT_CTX, T_WIDTH, T_HEADS, T_LAYERS, MELS };
-    static const char *const what[] = {
-        "n_vocab",      "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer", "n_text_ctx",
-        "n_text_state", "n_text_head", "n_text_layer",  "n_mels",       "ftype"};
+    static const char *const what[] = {"n_vocab",      "n_audio_ctx",   "n_audio_state",
+                                       "n_audio_head", "n_audio_layer", "n_text_ctx",
+                                       "n_text_state", "n_text_head",   "n_text_layer",
+                                       "n_mels",       "ftype"};
     uint32_t v[COUNT(what)];
     c->at = 4;
     for (size_t i = 0; i < COUNT(what); i++) TRY(take_int(c, what[i], 1 << 20, &v[i], e));

@@ -325,10 +325,10 @@ static int check_source(struct arena *a, const char *from, const char **weights,
     struct load_weights opened;
     TRY(load_open(a, from, &opened, e));
     bool safetensors = strcmp(opened.format, "safetensors") == 0, shards = opened.n_shards > 0;
-    *weights = shards                                 ? ".safetensors"
-               : safetensors                          ? "model.safetensors"
+    *weights = shards                               ? ".safetensors"
+               : safetensors                        ? "model.safetensors"
                : strcmp(opened.format, "ggml") == 0 ? "ggml-model.bin"
-                                                      : "model.bin";
+                                                    : "model.bin";
     load_close(&opened);
     if (shards && file_kind(from) != FILE_FOLDER)
         return err_set(e, E_MODEL, "%.300s: the index of several files; give their folder", from);

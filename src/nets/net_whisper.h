@@ -70,9 +70,9 @@ struct net_whisper { /* the plan's doors: numbers of values and tapes */
                             right after a run */
 };
 
-/* net_whisper_config: sizes from the weights, the rest from the model's configs, whichever container
- * it is. What the configs say of sizes must agree. Errors: E_MODEL (not a Whisper, sizes that do not
- * fit, unknown vocabulary). */
+/* net_whisper_config: sizes from the weights, the rest from the model's configs, whichever
+ * container it is. What the configs say of sizes must agree. Errors: E_MODEL (not a Whisper, sizes
+ * that do not fit, unknown vocabulary). */
 int net_whisper_config(struct arena *a, const struct load_weights *w, struct net_whisper_config *c,
                        struct err *e);
 

@@ -1,6 +1,7 @@
 /* What kind of Whisper a file holds: sizes by the shapes of its weights, the rest by the texts that
  * came with it: config.json of CTranslate2 or Hugging Face, generation_config.json, ggml's header.
- * The shapes are the truth; a text that says otherwise is refused, for it belongs to another model. */
+ * The shapes are the truth; a text that says otherwise is refused, for it belongs to another model.
+ */
 #include "nets/net_whisper.h"
 #include "nets/net_whisper_names.h"
 #include <stdio.h>
@@ -89,9 +90,10 @@ static int check_spec(const struct reading *r)
         return err_set(r->e, E_MODEL, "this is not a Whisper model: its specification is %.100s",
                        r->w->spec);
     if (r->w->revision > 3)
-        return err_set(r->e, E_MODEL,
-                       "revision %u of the specification WhisperSpec is newer than 3, the last known",
-                       r->w->revision);
+        return err_set(
+            r->e, E_MODEL,
+            "revision %u of the specification WhisperSpec is newer than 3, the last known",
+            r->w->revision);
     return 0;
 }
 

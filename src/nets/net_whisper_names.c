@@ -2,13 +2,13 @@
  * one tensor; elsewhere they are several, and keys have no bias.
  *
  *     ours (CTranslate2)                     Hugging Face                          openai, ggml
- *     encoder/layer_0/ffn/linear_0/weight    model.encoder.layers.0.fc1.weight     encoder.blocks.0.mlp.0.weight
+ *     encoder/layer_0/ffn/linear_0/weight    model.encoder.layers.0.fc1.weight
+ * encoder.blocks.0.mlp.0.weight
  *
- * Sources: python/ctranslate2/specs/whisper_spec.py, transformers modeling_whisper.py, openai/whisper
- * model.py. Held by: tests/t_container.c. */
+ * Sources: python/ctranslate2/specs/whisper_spec.py, transformers modeling_whisper.py,
+ * openai/whisper model.py. Held by: tests/t_container.c. */
 #include "nets/net_whisper_names.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum flavour { CT2, HUGGING, BARE, OPENAI, FLAVOURS };
@@ -67,11 +67,13 @@ static bool take_apart(const char *name, struct place *p)
     *p = (struct place){.layer = -1, .leaf = leaf + 1};
     const struct module *table = outside;
     size_t n = COUNT(outside);
-    if (strlen(name) > 14 && strncmp(name + 7, "/layer_", 7) == 0 && name[14] >= '0' && name[14] <= '9') {
+    if (strlen(name) > 14 && strncmp(name + 7, "/layer_", 7) == 0 && name[14] >= '0' &&
+        name[14] <= '9') {
         memcpy(p->side, name, 7); /* "encoder", "decoder" */
-        char *end;
-        p->layer = (int)strtol(name + 14, &end, 10);
-        module = end + 1;
+        p->layer = 0;
+        for (module = name + 14; *module >= '0' && *module <= '9'; module++)
+            p->layer = p->layer * 10 + (*module - '0'); /* ours: at most three digits */
+        module++;
         table = in_layer;
         n = COUNT(in_layer);
     }
@@ -117,7 +119,9 @@ static struct names names_of(enum flavour f, const char *name)
         assert(out.n < PLAN_PARTS);
         snprintf(text, sizeof out.text[0], "%s%s%.*s%s%s", flavours[f].root, layer,
                  (int)(whole ? part - 1 : part), rest.p, whole ? "" : flavours[f].leaf,
-                 whole ? "" : weight ? "weight" : "bias");
+                 whole    ? ""
+                 : weight ? "weight"
+                          : "bias");
         rest = (struct str){rest.p + skip, rest.n - skip};
     }
     return out;

@@ -6,8 +6,8 @@
 #include "load/load.h"
 
 /* net_whisper_names_find: the tensors that, stacked along dim 0, are the weight called `name`; a
- * bias the file does not have (that of keys) is zeros, in a. part [PLAN_PARTS]. Returns how many, or
- * -1: E_MODEL if there is no such tensor. */
+ * bias the file does not have (that of keys) is zeros, in a. part [PLAN_PARTS]. Returns how many,
+ * or -1: E_MODEL if there is no such tensor. */
 int net_whisper_names_find(struct arena *a, const struct load_weights *w, const char *name,
                            struct tensor *part, struct err *e);
 

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
-"""A two-layer Whisper of hashed weights, run by transformers in float32 -> whisper2.safetensors.
+"""Small Whispers of hashed weights, run by transformers in float32 -> tests/golden/NAME.safetensors.
 
-usage: whisper2.py [OUT.safetensors]      needs torch, transformers, safetensors, numpy
-(the file in the tree: torch 2.15.0 on the CPU, transformers 5.23.0; pip install in a virtual environment)
+usage: whisper2.py [whisper2|whisper_distil [OUT.safetensors]]
+    whisper2        80 mels, two encoder and two decoder layers (the default)
+    whisper_distil  128 mels and, as in distilled models, fewer decoder layers than encoder layers
+needs torch, transformers, safetensors, numpy
+(the files in the tree: torch 2.15.0 on the CPU, transformers 5.23.0; pip install in a virtual environment)
 
 Nothing of the model is stored: the C test makes the same weights from the same names (those of
 CTranslate2's model.bin) by the rules of weight(). What is stored:
   hash_check  f32 [4]            the first values of the test tensor "mel", gain 1
   tokens      i32 [S]            fed one at a time, token s at position s
   positions   i32 [S]
-  layer_i     f32 [T,C]          encoder layer i's output, before the last layer norm
+  layer_i     f32 [T,C]          encoder layer i's output, before the last layer norm; whisper2 alone
   encoder     f32 [T,C]          after it
   logits      f32 [S,V]          of every step
-  cross       f32 [L,S,H,T]      cross-attention weights of every decoder layer and step
+  cross       f32 [L,S,H,T]      whisper2 alone: cross-attention weights of every decoder layer and step
 The input is the test tensor "mel", gain 1, as [M][2T].
 """
 
@@ -26,7 +29,9 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 import hashed
 
-C, HEADS, LAYERS, MELS, T, POSITIONS, VOCAB, FFN = 128, 2, 2, 80, 100, 64, 600, 512
+C, HEADS, LAYERS, T, POSITIONS, VOCAB, FFN = 128, 2, 2, 100, 64, 600, 512
+NAME = sys.argv[1] if len(sys.argv) > 1 else "whisper2"
+MELS, DECODER_LAYERS = {"whisper2": (80, 2), "whisper_distil": (128, 1)}[NAME]
 TOKENS = [599, 3, 42, 260, 42, 511]
 NAMES = {  # ours within a layer -> transformers' (fused ones are split below)
     "self_attention/layer_norm": "self_attn_layer_norm",
@@ -78,7 +83,7 @@ def fused(out, ours, theirs, parts):
 
 def side_weights(side):
     out = {}
-    for i in range(LAYERS):
+    for i in range(LAYERS if side == "encoder" else DECODER_LAYERS):
         ours, theirs = f"{side}/layer_{i}", f"model.{side}.layers.{i}"
         fused(out, ours + "/self_attention/linear_0", theirs + ".self_attn", ["q_proj", "k_proj", "v_proj"])
         norm_and_linear(out, theirs + ".self_attn.out_proj", ours + "/self_attention/linear_1", [C, C])
@@ -100,7 +105,7 @@ def side_weights(side):
 
 def model():
     config = WhisperConfig(
-        d_model=C, encoder_layers=LAYERS, decoder_layers=LAYERS, encoder_attention_heads=HEADS,
+        d_model=C, encoder_layers=LAYERS, decoder_layers=DECODER_LAYERS, encoder_attention_heads=HEADS,
         decoder_attention_heads=HEADS, encoder_ffn_dim=FFN, decoder_ffn_dim=FFN, num_mel_bins=MELS,
         max_source_positions=T, max_target_positions=POSITIONS, vocab_size=VOCAB, dropout=0.0,
         pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
@@ -150,7 +155,7 @@ def run(net):
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../../tests/golden/whisper2.safetensors")
+    path = sys.argv[2] if len(sys.argv) > 2 else os.path.join(here, f"../../tests/golden/{NAME}.safetensors")
     torch.manual_seed(0)
     out, attentions = run(model())
     out["hash_check"] = hashed.tensor("mel", [4], 1.0)
@@ -163,6 +168,8 @@ def main():
     print("encoder", float(out["encoder"].std()), [float(out[f"layer_{i}"].std()) for i in range(LAYERS)])
     # A degenerate model would let wrong code pass.
     assert spread.min() > 1 and max(sharp) < 0.9 and out["cross"].max() > 0.02
+    if NAME != "whisper2":
+        out = {k: v for k, v in out.items() if k in ("hash_check", "tokens", "encoder", "logits")}
     for k, v in out.items():
         print(f"{k:12} {v.dtype} {list(v.shape)}")
     save_file(dict(sorted(out.items())), path)
