@@ -472,6 +472,154 @@ static void test_safetensors_refusals(void **state)
     refused(w, "", 0, "0 bytes are too few");
 }
 
+/* A tensor of ggml: dims fastest first. */
+static void ggml_tensor(struct blob *b, const char *s, int type, int rank, const uint32_t *dim,
+                        const void *p, size_t bytes)
+{
+    number(b, (uint64_t)rank, 4);
+    number(b, strlen(s), 4);
+    number(b, (uint64_t)type, 4);
+    for (int i = 0; i < rank; i++) number(b, dim[i], 4);
+    put(b, s, strlen(s));
+    put(b, p, bytes);
+}
+
+/* Three tokens and a tensor of every kind. Returns where the tensors begin. */
+static size_t make_ggml(struct blob *b)
+{
+    static const uint32_t header[] = {10, 5, 64, 1, 2, 4, 64, 1, 3, 1, 2008}, d32[] = {3, 2};
+    static const uint32_t bias[] = {1, 2}, rows[] = {32, 2};
+    static const uint8_t zeros[804];
+    uint8_t q8[68] = {0, 0x3c}, q5[48] = {0}; /* d = 1.0 */
+    for (int i = 0; i < 32; i++) q8[2 + i] = (uint8_t)(i - 16);
+    q8[35] = 0x40; /* the second row: d = 2 */
+    for (int i = 0; i < 32; i++) q8[36 + i] = 3;
+    q5[1] = 0x38; /* d = 0.5, m = 1, element 17: 16 + 9 */
+    q5[3] = 0x3c;
+    q5[4 + 2] = 2;
+    q5[8 + 1] = 0x90;
+    b->n = b->fields = 0;
+    number(b, 0x67676d6c, 4);
+    for (size_t i = 0; i < COUNT(header); i++) number(b, header[i], 4);
+    number(b, 1, 4);
+    number(b, 201, 4);
+    put(b, zeros, sizeof zeros);
+    number(b, 3, 4);
+    number(b, 1, 4);
+    put(b, "a", 1);
+    number(b, 0, 4);
+    number(b, 3, 4);
+    put(b, " \n\xff", 3);
+    size_t from = b->n;
+    ggml_tensor(b, "f32", 0, 2, d32, weight, 24);
+    ggml_tensor(b, "conv.bias", 0, 2, bias, weight, 8);
+    ggml_tensor(b, "q8", 8, 2, rows, q8, sizeof q8);
+    ggml_tensor(b, "q5_1", 7, 2, rows, q5, sizeof q5);
+    return from;
+}
+
+static void test_ggml(void **state)
+{
+    struct world *w = *state;
+    float row[32];
+    make_ggml(&w->b);
+    assert_int_equal(open_bytes(w, w->b.p, w->b.n), 0);
+    assert_string_equal(w->w.format, "ggml");
+    assert_int_equal(w->w.n, 4);
+    row_is(w, "f32", 0, weight);
+    row_is(w, "f32", 1, weight + 3);
+    const struct load_tensor *t = load_find(&w->w, "conv.bias");
+    assert_int_equal(t->t.rank, 1);
+    assert_int_equal(t->t.dim[0], 2);
+    t = load_find(&w->w, "q8");
+    assert_int_equal(t->t.type, DTYPE_Q8_0);
+    assert_int_equal(t->t.dim[0], 2);
+    assert_int_equal(t->t.dim[1], 32);
+    assert_int_equal(t->bytes, 68);
+    tensor_row(&t->t, 0, row);
+    for (int i = 0; i < 32; i++) assert_true(row[i] == (float)(i - 16));
+    tensor_row(&t->t, 1, row);
+    for (int i = 0; i < 32; i++) assert_true(row[i] == 6);
+    tensor_row(&load_find(&w->w, "q5_1")->t, 0, row);
+    for (int i = 0; i < 32; i++) assert_true(row[i] == (i == 17 ? 13.5f : 1.0f));
+    assert_true(str_eq(w->w.vocabulary, "a\n\nĠĊÿ\n"));
+    assert_true(str_starts(w->w.config.p, "{\"vocab_size\":10,\"max_source_positions\":5,"));
+    load_close(&w->w);
+}
+
+/* A file may end between two tensors: nothing in it says how many there are. Elsewhere a cut is
+ * refused. */
+static void test_ggml_cut(void **state)
+{
+    struct world *w = *state;
+    size_t from = make_ggml(&w->b), opened = 0;
+    for (size_t n = 0; n < w->b.n; n++) {
+        if (n > from && open_bytes(w, w->b.p, n) == 0) {
+            opened++;
+            load_close(&w->w);
+        } else {
+            refused(w, w->b.p, n, "");
+        }
+    }
+    assert_int_equal(opened, 3);
+}
+
+static void test_ggml_hostile(void **state)
+{
+    static const uint64_t values[] = {0, 1, 2, 5, 0x7fff, 0x7fffffff, 0x80000000, UINT32_MAX};
+    struct world *w = *state;
+    size_t refusals = 0;
+    make_ggml(&w->b);
+    for (size_t f = 0; f < w->b.fields; f++) {
+        for (size_t v = 0; v < COUNT(values); v++) {
+            struct blob *b = malloc(sizeof *b);
+            *b = w->b;
+            for (int i = 0; i < 4; i++)
+                b->p[b->field[f] + (size_t)i] = (uint8_t)(values[v] >> 8 * i);
+            if (open_bytes(w, b->p, b->n) == 0) {
+                for (size_t i = 0; i < w->w.n; i++) {
+                    const struct load_tensor *t = &w->w.tensor[i];
+                    assert_true(t->offset + t->bytes <= b->n);
+                    assert_int_equal(tensor_bytes(&t->t), t->bytes);
+                }
+                load_close(&w->w);
+            } else {
+                assert_int_equal(w->e.code, E_MODEL);
+                refusals++;
+            }
+            assert_true(arena_used(w->a) < 4 * b->n + 65536);
+            free(b);
+        }
+    }
+    assert_true(refusals > w->b.fields * 4);
+}
+
+static void test_ggml_refusals(void **state)
+{
+    static const uint32_t d48[] = {48, 2}, d32[] = {32}, big[] = {1u << 31, 1},
+                          four[] = {1, 1, 1, 1};
+    static const uint32_t huge[] = {1u << 30, 1u << 30, 1u << 30, 1u << 30};
+    static const uint8_t zeros[256];
+    const struct {
+        const char *name, *because;
+        int type, rank;
+        const uint32_t *dim;
+    } rows[] = {
+        {"x", "type 10: need", 10, 2, d48}, {"x", "in rows of 48: need rows of 32", 8, 2, d48},
+        {"x", "q8_0 of rank 1", 8, 1, d32}, {"x", "a dimension is", 0, 2, big},
+        {"x", "too large", 0, 4, huge},     {"x\033", "not readable", 0, 4, four},
+        {"", "not readable", 0, 4, four},   {"f32", "the name is used twice", 0, 4, four},
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        make_ggml(&w->b);
+        ggml_tensor(&w->b, rows[i].name, rows[i].type, rows[i].rank, rows[i].dim, zeros, 4);
+        refused(w, w->b.p, w->b.n, rows[i].because);
+    }
+    size_t from = make_ggml(&w->b);
+    refused(w, w->b.p, from, "there are no tensors"); /* whisper.cpp's files for tests */
+}
+
 static void write_text(struct world *w, const char *file, const char *text, size_t repeat)
 {
     char path[128];
@@ -517,6 +665,72 @@ static void test_folders(void **state)
     assert_int_equal(load_open(w->a, w->folder, &w->w, &w->e), -1);
     assert_int_equal(w->e.code, E_MODEL);
     assert_non_null(strstr(w->e.text, "config.json: 1048592 bytes, at most 1048576"));
+}
+
+/* A safetensors file of two f32 tensors of one element, beside the others. */
+static void write_part(struct world *w, const char *file, const char *first, const char *second)
+{
+    char header[200], path[128];
+    snprintf(header, sizeof header,
+             "{\"%s\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+             "\"%s\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+             first, second);
+    make_safetensors(&w->b, header, 8);
+    snprintf(path, sizeof path, "%s/%s", w->folder, file);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(w->b.p, w->b.n, 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_shards(void **state)
+{
+    static const struct {
+        const char *index, *because;
+    } rows[] = {
+        {"{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"a.safetensors\"}}",
+         "tensor y: it is not in a.safetensors"},
+        {"{\"weight_map\":{\"x\":\"c.safetensors\"}}",
+         "names the file c.safetensors, which is missing"},
+        {"{\"weight_map\":{\"x\":\"../a.safetensors\"}}", "is not TENSOR: FILE"},
+        {"{\"weight_map\":{\"x\":\"/etc/hostname\"}}", "is not TENSOR: FILE"},
+        {"{\"weight_map\":{\"x\":\"\"}}          ", "is not TENSOR: FILE"},
+        {"{\"weight_map\":{\"x\":7}}          ", "is not TENSOR: FILE"},
+        {"{\"weight_map\":{}}          ", "no weight_map"},
+        {"{\"weight_map\":[]}          ", "no weight_map"},
+        {"{\"weight_map\":{\"x\":\"weights\"}}", "this is not safetensors"},
+        {"{\"weight_map\":{\"x\":\"a.safetensors\",", "the index cannot be read"},
+        {"{\"weight_map\":{\"x\":\"a.safetensors\",\"z\":\"a2.safetensors\"}}", "a2"},
+    };
+    static const char good[] =
+        "{\"metadata\":{},\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"b.safetensors\"}}";
+    struct world *w = *state;
+    write_part(w, "a.safetensors", "x", "p");
+    write_part(w, "b.safetensors", "y", "q");
+    assert_int_equal(open_bytes(w, good, sizeof good - 1), 0);
+    assert_string_equal(w->w.format, "safetensors");
+    assert_int_equal(w->w.n, 4);
+    assert_int_equal(w->w.n_shards, 2);
+    const struct load_tensor *y = load_find(&w->w, "y");
+    assert_true(load_find(&w->w, "x") && y);
+    load_drop(&w->w, y->t.data, y->bytes);
+    float v;
+    tensor_row(&y->t, 0, &v);
+    assert_true(v == 0);
+    load_close(&w->w);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(open_bytes(w, rows[i].index, strlen(rows[i].index)), -1);
+        assert_int_equal(w->e.code, E_MODEL);
+        if (!strstr(w->e.text, rows[i].because))
+            fail_msg("\"%s\" lacks \"%s\"", w->e.text, rows[i].because);
+    }
+    write_part(w, "b.safetensors", "y", "x");
+    refused(w, good, sizeof good - 1, "tensor x: the name is used twice");
+    write_text(w, "model.safetensors.index.json", good, 1);
+    write_part(w, "b.safetensors", "y", "q");
+    assert_int_equal(load_open(w->a, w->folder, &w->w, &w->e), 0);
+    assert_int_equal(w->w.n, 4);
+    load_close(&w->w);
 }
 
 static void write_sample(struct world *w, const char *path)
@@ -625,6 +839,11 @@ int main(void)
         ROW(test_ct2_aliases),
         ROW(test_safetensors),
         ROW(test_safetensors_refusals),
+        ROW(test_shards),
+        ROW(test_ggml),
+        ROW(test_ggml_cut),
+        ROW(test_ggml_hostile),
+        ROW(test_ggml_refusals),
         ROW(test_folders),
         ROW(test_save),
         ROW(test_golden),
