@@ -412,10 +412,47 @@ static void lack_of_memory_is_an_error(void **state)
     assert_true(failures > 10);
 }
 
+/* The first tokens of the small vocabulary stand in the order in which they can be learnt: the
+ * merges found are those written down. */
+static void merges_are_found_by_the_order_of_tokens(void **state)
+{
+    struct fixture *f = *state;
+    char memory[8192];
+    struct bpe *b;
+    struct str text = small_vocabulary(LINES, memory, sizeof(memory));
+    assert_int_equal(bpe_open(f->a, text, N_SMALL, &b, &f->e), 0);
+    assert_int_equal(bpe_merges_by_id(f->a, b, EMPTY, &f->e), 0);
+    for (int i = 0; i < 5 * 5 * 5 * 5 * 5 * 5; i++) { /* every text of six of these letters */
+        char letters[6];
+        int got[6], want[6];
+        for (int k = 0, left = i; k < 6; k++, left /= 5) letters[k] = "abcd "[left % 5];
+        int64_t n = bpe_encode(b, f->a, letters, 6, got, 6, &f->e);
+        assert_int_equal(n, bpe_encode(f->b, f->a, letters, 6, want, 6, &f->e));
+        assert_memory_equal(got, want, (size_t)n * sizeof(*got));
+    }
+    /* With abc before ab, three bytes stay three tokens; of two alike the second is one already. */
+    static const char *const wrong[] = {"abc\nab\n", "ab\nab\n"};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        struct strbuf out;
+        strbuf_init(&out, memory, sizeof(memory));
+        for (int byte = 0; byte < 256; byte++) {
+            char spelling[8] = {0};
+            spelling[spell(byte, spelling)] = 0;
+            strbuf_format(&out, "%s\n", spelling);
+        }
+        strbuf_text(&out, wrong[i]);
+        assert_int_equal(bpe_open(f->a, (struct str){out.p, out.n}, 258, &b, &f->e), 0);
+        assert_int_equal(bpe_merges_by_id(f->a, b, 258, &f->e), -1);
+        assert_int_equal(f->e.code, E_MODEL);
+        assert_non_null(strstr(f->e.text, i ? "token 257" : "token 256"));
+    }
+}
+
 /* --------------------------------------------------------------------------- tiny.en -- */
 
-/* real: tiny.en from the cache, or NULL if it is not there. */
-static struct bpe *real(struct fixture *f)
+/* real: tiny.en from the cache, or NULL if it is not there. Its merges are read, or found by the
+ * order of its tokens. */
+static struct bpe *real(struct fixture *f, bool by_id)
 {
     char *folder = file_cache(f->a, "models/tiny.en", &f->e);
     char *vocabulary = folder ? file_join(f->a, folder, "vocabulary.txt", &f->e) : NULL;
@@ -426,13 +463,14 @@ static struct bpe *real(struct fixture *f)
     assert_int_equal(file_read(f->a, vocabulary, 1 << 22, &v, &f->e), 0);
     assert_int_equal(file_read(f->a, tokenizer, 1 << 23, &t, &f->e), 0);
     assert_int_equal(bpe_open(f->a, v, 51864, &b, &f->e), 0);
-    assert_int_equal(bpe_merges(f->a, b, t, &f->e), 0);
+    int rc = by_id ? bpe_merges_by_id(f->a, b, 50256, &f->e) : bpe_merges(f->a, b, t, &f->e);
+    assert_int_equal(rc, 0);
     return b;
 }
 
 static void tiny_en_finds_every_token(void **state)
 {
-    struct bpe *b = real(*state);
+    struct bpe *b = real(*state, false);
     if (b == NULL) skip();
     for (int i = 0; i < bpe_count(b); i++) {
         struct str s = bpe_bytes(b, i);
@@ -445,10 +483,9 @@ static void tiny_en_finds_every_token(void **state)
 }
 
 /* From faster-whisper tests/test_tokenizer.py, without the special ids from 50257. */
-static void tiny_en_knows_what_is_not_speech(void **state)
+static void not_speech(struct fixture *f, bool by_id)
 {
-    struct fixture *f = *state;
-    struct bpe *b = real(f);
+    struct bpe *b = real(f, by_id);
     if (b == NULL) skip();
     // clang-format off
     static const int want[] = {
@@ -465,6 +502,12 @@ static void tiny_en_knows_what_is_not_speech(void **state)
     assert_memory_equal(got, want, sizeof(want));
     assert_int_equal(bpe_non_speech(b, f->a, got, COUNT(want) - 1, &f->e), -1);
     assert_int_equal(f->e.code, E_INPUT);
+}
+
+static void tiny_en_knows_what_is_not_speech(void **state)
+{
+    not_speech(*state, false);
+    not_speech(*state, true);
 }
 
 static size_t unhex(struct str hex, char *out)
@@ -488,10 +531,9 @@ static struct str next_field(struct str *line)
     return field;
 }
 
-static void tiny_en_agrees_with_tokenizers(void **state)
+static void agrees(struct fixture *f, bool by_id)
 {
-    struct fixture *f = *state;
-    struct bpe *b = real(f);
+    struct bpe *b = real(f, by_id);
     if (b == NULL) skip();
     struct str golden;
     assert_int_equal(file_read(f->a, "tests/golden/bpe_tiny_en.txt", 1 << 20, &golden, &f->e), 0);
@@ -521,6 +563,12 @@ static void tiny_en_agrees_with_tokenizers(void **state)
     assert_true(encoded > 800 && decoded > 150);
 }
 
+static void tiny_en_agrees_with_tokenizers(void **state)
+{
+    agrees(*state, false);
+    agrees(*state, true);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -539,6 +587,7 @@ int main(void)
         TEST(too_many_tokens_are_an_error),
         TEST(a_word_of_a_megabyte),
         TEST(lack_of_memory_is_an_error),
+        TEST(merges_are_found_by_the_order_of_tokens),
         TEST(tiny_en_finds_every_token),
         TEST(tiny_en_knows_what_is_not_speech),
         TEST(tiny_en_agrees_with_tokenizers),

@@ -688,8 +688,6 @@ static void test_shards(void **state)
     static const struct {
         const char *index, *because;
     } rows[] = {
-        {"{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"a.safetensors\"}}",
-         "tensor y: it is not in a.safetensors"},
         {"{\"weight_map\":{\"x\":\"c.safetensors\"}}",
          "names the file c.safetensors, which is missing"},
         {"{\"weight_map\":{\"x\":\"../a.safetensors\"}}", "is not TENSOR: FILE"},

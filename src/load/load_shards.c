@@ -3,7 +3,8 @@
  *
  *     {"metadata": {...}, "weight_map": {TENSOR: FILE, ...}}
  *
- * Every file is mapped and read whole; a tensor that the map puts elsewhere is missing.
+ * Every file is mapped and read whole: which tensors it has, it says itself. (The index also names
+ * some that a reader passes over, like lists of positions.)
  * Source: transformers src/transformers/modeling_utils.py (save_pretrained, max_shard_size).
  * Held by: tests/t_load.c, tests/t_container.c, tests/fuzz/fz_shards.c. */
 #include "base/json.h"
@@ -70,20 +71,6 @@ static int open_shard(struct arena *a, struct load_weights *w, const char *name,
     return load_safetensors_row.open(a, part, e);
 }
 
-/* Every tensor of the map lies in the file it names. */
-static int check_map(const struct load_weights *w, const struct load_weights *part,
-                     const struct index *index, struct err *e)
-{
-    for (size_t i = 0; i < json_count(index->map); i++) {
-        const struct json *v;
-        const char *name = json_name_at(index->map, i, &v);
-        int file = find_file(index, json_text(v));
-        if (!load_find(&part[file], name))
-            return load_bad(w, 0, name, e, "it is not in %.150s", index->file[file]);
-    }
-    return 0;
-}
-
 static int open_all(struct arena *a, struct load_weights *w, struct index *index, struct err *e)
 {
     TRY(list_files(a, w, index, e));
@@ -95,7 +82,6 @@ static int open_all(struct arena *a, struct load_weights *w, struct index *index
         TRY(open_shard(a, w, index->file[i], &part[i], e));
         n += part[i].n;
     }
-    TRY(check_map(w, part, index, e));
     w->tensor = ARENA_NEW(a, struct load_tensor, n, e);
     if (!w->tensor) return -1;
     for (size_t i = 0; i < index->n; i++) {
