@@ -123,6 +123,9 @@ $(O)/src/media/av.o $(O)/src/load/pull.o: private FLAGS += -fvisibility=hidden
 $(O)/tests/t_%: tests/t_%.c $(PARTS)
 	$(COMPILE) -Itests $< $(PARTS) $(LINK) $(LIBS) -lcmocka -o $@
 
+$(O)/tests/golden_full: tests/golden_full.c $(PARTS)
+	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
+
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
 	$(COMPILE) $< tests/fuzz/fz_main.c $(PARTS) $(LINK) $(LIBS) -o $@
 
@@ -141,6 +144,11 @@ test:
 
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
+
+# Whole sizes of hashed weights against transformers: make golden-full [SIZES="tiny base"]. Installs
+# torch by itself (PYTHON=... takes an interpreter that has it) and needs some GB of disk.
+golden-full: $(O)/tests/golden_full
+	PYTHON='$(PYTHON)' tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny)
 
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
 fuzz: $(ISA_OBJ)
@@ -175,8 +183,8 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test check check-fresh fuzz tidy format man install clean"
+	@echo "goals: all test golden-full check check-fresh fuzz tidy format man install clean"
 
-.PHONY: all modules tests test check check-fresh fuzz tidy format man install clean help
+.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

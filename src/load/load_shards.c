@@ -97,10 +97,10 @@ static int open_shards(struct arena *a, struct load_weights *w, struct err *e)
         return load_bad(w, 0, NULL, e, "an index of %zu bytes, at most %u can be right",
                         w->map.size, INDEX_MAX);
     struct json_doc *doc = NULL;
-    struct err why;
-    err_clear(&why);
-    if (json_open(a, (const char *)w->map.data, w->map.size, &doc, &why) != 0)
-        return load_bad(w, 0, NULL, e, "the index cannot be read: %s", why.text);
+    if (json_open(a, (const char *)w->map.data, w->map.size, &doc, e) != 0) {
+        if (e->code == E_INPUT) e->code = E_MODEL;
+        return err_note(e, "%s: the index cannot be read", w->map.path);
+    }
     struct index index = {.map = json_key(json_root(doc), "weight_map")};
     int result = open_all(a, w, &index, e);
     json_close(&doc);

@@ -30,8 +30,9 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 import hashed
 
 C, HEADS, LAYERS, T, POSITIONS, VOCAB, FFN = 128, 2, 2, 100, 64, 600, 512
-NAME = sys.argv[1] if len(sys.argv) > 1 else "whisper2"
-MELS, DECODER_LAYERS = {"whisper2": (80, 2), "whisper_distil": (128, 1)}[NAME]
+FAMILIES = {"whisper2": (80, 2), "whisper_distil": (128, 1)}  # mels, decoder layers
+NAME = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] in FAMILIES else "whisper2"
+MELS, DECODER_LAYERS = FAMILIES[NAME]  # full.py sets all of these to other sizes
 TOKENS = [599, 3, 42, 260, 42, 511]
 NAMES = {  # ours within a layer -> transformers' (fused ones are split below)
     "self_attention/layer_norm": "self_attn_layer_norm",
@@ -177,4 +178,5 @@ def main():
     assert os.path.getsize(path) <= 300 * 1024
 
 
-main()
+if __name__ == "__main__":
+    main()
