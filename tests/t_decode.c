@@ -35,6 +35,7 @@ static const struct net_whisper_config tiny = {
 struct lab {
     struct arena *a;
     struct err e;
+    int first_window;
     struct speech many, one; /* one: a single sequence, all rows, the oracle's */
 };
 
@@ -43,11 +44,11 @@ static void must(struct lab *lab, int rc)
     if (rc) fail_msg("%s", lab->e.text);
 }
 
-static void open_speech(struct lab *lab, struct speech *s, int sequences, int top)
+static void open_speech(struct lab *lab, struct speech *s, int windows, int sequences, int top)
 {
     struct engine_options o = {.device = "cpu", .kernels = "auto", .threads = 2};
     struct net_whisper_source source = {.hashed = true};
-    struct net_whisper_shape shape = {.windows = 1,
+    struct net_whisper_shape shape = {.windows = windows,
                                       .sequences = sequences,
                                       .rows = 40,
                                       .picks = sequences,
@@ -59,8 +60,12 @@ static void open_speech(struct lab *lab, struct speech *s, int sequences, int to
     s->plan = plan;
     must(lab, engine_prepare(s->engine, lab->a, plan, NULL, NULL, &s->prepared, &lab->e));
     float *mel = engine_host(s->prepared, s->net.mel);
-    for (uint64_t i = 0; i < 40 * 8; i++) mel[i] = tensor_hash("decode test", i, 1);
-    must(lab, engine_run(s->prepared, s->net.tape_encode, &lab->e));
+    for (int w = 0; w < windows; w++) {
+        for (uint64_t i = 0; i < 40 * 8; i++)
+            mel[i] = tensor_hash("decode test", i + 1000 * (uint64_t)(w + lab->first_window), 1);
+        *(int32_t *)engine_host(s->prepared, s->net.slot) = w;
+        must(lab, engine_run(s->prepared, s->net.tape_encode, &lab->e));
+    }
     s->net.pcm = s->net.loudest = s->net.loudest_in = s->net.content =
         s->net.slot; /* this net has no sound */
     speech_ready(s);
@@ -70,8 +75,8 @@ static void setup(struct lab *lab, int beam)
 {
     memset(lab, 0, sizeof *lab);
     must(lab, arena_open("test", 0, &lab->a, &lab->e));
-    open_speech(lab, &lab->many, MAX(beam, 5), beam > 1 ? 2 * beam : 1);
-    open_speech(lab, &lab->one, 1, 2 * MAX(beam, 1));
+    open_speech(lab, &lab->many, 1, MAX(beam, 5), beam > 1 ? 2 * beam : 1);
+    open_speech(lab, &lab->one, 1, 1, 2 * MAX(beam, 1));
 }
 
 static void teardown(struct lab *lab)
@@ -185,6 +190,15 @@ static struct text oracle(struct lab *lab, const int *prompt, int n_prompt, int 
     return best;
 }
 
+/* A window's text, its prompt ending with sot. */
+static void decode_one(struct lab *lab, struct decode *d, const int *token, int n, int sot_at,
+                       double temperature, struct decode_result *out)
+{
+    struct decode_prompt p = {.n = n, .sot_at = sot_at};
+    memcpy(p.token, token, (size_t)n * sizeof *token);
+    must(lab, decode_window(d, &p, temperature, 7, out, &lab->e));
+}
+
 static void check_against_oracle(int beam, const int *prompt, int n_prompt)
 {
     struct lab lab;
@@ -198,7 +212,7 @@ static void check_against_oracle(int beam, const int *prompt, int n_prompt)
                                .initial_times = 10,
                                .suppress_blank = true};
     must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
-    must(&lab, decode_window(d, prompt, n_prompt, n_prompt - 1, 0, &got, &lab.e));
+    decode_one(&lab, d, prompt, n_prompt, n_prompt - 1, 0, &got);
     struct text want =
         oracle(&lab, prompt, n_prompt, beam, MIN(tiny.text_ctx / 2, tiny.text_ctx - n_prompt + 1));
     assert_int_equal(got.n, want.n);
@@ -250,15 +264,15 @@ static void test_samples(void **state)
                                .suppress_blank = true,
                                .seed = 3};
     must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
-    must(&lab, decode_window(d, sot, 1, 0, 1.0, &first, &lab.e));
+    decode_one(&lab, d, sot, 1, 0, 1.0, &first);
     check_times(&first);
     must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e)); /* the same seed: the same text */
-    must(&lab, decode_window(d, sot, 1, 0, 1.0, &again, &lab.e));
+    decode_one(&lab, d, sot, 1, 0, 1.0, &again);
     assert_int_equal(first.n, again.n);
     assert_memory_equal(first.token, again.token, (size_t)first.n * sizeof *first.token);
     o.seed = 4;
     must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
-    must(&lab, decode_window(d, sot, 1, 0, 1.0, &other, &lab.e));
+    decode_one(&lab, d, sot, 1, 0, 1.0, &other);
     check_times(&other);
     assert_true(other.n != first.n ||
                 memcmp(other.token, first.token, (size_t)first.n * sizeof *first.token) != 0);
@@ -285,9 +299,64 @@ static void test_long_prompt(void **state)
                                .initial_times = 10,
                                .suppress_blank = true};
     must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
-    must(&lab, decode_window(d, prompt, 44, 42, 0, &got, &lab.e));
+    decode_one(&lab, d, prompt, 44, 42, 0, &got);
     assert_in_range(got.n, 1, 5); /* 48 - 43 */
     assert_true(got.no_speech > 0 && got.no_speech < 1);
+    teardown(&lab);
+}
+
+/* Three windows at once, begun one after the other, at different positions and temperatures, give
+ * what each gives alone. */
+static void test_lanes(void **state)
+{
+    (void)state;
+    static const int prompts[3][3] = {{301}, {302, 44, 301}, {302, 90, 301}};
+    static const int lengths[3] = {1, 3, 3};
+    static const double temperatures[3] = {0, 0, 0.8};
+    struct decode_options o = {.beam = 3,
+                               .best_of = 5,
+                               .patience = 1,
+                               .length_penalty = 1,
+                               .initial_times = 10,
+                               .suppress_blank = true,
+                               .seed = 9};
+    struct decode_result alone[3], together[3];
+    struct lab lab;
+    struct decode *d;
+    for (int w = 0; w < 3; w++) {
+        memset(&lab, 0, sizeof lab);
+        lab.first_window = w;
+        must(&lab, arena_open("test", 0, &lab.a, &lab.e));
+        open_speech(&lab, &lab.many, 1, 5, 6);
+        must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+        decode_one(&lab, d, prompts[w], lengths[w], lengths[w] - 1, temperatures[w], &alone[w]);
+        teardown(&lab);
+    }
+    memset(&lab, 0, sizeof lab);
+    must(&lab, arena_open("test", 0, &lab.a, &lab.e));
+    open_speech(&lab, &lab.many, 3, 15, 6);
+    must(&lab, decode_open(lab.a, &lab.many, &o, &d, &lab.e));
+    int n_started = 0, n_taken = 0;
+    for (int step = 0; n_taken < 3; step++) {
+        if (n_started < 3 && step % 2 == 0) {
+            struct decode_prompt p = {.n = lengths[n_started], .sot_at = lengths[n_started] - 1};
+            memcpy(p.token, prompts[n_started], sizeof prompts[0]);
+            decode_start(d, n_started, &p, temperatures[n_started], 7);
+            n_started++;
+        }
+        must(&lab, decode_step(d, &lab.e));
+        for (int w = 0; w < n_started; w++) {
+            if (!decode_finished(d, w)) continue;
+            must(&lab, decode_take(d, w, &together[w], &lab.e));
+            n_taken++;
+        }
+    }
+    for (int w = 0; w < 3; w++) {
+        assert_int_equal(together[w].n, alone[w].n);
+        assert_memory_equal(together[w].token, alone[w].token, (size_t)alone[w].n * sizeof(int));
+        assert_true(fabs(together[w].avg_logprob - alone[w].avg_logprob) < 1e-4);
+        assert_true(fabs(together[w].no_speech - alone[w].no_speech) < 1e-5);
+    }
     teardown(&lab);
 }
 
@@ -297,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_beams),
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_long_prompt),
+        cmocka_unit_test(test_lanes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,9 @@ deps_build="gcc|clang make libc6-dev libdnnl-dev libjansson-dev zlib1g-dev libut
     libavformat-dev libavcodec-dev libswresample-dev libcurl4-openssl-dev|libcurl4-gnutls-dev
     libssl-dev ca-certificates python3 python3-pip"
 
-# To test, besides: the unit test library.
-deps_test="libcmocka-dev"
+# To test, besides: the unit test library, and what makes recordings of every kind and reads the
+# manual page.
+deps_test="libcmocka-dev ffmpeg groff-base"
 
 deps_installed() { # PACKAGE
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -156,6 +156,14 @@ UNSEEN void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, in
     ACQUIRE(&team);
 }
 
+void thread_alone(void (*fn)(void *ctx), void *ctx)
+{
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    fn(ctx);
+    omp_set_num_threads(threads);
+}
+
 void thread_barrier(struct thread_team *team)
 {
     if (team->n == 1) return;

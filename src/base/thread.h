@@ -22,6 +22,10 @@ double thread_quota(const char *root);
  * all have returned. */
 void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx);
 
+/* thread_alone: fn(ctx), during which a library that asks OpenMP is told of one thread. For what it
+ * makes to be run by one member of a team. */
+void thread_alone(void (*fn)(void *ctx), void *ctx);
+
 /* thread_barrier: returns when all members have called it. Spins a little, then yields: steps last
  * microseconds. */
 void thread_barrier(struct thread_team *team);

@@ -157,4 +157,13 @@ CPU_FAST_KERNEL(cpu_attn_attncross);
 CPU_FAST_KERNEL(cpu_vec_gather);
 CPU_FAST_KERNEL(cpu_pick_pick);
 
+/* cpu_quant_panel: 16 rows of weights, f32 or f16, as one panel of CPU_I8 with their scales and
+ * comps. room: 16 lines of K up to a multiple of 64. Which level does it changes no number. */
+#define CPU_FAST_QUANT(name)                                                             \
+    void name(const void *const row[CPU_PANEL], int64_t k_count, bool f16, int8_t *room, \
+              int8_t *panel, float *scale, int32_t *comp)
+CPU_FAST_QUANT(cpu_quant_panel_base);
+CPU_FAST_QUANT(cpu_quant_panel_avx2);
+CPU_FAST_QUANT(cpu_quant_panel_avx512);
+
 #endif

@@ -344,7 +344,7 @@ static void multiply(const struct cpu_step *s, const struct product *p, bool in_
     struct room m = room_of(s, p, id);
     int64_t panels = (p->n + CPU_PANEL - 1) / CPU_PANEL, from = 0, to = p->lines, first = 0,
             last = panels;
-    if (p->lines >= (int64_t)FAST_LINES / 2 * team->n)
+    if (p->lines >= (int64_t)FAST_LINES * team->n)
         thread_share(team, id, p->lines, TILE_ROWS, &from, &to);
     else
         thread_share(team, id, panels, p->lines < TILE_ROWS ? 1 : TILE_PANELS, &first, &last);

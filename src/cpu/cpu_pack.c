@@ -1,6 +1,6 @@
 /* From the tensors of a file to the one form in which all users of a weight can read it. The forms
  * are drawn in cpu.h; which of them a weight gets is decided by the runner (cpu.c). */
-#include "cpu/cpu.h"
+#include "cpu/cpu_fast.h"
 #include <math.h>
 #include <string.h>
 
@@ -98,10 +98,11 @@ struct packing { /* one weight being packed by a team: each member takes panels 
     const struct plan_value *v;
     enum cpu_form form;
     void *data;
-    float *scale;  /* CPU_I8 */
-    int32_t *comp; /* CPU_I8 */
-    float *row;    /* [threads][K] */
-    int8_t *q;     /* CPU_I8: [threads][K up to 4], the padding is 0 */
+    float *scale;             /* CPU_I8 */
+    int32_t *comp;            /* CPU_I8 */
+    float *row;               /* [threads][K] */
+    int8_t *q;                /* CPU_I8: [threads][16][K up to 64], the padding is 0 */
+    CPU_FAST_QUANT((*panel)); /* CPU_I8: 16 rows at once */
 };
 
 static void pack_row_i8(const struct packing *p, int64_t n, float *row, int8_t *q)
@@ -115,7 +116,30 @@ static void pack_row_i8(const struct packing *p, int64_t n, float *row, int8_t *
     p->comp[n] = 128 * sum;
 }
 
-static void pack_row_f16(const struct packing *p, int64_t n, float *row)
+/* Where row n lies as plain f32 or f16, or NULL. */
+static const void *plain_row(const struct plan_value *v, int64_t n)
+{
+    const struct tensor *t = part_of(v, &n);
+    bool plain = (t->type == DTYPE_F32 || t->type == DTYPE_F16) && t->type == v->part[0].type;
+    if (!plain || has_taps(v)) return NULL;
+    return (const char *)t->data + (size_t)(n * cpu_value_k(v)) * tensor_type_bytes(t->type);
+}
+
+static void pack_panel_i8(const struct packing *p, int64_t n, float *row, int8_t *q)
+{
+    const void *from[CPU_PANEL] = {NULL};
+    int64_t rows = MIN(CPU_PANEL, p->v->dim[0] - n), i = 0;
+    while (i < rows && (from[i] = plain_row(p->v, n + i)) != NULL) i++;
+    if (i == CPU_PANEL) {
+        p->panel(from, cpu_value_k(p->v), p->v->part[0].type == DTYPE_F16, q,
+                 (int8_t *)p->data + panel_at(n, 0, cpu_value_k(p->v)), p->scale + n, p->comp + n);
+        return;
+    }
+    memset(q, 0, (size_t)ALIGN_UP(cpu_value_k(p->v), 4));
+    for (i = 0; i < rows; i++) pack_row_i8(p, n + i, row, q);
+}
+
+static void pack_row_f16(const struct packing *p, int64_t n)
 {
     int64_t k_count = cpu_value_k(p->v), in_part = n;
     const struct tensor *t = part_of(p->v, &in_part);
@@ -124,8 +148,10 @@ static void pack_row_f16(const struct packing *p, int64_t n, float *row)
         memcpy(to, (const uint16_t *)t->data + in_part * k_count, (size_t)k_count * sizeof *to);
         return;
     }
-    cpu_pack_row(p->v, n, row);
-    for (int64_t k = 0; k < k_count; k++) to[k] = tensor_f32_to_f16(row[k]);
+    int64_t channels = p->v->dim[1], taps = p->v->dim[2];
+    const uint16_t *from = (const uint16_t *)t->data + in_part * k_count;
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t tap = 0; tap < taps; tap++) to[tap * channels + c] = from[c * taps + tap];
 }
 
 static void pack_rows(void *ctx, struct thread_team *team, int id)
@@ -134,14 +160,25 @@ static void pack_rows(void *ctx, struct thread_team *team, int id)
     int64_t k_count = cpu_value_k(p->v), from, to;
     float *row = p->row + id * k_count;
     thread_share(team, id, p->v->dim[0], CPU_PANEL, &from, &to);
-    for (int64_t n = from; n < to; n++) {
+    for (int64_t n = from; n < to; n += p->form == CPU_I8 ? CPU_PANEL : 1) {
         if (p->form == CPU_I8)
-            pack_row_i8(p, n, row, p->q + id * ALIGN_UP(k_count, 4));
+            pack_panel_i8(p, n, row, p->q + id * CPU_PANEL * ALIGN_UP(k_count, BASE_LINE));
         else if (p->form == CPU_F16)
-            pack_row_f16(p, n, row);
+            pack_row_f16(p, n);
         else
             cpu_pack_row(p->v, n, (float *)p->data + n * k_count);
     }
+}
+
+/* The packer of this processor. All give the same numbers, so no option forces one. */
+static void choose_panel(struct packing *p)
+{
+    p->panel = cpu_quant_panel_base;
+#if defined __x86_64__
+    enum cpu_level best = cpu_level_best();
+    if (best >= CPU_AVX2) p->panel = cpu_quant_panel_avx2;
+    if (best >= CPU_AVX512) p->panel = cpu_quant_panel_avx512;
+#endif
 }
 
 int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form form, int threads,
@@ -150,6 +187,7 @@ int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form f
     assert(form != CPU_OWN && (cpu_pack_forms(v) & CPU_BIT(form)) && v->rank >= 1);
     size_t n = (size_t)v->dim[0], k = (size_t)cpu_value_k(v), team = (size_t)threads;
     struct packing p = {.v = v, .form = form};
+    choose_panel(&p);
     if (form == CPU_I8) {
         if (k > INT32_MAX / (128 * 128))
             return err_set(e, E_MODEL, "rows of %zu numbers; i8 holds at most %d, the sums are i32",
@@ -166,7 +204,7 @@ int cpu_pack_weight(struct arena *a, const struct plan_value *v, enum cpu_form f
     }
     struct arena_mark mark = arena_here(a);
     if (!(p.row = ARENA_NEW(a, float, team *k, e)) ||
-        !(p.q = ARENA_NEW(a, int8_t, team * ALIGN_UP(k, 4), e)))
+        !(p.q = ARENA_NEW(a, int8_t, team * CPU_PANEL * ALIGN_UP(k, BASE_LINE), e)))
         return -1;
     thread_run(n * k > 1 << 16 ? threads : 1, pack_rows, &p); /* a small one is not worth a team */
     arena_rewind(a, mark);

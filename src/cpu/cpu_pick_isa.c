@@ -37,9 +37,13 @@ static void forbid(float *y, int64_t first, int64_t last, int64_t from, int64_t 
  * number is not allowed. */
 static void apply_rules(const struct row *r, int64_t first, int64_t last, float *y)
 {
-    for (int64_t v = first; v < last; v += W) {
+    vf never = vf_all(-INFINITY); /* what vf_max makes of NaN */
+    int64_t v = first;
+    for (; v + W <= last; v += W)
+        vf_store(y + v - first, vf_max(vf_load(r->logits + v) + vf_load(r->ban + v), never));
+    if (v < last) {
         vf x = vf_load_n(r->logits + v, last - v) + vf_load_n(r->ban + v, last - v);
-        vf_store_n(y + v - first, vf_choose(x == x, x, vf_all(-INFINITY)), last - v);
+        vf_store_n(y + v - first, vf_max(x, never), last - v);
     }
     int32_t bits = r->rule[0];
     if (bits & OP_RULE_BAN_TEXT) forbid(y, first, last, 0, r->args->eot);

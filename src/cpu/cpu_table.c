@@ -1,5 +1,6 @@
 /* The kernel table: rows of one op stand together, best first, the reference last. To add a kernel:
  * its function, and a row here; opcheck finds it by itself. */
+#include "cpu/cpu_dnnl.h"
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_ref.h"
 
@@ -22,6 +23,14 @@
 #define FAST_X86(op, forms, scratch, prepare, run)
 #endif
 
+#if WITH_DNNL && defined __x86_64__
+#define LINEAR_DNNL                                                                         \
+    {OP_linear,        "linear_dnnl",    CPU_AVX512,       CPU_BIT(CPU_OWN), cpu_dnnl_fits, \
+     cpu_dnnl_scratch, cpu_dnnl_prepare, cpu_dnnl_release, cpu_dnnl_linear},
+#else
+#define LINEAR_DNNL
+#endif
+
 /* op, forms of the matrix, scratch, prepare, run */
 /* clang-format off */
 static const struct cpu_kernel rows[] = {
@@ -35,7 +44,7 @@ static const struct cpu_kernel rows[] = {
     REF(addpos, 0),
     FAST(layernorm, 0, NULL, NULL, cpu_vec_layernorm),
     REF(layernorm, 0),
-    FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
+    LINEAR_DNNL FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
     REF(linear, CPU_PLAIN),
     FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
     REF(attention, 0),

@@ -118,46 +118,70 @@ ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64
     tile_f32_onto_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc);
 }
 
-#else /* narrower registers: a few rows of one panel at a time */
+#else /* narrower registers: a few rows and three vectors of columns at a time */
 
-#define TILE_PART (W == 8 ? 4 : 2) /* rows whose sums fit in the registers */
-#define TILE_VECS (CPU_PANEL / W)
+#define TILE_PART 4
 
-ISA_INLINE void tile_f32_part(const float *a, int64_t lda, const float *b, int64_t k, float *c,
-                              int64_t ldc, bool onto)
+/* b: where each vector of columns begins; it goes on 16 floats further each step. */
+ISA_INLINE void tile_f32_part(const float *a, int64_t lda, const float *const b[3], int64_t k,
+                              float *const c[3], int64_t ldc, int vecs, bool onto)
 {
-    vf sum[TILE_PART][TILE_VECS];
+    vf sum[TILE_PART][3];
+#pragma GCC unroll 4
     for (int r = 0; r < TILE_PART; r++)
-        for (int v = 0; v < TILE_VECS; v++)
-            sum[r][v] = onto ? vf_load(c + r * ldc + v * W) : vf_all(0);
-    for (int64_t i = 0; i < k; i++, b += CPU_PANEL) {
-        vf col[TILE_VECS];
-        for (int v = 0; v < TILE_VECS; v++) col[v] = vf_load(b + v * W);
+#pragma GCC unroll 3
+        for (int v = 0; v < vecs; v++) sum[r][v] = onto ? vf_load(c[v] + r * ldc) : vf_all(0);
+    for (int64_t i = 0; i < k; i++) {
+        vf col[3];
+#pragma GCC unroll 3
+        for (int v = 0; v < vecs; v++) col[v] = vf_load(b[v] + i * CPU_PANEL);
+#pragma GCC unroll 4
         for (int r = 0; r < TILE_PART; r++) {
             vf x = vf_all(a[r * lda + i]);
-            for (int v = 0; v < TILE_VECS; v++) sum[r][v] = x * col[v] + sum[r][v];
+#pragma GCC unroll 3
+            for (int v = 0; v < vecs; v++) sum[r][v] = x * col[v] + sum[r][v];
         }
     }
+#pragma GCC unroll 4
     for (int r = 0; r < TILE_PART; r++)
-        for (int v = 0; v < TILE_VECS; v++) vf_store(c + r * ldc + v * W, sum[r][v]);
+#pragma GCC unroll 3
+        for (int v = 0; v < vecs; v++) vf_store(c[v] + r * ldc, sum[r][v]);
+}
+
+/* `columns`, a constant, of 8 rows. */
+ISA_INLINE void tile_f32_any(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
+                             float *c, int64_t ldc, int columns, bool onto)
+{
+    for (int r = 0; r < TILE_ROWS; r += TILE_PART) {
+        for (int i = 0; i < columns; i += 3 * W) {
+            const int vecs = MIN(3, (columns - i) / W);
+            const float *from[3];
+            float *to[3];
+            for (int v = 0; v < vecs; v++) {
+                int at = i + v * W;
+                from[v] = b + at / CPU_PANEL * panel + at % CPU_PANEL;
+                to[v] = c + r * ldc + at;
+            }
+            if (vecs == 3)
+                tile_f32_part(a + r * lda, lda, from, k, to, ldc, 3, onto);
+            else if (vecs == 2)
+                tile_f32_part(a + r * lda, lda, from, k, to, ldc, 2, onto);
+            else
+                tile_f32_part(a + r * lda, lda, from, k, to, ldc, 1, onto);
+        }
+    }
 }
 
 ISA_INLINE void tile_f32(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
                          float *c, int64_t ldc)
 {
-    for (int p = 0; p < TILE_PANELS; p++)
-        for (int r = 0; r < TILE_ROWS; r += TILE_PART)
-            tile_f32_part(a + r * lda, lda, b + p * panel, k, c + r * ldc + p * CPU_PANEL, ldc,
-                          false);
+    tile_f32_any(a, lda, b, panel, k, c, ldc, TILE_COLS, false);
 }
 
 ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
                               float *c, int64_t ldc)
 {
-    for (int p = 0; p < 2; p++)
-        for (int r = 0; r < TILE_ROWS; r += TILE_PART)
-            tile_f32_part(a + r * lda, lda, b + p * panel, k, c + r * ldc + p * CPU_PANEL, ldc,
-                          true);
+    tile_f32_any(a, lda, b, panel, k, c, ldc, 2 * CPU_PANEL, true);
 }
 
 #endif

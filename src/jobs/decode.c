@@ -14,17 +14,33 @@ struct candidate {
     int parent, token;
 };
 
+enum stage { IDLE, PROMPT, FIRST, NEXT, FINISHED };
+
+struct lane { /* one window being decoded, in sequences base .. base + width - 1 */
+    enum stage stage;
+    struct decode_prompt prompt;
+    double temperature, no_speech;
+    uint64_t key, draws;
+    bool timestamps;
+    int base;
+    int fed;                              /* tokens of the prompt that lie in the cache */
+    int most;                             /* tokens this window may have */
+    int steps;                            /* tokens chosen so far */
+    struct hypothesis *now, *next, *done; /* [width], [width], [most done] */
+    int n_now, n_done;
+    int *sequence;            /* [width] which of now[] still live, when sampling */
+    int pick0, n_picks, rows; /* of the run at hand */
+    bool sot_picked;
+};
+
 struct decode {
     struct speech *s;
     struct decode_options o;
-    struct hypothesis *now, *next; /* [sequences] what each beam or sample has so far */
-    struct hypothesis *done;       /* [2 beams + 1] finished ones */
-    int32_t *history;              /* [sequences][text_ctx], to reorder the plan's */
-    struct candidate *candidate;   /* [sequences * top] */
-    int n_done, first;             /* position of the first sampled token */
-    int most;                      /* tokens this window may have */
-    bool timestamps;
-    uint64_t draws; /* numbers drawn so far */
+    int width; /* sequences of a lane */
+    struct lane *lane;
+    int n_lanes;
+    int32_t *history;            /* [width][text_ctx], to reorder the plan's */
+    struct candidate *candidate; /* [width * top] */
 };
 
 int decode_open(struct arena *a, struct speech *s, const struct decode_options *o,
@@ -32,35 +48,46 @@ int decode_open(struct arena *a, struct speech *s, const struct decode_options *
 {
     struct decode *d = ARENA_NEW(a, struct decode, 1, e);
     if (!d) return -1;
-    size_t n = (size_t)s->net.shape.sequences;
     d->s = s;
     d->o = *o;
-    d->now = ARENA_NEW(a, struct hypothesis, n, e);
-    d->next = ARENA_NEW(a, struct hypothesis, n, e);
-    d->done = ARENA_NEW(a, struct hypothesis, (size_t)(MAX(o->beam, 1) * (o->patience + 2)) + n, e);
-    d->history = ARENA_NEW(a, int32_t, n * (size_t)s->net.config.text_ctx, e);
-    d->candidate = ARENA_NEW(a, struct candidate, n * (size_t)s->net.shape.top, e);
-    if (!d->now || !d->next || !d->done || !d->history || !d->candidate) return -1;
+    d->n_lanes = s->net.shape.windows;
+    d->width = s->net.shape.sequences / d->n_lanes;
+    size_t width = (size_t)d->width, n_done = (size_t)(o->beam * (o->patience + 2)) + width;
+    d->lane = ARENA_NEW(a, struct lane, (size_t)d->n_lanes, e);
+    d->history = ARENA_NEW(a, int32_t, width * (size_t)s->net.config.text_ctx, e);
+    d->candidate = ARENA_NEW(a, struct candidate, width * (size_t)s->net.shape.top, e);
+    if (!d->lane || !d->history || !d->candidate) return -1;
+    for (int i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lane[i];
+        l->base = i * d->width;
+        l->now = ARENA_NEW(a, struct hypothesis, width, e);
+        l->next = ARENA_NEW(a, struct hypothesis, width, e);
+        l->done = ARENA_NEW(a, struct hypothesis, n_done, e);
+        l->sequence = ARENA_NEW(a, int, width, e);
+        if (!l->now || !l->next || !l->done || !l->sequence) return -1;
+    }
     *out = d;
     return 0;
 }
 
-/* A number in [0, 1) that depends on the seed and on how many came before: the counter makes runs
- * replayable. */
-static float draw(struct decode *d)
+/* A number in [0, 1) that depends on the seed, the text and how many came before: a run can be
+ * replayed, and a window's samples do not depend on its neighbours. */
+static float draw(const struct decode *d, struct lane *l)
 {
-    return (tensor_hash("draw", d->o.seed * 0x100000001u + d->draws++, 1.0f) + 1) / 2;
+    uint64_t at = (d->o.seed * 0x9E3779B97F4A7C15u ^ l->key) * 0xD1342543DE82EF95u + l->draws++;
+    return (tensor_hash("draw", at, 1.0f) + 1) / 2;
 }
 
 /* What may follow the tokens sampled so far: openai's ApplyTimestampRules. */
-static void set_rule(const struct decode *d, const int *token, int n, int32_t rule[OP_RULES])
+static void set_rule(const struct decode *d, const struct lane *l, const int *token, int n,
+                     int32_t rule[OP_RULES])
 {
     const struct net_whisper_config *c = &d->s->net.config;
     int32_t bits = 0, from = c->time0, to = c->vocab - 1;
-    if (d->timestamps && n == 0) {
+    if (l->timestamps && n == 0) {
         bits = OP_RULE_BAN_TEXT | OP_RULE_BAN_EOT;
         to = MIN(to, c->time0 + d->o.initial_times);
-    } else if (d->timestamps) {
+    } else if (l->timestamps) {
         bool last = token[n - 1] >= c->time0, before = n < 2 || token[n - 2] >= c->time0;
         int latest = n - 1;
         while (latest > 0 && token[latest] < c->time0) latest--;
@@ -76,65 +103,83 @@ static void set_rule(const struct decode *d, const int *token, int n, int32_t ru
     memcpy(rule, filled, sizeof filled);
 }
 
-static void set_row(struct decode *d, int row, int token, int position, int sequence)
+/* ---- filling a run: rows of tokens, picks of logits ---- */
+
+static void add_row(struct decode *d, struct lane *l, int token, int position, int sequence)
 {
     struct speech *s = d->s;
+    int row = (*s->n_rows)++;
+    sequence += l->base;
     s->token[row] = token;
     s->position[row] = position;
     s->sequence[row] = sequence;
-    s->window[row] = 0;
+    s->window[row] = (int32_t)(l - d->lane);
     s->history[(size_t)sequence * (size_t)s->net.config.text_ctx + (size_t)position] = sequence;
+    l->rows++;
 }
 
-static int run_step(struct decode *d, int rows, int picks, struct err *e)
-{
-    *d->s->n_rows = rows;
-    *d->s->n_picks = picks;
-    return engine_run(d->s->prepared, d->s->net.tape_step, e);
-}
-
-/* All of the prompt but its last token goes into sequence 0. no_speech is taken where sot is,
- * before any rule. */
-static int feed_prompt(struct decode *d, const int *prompt, int n, int sot_at, double *no_speech,
-                       struct err *e)
+/* Logits of the row added last, ruled by what this hypothesis has so far. */
+static void add_pick(struct decode *d, struct lane *l, const int *token, int n)
 {
     struct speech *s = d->s;
-    for (int at = 0; at < n - 1;) {
-        int rows = MIN(s->net.shape.rows, n - 1 - at);
-        for (int r = 0; r < rows; r++) set_row(d, r, prompt[at + r], at + r, 0);
-        bool sot = sot_at >= at && sot_at < at + rows;
-        if (sot) {
-            s->pick[0] = sot_at - at;
-            set_rule(d, NULL, 0, s->rule);
-            s->chance[0] = s->chance[1] = 0;
-        }
-        TRY(run_step(d, rows, sot ? 1 : 0, e));
-        if (sot) *no_speech = s->watched[0];
-        at += rows;
-    }
-    return 0;
+    int pick = (*s->n_picks)++;
+    s->pick[pick] = *s->n_rows - 1;
+    set_rule(d, l, token, n, s->rule + pick * OP_RULES);
+    s->chance[2 * pick] = (float)l->temperature;
+    s->chance[2 * pick + 1] = l->temperature > 0 ? draw(d, l) : 0;
+    l->n_picks++;
 }
 
-/* The last token of the prompt, in sequence 0; `picks` rows of logits, all of that one row. */
-static int first_step(struct decode *d, const int *prompt, int n, int sot_at, int picks,
-                      double temperature, struct decode_result *out, struct err *e)
+/* As much of the prompt as there is room for, all but its last token; no_speech is taken where sot
+ * is, before any rule. */
+static void fill_prompt(struct decode *d, struct lane *l)
 {
-    struct speech *s = d->s;
-    size_t context = (size_t)s->net.config.text_ctx;
-    memset(s->history, 0, (size_t)s->net.shape.sequences * context * sizeof *s->history);
-    d->timestamps = prompt[n - 1] != s->net.config.no_timestamps;
-    TRY(feed_prompt(d, prompt, n, sot_at, &out->no_speech, e));
-    set_row(d, 0, prompt[n - 1], n - 1, 0);
-    for (int g = 0; g < picks; g++) {
-        s->pick[g] = 0;
-        set_rule(d, NULL, 0, s->rule + g * OP_RULES);
-        s->chance[2 * g] = (float)temperature;
-        s->chance[2 * g + 1] = temperature > 0 ? draw(d) : 0;
+    const struct net_whisper_shape *shape = &d->s->net.shape;
+    while (l->fed < l->prompt.n - 1 && *d->s->n_rows < shape->rows) {
+        bool sot = l->fed == l->prompt.sot_at;
+        if (sot && *d->s->n_picks == shape->picks) return;
+        add_row(d, l, l->prompt.token[l->fed], l->fed, 0);
+        l->fed++;
+        if (!sot) continue;
+        add_pick(d, l, NULL, 0);
+        l->sot_picked = true;
     }
-    TRY(run_step(d, 1, picks, e));
-    if (sot_at == n - 1) out->no_speech = s->watched[0];
-    return 0;
 }
+
+/* The last token of the prompt: one row, and its logits once for each beam search or sample. */
+static void fill_first(struct decode *d, struct lane *l)
+{
+    add_row(d, l, l->prompt.token[l->prompt.n - 1], l->prompt.n - 1, 0);
+    for (int i = 0; i < l->n_now; i++) add_pick(d, l, NULL, 0);
+}
+
+static void fill_next(struct decode *d, struct lane *l)
+{
+    for (int i = 0; i < l->n_now; i++) {
+        const struct hypothesis *h = &l->now[l->sequence[i]];
+        add_row(d, l, h->token[h->n - 1], l->prompt.n + h->n - 1, l->sequence[i]);
+        add_pick(d, l, h->token, h->n);
+    }
+}
+
+/* Adds the lane to the run if there is room for all it needs; else it waits for the next one. */
+static void fill(struct decode *d, struct lane *l)
+{
+    const struct speech *s = d->s;
+    int rows = l->stage == NEXT ? l->n_now : 1, picks = l->stage == PROMPT ? 0 : l->n_now;
+    l->rows = l->n_picks = 0;
+    l->sot_picked = false;
+    l->pick0 = *s->n_picks;
+    if (*s->n_rows + rows > s->net.shape.rows || *s->n_picks + picks > s->net.shape.picks) return;
+    if (l->stage == PROMPT)
+        fill_prompt(d, l);
+    else if (l->stage == FIRST)
+        fill_first(d, l);
+    else if (l->stage == NEXT)
+        fill_next(d, l);
+}
+
+/* ---- beam search ---- */
 
 static int by_sum(const void *a, const void *b)
 {
@@ -145,16 +190,16 @@ static int by_sum(const void *a, const void *b)
 }
 
 /* The 2 * beam best continuations of all beams, best first. */
-static int gather_candidates(struct decode *d, int beams)
+static int gather_candidates(struct decode *d, const struct lane *l)
 {
-    struct speech *s = d->s;
+    const struct speech *s = d->s;
     int top = s->net.shape.top, n = 0;
-    for (int b = 0; b < beams; b++) {
+    for (int b = 0; b < l->n_now; b++) {
         for (int j = 0; j < top; j++) {
-            float logp = s->top_logp[b * top + j];
-            if (logp == -INFINITY) break;
+            int at = (l->pick0 + b) * top + j;
+            if (s->top_logp[at] == -INFINITY) break;
             d->candidate[n++] =
-                (struct candidate){d->now[b].sum + (double)logp, b, s->top_token[b * top + j]};
+                (struct candidate){l->now[b].sum + (double)s->top_logp[at], b, s->top_token[at]};
         }
     }
     qsort(d->candidate, (size_t)n, sizeof *d->candidate, by_sum);
@@ -169,109 +214,155 @@ static void extend(struct hypothesis *to, const struct hypothesis *from, const s
     if (c->token >= 0) to->token[to->n++] = c->token;
 }
 
+static int32_t *history_of(const struct decode *d, const struct lane *l, int sequence)
+{
+    return d->s->history + (size_t)(l->base + sequence) * (size_t)d->s->net.config.text_ctx;
+}
+
 /* Beam `slot` goes on with candidate c: its tokens and the history of its caches. */
-static void continue_with(struct decode *d, int slot, const struct candidate *c)
+static void continue_with(struct decode *d, struct lane *l, int slot, const struct candidate *c)
 {
     size_t context = (size_t)d->s->net.config.text_ctx;
-    extend(&d->next[slot], &d->now[c->parent], c);
-    memcpy(d->history + (size_t)slot * context, d->s->history + (size_t)c->parent * context,
+    extend(&l->next[slot], &l->now[c->parent], c);
+    memcpy(d->history + (size_t)slot * context, history_of(d, l, c->parent),
            context * sizeof *d->history);
 }
 
-/* One selection: finished candidates are recorded and replaced by spare ones. Returns how many
- * beams go on; 0 when the search is over. */
-static int select_beams(struct decode *d, int beams, bool last_step)
+/* One selection: finished candidates are recorded and replaced by spare ones. The lane is finished
+ * when enough are recorded. */
+static void select_beams(struct decode *d, struct lane *l)
 {
-    int eot = d->s->net.config.eot, n = gather_candidates(d, beams), spare = d->o.beam, live = 0;
+    int eot = d->s->net.config.eot, n = gather_candidates(d, l), spare = d->o.beam, live = 0;
+    bool last_step = ++l->steps == l->most;
     for (int k = 0; k < MIN(n, d->o.beam); k++) {
         struct candidate c = d->candidate[k];
         if (c.token == eot || last_step) {
             struct candidate end = {c.sum, c.parent, c.token == eot ? -1 : c.token};
-            extend(&d->done[d->n_done++], &d->now[c.parent], &end);
+            extend(&l->done[l->n_done++], &l->now[c.parent], &end);
             while (spare < n && d->candidate[spare].token == eot) spare++;
             if (spare >= n) continue;
             c = d->candidate[spare++];
         }
-        continue_with(d, live++, &c);
+        l->sequence[live] = live;
+        continue_with(d, l, live++, &c);
     }
-    if (last_step || d->n_done >= (int)lround(d->o.beam * d->o.patience)) return 0;
-    struct hypothesis *swap = d->now;
-    d->now = d->next;
-    d->next = swap;
-    memcpy(d->s->history, d->history,
+    if (last_step || live == 0 || l->n_done >= (int)lround(d->o.beam * d->o.patience)) {
+        l->stage = FINISHED;
+        return;
+    }
+    struct hypothesis *swap = l->now;
+    l->now = l->next;
+    l->next = swap;
+    l->n_now = live;
+    memcpy(history_of(d, l, 0), d->history,
            (size_t)live * (size_t)d->s->net.config.text_ctx * sizeof *d->history);
-    return live;
 }
 
-/* The next token of each of n hypotheses; hypothesis i lives in sequence[i] (or in i when sequence
- * is NULL). */
-static int next_step(struct decode *d, int n, const int *sequence, double temperature,
-                     struct err *e)
-{
-    struct speech *s = d->s;
-    for (int i = 0; i < n; i++) {
-        int q = sequence ? sequence[i] : i;
-        const struct hypothesis *h = &d->now[q];
-        set_row(d, i, h->token[h->n - 1], d->first + h->n - 1, q);
-        s->pick[i] = i;
-        set_rule(d, h->token, h->n, s->rule + i * OP_RULES);
-        s->chance[2 * i] = (float)temperature;
-        s->chance[2 * i + 1] = temperature > 0 ? draw(d) : 0;
-    }
-    return run_step(d, n, n, e);
-}
+/* ---- greedy and sampling: every sequence goes its own way ---- */
 
-static int beam_search(struct decode *d, struct err *e)
+static void take_tokens(struct decode *d, struct lane *l)
 {
-    int beams = select_beams(d, 1, d->most == 1);
-    for (int step = 1; beams > 0; step++) {
-        TRY(next_step(d, beams, NULL, 0, e));
-        beams = select_beams(d, beams, step + 1 == d->most);
-    }
-    return 0;
-}
-
-/* Takes what the step chose for each living sequence; those that end move to done. Returns how many
- * live on. */
-static int take_tokens(struct decode *d, int *sequence, int n, bool sampled)
-{
-    struct speech *s = d->s;
+    const struct speech *s = d->s;
     int live = 0, top = s->net.shape.top;
-    for (int i = 0; i < n; i++) {
-        struct hypothesis *h = &d->now[sequence[i]];
-        int token = sampled ? s->sampled[i] : s->top_token[i * top];
-        h->sum += (double)(sampled ? s->sampled_logp[i] : s->top_logp[i * top]);
+    bool sampled = l->temperature > 0;
+    for (int i = 0; i < l->n_now; i++) {
+        struct hypothesis *h = &l->now[l->sequence[i]];
+        int at = l->pick0 + i, token = sampled ? s->sampled[at] : s->top_token[at * top];
+        h->sum += (double)(sampled ? s->sampled_logp[at] : s->top_logp[at * top]);
         if (token != s->net.config.eot) h->token[h->n++] = token;
-        if (token == s->net.config.eot || h->n == d->most) {
-            d->done[d->n_done++] = *h;
-        } else {
-            sequence[live++] = sequence[i];
-        }
+        if (token == s->net.config.eot || h->n == l->most)
+            l->done[l->n_done++] = *h;
+        else
+            l->sequence[live++] = l->sequence[i];
     }
-    return live;
+    l->n_now = live;
+    if (live == 0) l->stage = FINISHED;
 }
 
-/* Greedy (one sequence) or best_of independent samples. */
-static int sample(struct decode *d, int n, double temperature, struct err *e)
+/* ---- lanes ---- */
+
+void decode_reset(struct decode *d)
 {
-    int sequence[64];
-    assert(n <= (int)COUNT(sequence));
-    for (int i = 0; i < n; i++) sequence[i] = i;
-    n = take_tokens(d, sequence, n, temperature > 0);
-    while (n > 0) {
-        TRY(next_step(d, n, sequence, temperature, e));
-        n = take_tokens(d, sequence, n, temperature > 0);
+    for (int i = 0; i < d->n_lanes; i++) d->lane[i].stage = IDLE;
+}
+
+void decode_start(struct decode *d, int lane, const struct decode_prompt *p, double temperature,
+                  uint64_t key)
+{
+    struct lane *l = &d->lane[lane];
+    int context = d->s->net.config.text_ctx;
+    assert(p->n >= 1 && p->n < context && p->sot_at < p->n);
+    l->stage = p->n > 1 ? PROMPT : FIRST;
+    l->prompt = *p;
+    l->temperature = temperature;
+    l->key = key;
+    l->draws = 0;
+    l->timestamps = p->token[p->n - 1] != d->s->net.config.no_timestamps;
+    l->fed = l->steps = l->n_done = 0;
+    l->most = MIN(MIN(DECODE_MOST, context / 2), context - (p->n - 1));
+    l->n_now = temperature > 0 ? d->o.best_of : 1;
+    for (int i = 0; i < d->width; i++) {
+        l->now[i].n = 0;
+        l->now[i].sum = 0;
+        l->sequence[i] = i;
+        int32_t *history = history_of(d, l, i); /* all share the prompt, which lies in the first */
+        for (int t = 0; t < context; t++) history[t] = l->base;
     }
+}
+
+/* What a run gave to a lane that was in it. */
+static void advance(struct decode *d, struct lane *l)
+{
+    if (l->rows == 0) return;
+    if (l->sot_picked) l->no_speech = (double)d->s->watched[l->pick0];
+    if (l->stage == PROMPT) {
+        if (l->fed == l->prompt.n - 1) l->stage = FIRST;
+        return;
+    }
+    if (l->stage == FIRST) {
+        if (l->prompt.sot_at == l->prompt.n - 1) l->no_speech = (double)d->s->watched[l->pick0];
+        l->stage = NEXT;
+    }
+    if (l->temperature <= 0 && d->o.beam > 1)
+        select_beams(d, l);
+    else
+        take_tokens(d, l);
+}
+
+int decode_step(struct decode *d, struct err *e)
+{
+    *d->s->n_rows = *d->s->n_picks = 0;
+    for (int i = 0; i < d->n_lanes; i++) {
+        d->lane[i].rows = 0;
+        if (d->lane[i].stage == FIRST || d->lane[i].stage == NEXT) fill(d, &d->lane[i]);
+    }
+    for (int i = 0; i < d->n_lanes; i++) { /* prompts take what room is left */
+        if (d->lane[i].stage == PROMPT) fill(d, &d->lane[i]);
+    }
+    assert(*d->s->n_rows > 0);
+    TRY(engine_run(d->s->prepared, d->s->net.tape_step, e));
+    for (int i = 0; i < d->n_lanes; i++) advance(d, &d->lane[i]);
     return 0;
 }
 
-/* Ranked by sum / length^penalty, the length without end of text; the first of equals. */
-static void best_of(const struct decode *d, struct decode_result *out)
+bool decode_finished(const struct decode *d, int lane)
 {
-    const struct hypothesis *best = &d->done[0];
+    return d->lane[lane].stage == FINISHED;
+}
+
+int decode_take(struct decode *d, int lane, struct decode_result *out, struct err *e)
+{
+    struct lane *l = &d->lane[lane];
+    assert(l->stage == FINISHED);
+    l->stage = IDLE;
+    if (l->n_done == 0)
+        return err_set(e, E_MODEL,
+                       "the model gives no probability to any token (are its weights damaged?)");
+    const struct hypothesis *best = &l->done[0];
     double best_score = -INFINITY;
-    for (int i = 0; i < d->n_done; i++) {
-        const struct hypothesis *h = &d->done[i];
+    for (int i = 0; i < l->n_done;
+         i++) { /* by sum / length^penalty, the length without end of text; the first of equals */
+        const struct hypothesis *h = &l->done[i];
         double score = h->n ? h->sum / pow(h->n, d->o.length_penalty) : -INFINITY;
         if (score > best_score) {
             best = h;
@@ -281,28 +372,14 @@ static void best_of(const struct decode *d, struct decode_result *out)
     memcpy(out->token, best->token, (size_t)best->n * sizeof *out->token);
     out->n = best->n;
     out->avg_logprob = best->sum / (best->n + 1);
+    out->no_speech = l->no_speech;
+    return 0;
 }
 
-int decode_window(struct decode *d, const int *prompt, int n_prompt, int sot_at, double temperature,
+int decode_window(struct decode *d, const struct decode_prompt *p, double temperature, uint64_t key,
                   struct decode_result *out, struct err *e)
 {
-    int context = d->s->net.config.text_ctx;
-    assert(n_prompt >= 1 && n_prompt < context && sot_at < n_prompt);
-    bool beams = temperature <= 0 && d->o.beam > 1;
-    int n = beams || temperature <= 0 ? 1 : d->o.best_of;
-    d->first = n_prompt;
-    d->n_done = 0;
-    d->most = MIN(MIN(DECODE_MOST, context / 2), context - (n_prompt - 1));
-    for (int i = 0; i < d->s->net.shape.sequences; i++) d->now[i].n = 0, d->now[i].sum = 0;
-
-    TRY(first_step(d, prompt, n_prompt, sot_at, n, temperature, out, e));
-    if (beams)
-        TRY(beam_search(d, e));
-    else
-        TRY(sample(d, n, temperature, e));
-    if (d->n_done == 0)
-        return err_set(e, E_MODEL,
-                       "the model gives no probability to any token (are its weights damaged?)");
-    best_of(d, out);
-    return 0;
+    decode_start(d, 0, p, temperature, key);
+    while (!decode_finished(d, 0)) TRY(decode_step(d, e));
+    return decode_take(d, 0, out, e);
 }

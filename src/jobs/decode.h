@@ -1,6 +1,7 @@
-/* From an encoded window to tokens: beam search, greedy, sampling. The loop over steps is here;
- * each step is one run of the model's tape. Follows CTranslate2 4.8 decoding.cc and
- * models/whisper.cc as faster-whisper 1.2.1 calls them; where openai differs, a comment says so. */
+/* From encoded windows to tokens: beam search, greedy, sampling. The loop over steps is here; each
+ * step is one run of the model's tape, for all windows being decoded at once, each at its own
+ * position. Follows CTranslate2 4.8 decoding.cc and models/whisper.cc as faster-whisper 1.2.1 calls
+ * them. */
 #ifndef JOBS_DECODE_H
 #define JOBS_DECODE_H
 
@@ -24,17 +25,38 @@ struct decode_result {
     double no_speech;   /* probability */
 };
 
+struct decode_prompt {          /* what a window is decoded after */
+    int token[2 * DECODE_MOST]; /* ends with the sot sequence; timestamps are on unless it ends with
+                                   no_timestamps */
+    int n, sot_at;              /* sot lies at token[sot_at] */
+};
+
 struct decode;
 
-/* decode_open: scratch for s, in a. */
+/* decode_open: scratch in a. A lane decodes the window in the slot of its number; there are as many
+ * as the model has windows. */
 int decode_open(struct arena *a, struct speech *s, const struct decode_options *o,
                 struct decode **out, struct err *e);
 
-/* decode_window: the best hypothesis for the window in slot 0.
- *   prompt [n_prompt]  ends with the sot sequence; sot lies at prompt[sot_at]. Timestamps are on
- * unless it ends with no_timestamps. temperature        0: beam search (or greedy); above: best_of
- * samples. */
-int decode_window(struct decode *d, const int *prompt, int n_prompt, int sot_at, double temperature,
+/* decode_reset: no lane is at work any more, whatever it was doing. */
+void decode_reset(struct decode *d);
+
+/* decode_start: lane begins with the window in its slot. temperature 0: beam search (or greedy);
+ * above: best_of samples. key: which text it is, so that samples do not depend on what else is
+ * decoded at the time. */
+void decode_start(struct decode *d, int lane, const struct decode_prompt *p, double temperature,
+                  uint64_t key);
+
+/* decode_step: one run of the step tape for all lanes that are not finished. There must be one. */
+int decode_step(struct decode *d, struct err *e);
+
+/* decode_finished: whether the lane has its text, which is then in *out: the best hypothesis.
+ * Errors: E_MODEL if the model gave no token any probability; asked only of started lanes. */
+bool decode_finished(const struct decode *d, int lane);
+int decode_take(struct decode *d, int lane, struct decode_result *out, struct err *e);
+
+/* decode_window: one window from start to end, in lane 0. */
+int decode_window(struct decode *d, const struct decode_prompt *p, double temperature, uint64_t key,
                   struct decode_result *out, struct err *e);
 
 #endif

@@ -1,4 +1,5 @@
 /* `lode plan`: what a model will take, before anything is taken. */
+#include "base/thread.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/speech.h"
@@ -19,7 +20,7 @@ static const struct opt_row rows[] = {
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "best-of", .type = OPT_INT, .offset = AT(best_of), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "As for transcribe."},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = 1, .fallback = "1", .value = "N", .help = "Windows decoded together."},
-    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "Scratch memory grows with them. 0: every processor."},
+    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
     {.name = "dump", .type = OPT_BOOL, .offset = AT(dump), .help = "Every value and step of the plan, one per line."},
 };
@@ -94,8 +95,7 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         size_t bytes;
     } kinds[] = {{"weights_bytes", f->bytes.weights},
                  {"state_bytes", f->bytes.state},
-                 {"step_bytes", f->bytes.step},
-                 {"scratch_bytes", f->bytes.scratch},
+                 {"step_bytes", f->bytes.step + f->bytes.scratch},
                  {"total_bytes", total(&f->bytes)}};
     for (size_t i = 0; i < COUNT(kinds); i++) {
         json_out_key(&j, kinds[i].key);
@@ -112,12 +112,14 @@ static int print_text(struct arena *a, const char *model, const struct plan_opts
     char *line =
         arena_format(a, e,
                      "%s on %s (%s), %s, beam %lld, best of %lld, batch %lld\n"
-                     "  weights  %9.1f MiB\n  state    %9.1f MiB\n  step     %9.1f MiB\n  scratch  "
-                     "%9.1f MiB\n  total    %9.1f MiB\n",
+                     "  weights  %9.1f MiB\n"
+                     "  state    %9.1f MiB\n"
+                     "  step     %9.1f MiB\n"
+                     "  total    %9.1f MiB\n",
                      model, f->device, f->device_name, f->compute_type, (long long)o->beam,
                      (long long)o->best_of, (long long)o->batch, (double)f->bytes.weights / mib,
-                     (double)f->bytes.state / mib, (double)f->bytes.step / mib,
-                     (double)f->bytes.scratch / mib, (double)total(&f->bytes) / mib);
+                     (double)f->bytes.state / mib, (double)(f->bytes.step + f->bytes.scratch) / mib,
+                     (double)total(&f->bytes) / mib);
     return line ? host_text(host, line, strlen(line), e) : -1;
 }
 
@@ -140,7 +142,7 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
     char device[24];
     struct net_whisper_config config;
     struct figures f;
-    struct engine_options eo = {.kernels = "auto", .threads = (int)o->threads};
+    struct engine_options eo = {.kernels = "auto", .threads = (int)MIN(o->threads, thread_cpus())};
     eo.device = opt_choice(opt_find(rows, COUNT(rows), "device"), o->device, device, sizeof device);
     TRY(open_source(a, model, w, &config, host, e));
     TRY(engine_open(a, &eo, engine, e));
@@ -167,13 +169,14 @@ const struct lode_job job_plan_row = {
     .name = "plan",
     .summary = "the memory a model will take, before it is taken",
     .synopsis = "MODEL [options]",
-    .details = "MODEL is a name users type (its published sizes are known, no file is needed), a "
-               "model folder, or a weight file. Bytes are given by kind: weights as the device "
-               "holds them, state (attention caches) and step values (laid over each other), and "
-               "scratch of the kernels.\n"
-               "\n"
-               "  lode plan tiny.en --json\n"
-               "  lode plan large-v3 --compute-type int8 --beam-size 1\n",
+    .details =
+        "MODEL is a name users type (its published sizes are known, no file is needed), a "
+        "model folder, or a weight file. Bytes are given by kind: weights as the device "
+        "holds them, state (attention caches) and step values (laid over each other) with the "
+        "scratch of the kernels.\n"
+        "\n"
+        "  lode plan tiny.en --json\n"
+        "  lode plan large-v3 --compute-type int8 --beam-size 1\n",
     .rows = rows,
     .n_rows = COUNT(rows),
     .opts_bytes = sizeof(struct plan_opts),

@@ -34,7 +34,7 @@ static const struct opt_row rows[] = {
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
     {.help = "Where it runs"},
     {.name = "device", .letter = 'd', .type = OPT_CHOICE, .offset = AT(device), .choices = "auto|cpu|cuda", .fallback = "auto", .help = "auto takes the GPU if it can be used."},
-    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "0: every processor this process may use."},
+    {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
@@ -92,7 +92,7 @@ struct transcript { /* of one input */
 
 /* ---- options ---- */
 
-static int read_ladder(const struct transcribe_opts *o, struct scribe_options *s, struct err *e)
+static int read_ladder(const struct transcribe_opts *o, struct window_options *s, struct err *e)
 {
     const char *p = o->temperature;
     while (*p) {
@@ -102,8 +102,8 @@ static int read_ladder(const struct transcribe_opts *o, struct scribe_options *s
         snprintf(word, sizeof word, "%.*s", (int)MIN(n, sizeof word - 1), p);
         if (!str_double(word, &t) || t < 0 || t > 2)
             return err_set(e, E_USAGE, "--temperature: \"%s\" is not a number from 0 to 2", word);
-        if (s->n_temperatures == SCRIBE_TEMPERATURES)
-            return err_set(e, E_USAGE, "--temperature: more than %d steps", SCRIBE_TEMPERATURES);
+        if (s->n_temperatures == WINDOW_TEMPERATURES)
+            return err_set(e, E_USAGE, "--temperature: more than %d steps", WINDOW_TEMPERATURES);
         s->temperature[s->n_temperatures++] = t;
         p += n + (p[n] == ',');
     }
@@ -111,10 +111,10 @@ static int read_ladder(const struct transcribe_opts *o, struct scribe_options *s
     if (o->increment > 0) {
         s->n_temperatures = 1;
         for (int i = 1; s->temperature[0] + i * o->increment <= 1 + 1e-6; i++) {
-            if (i == SCRIBE_TEMPERATURES)
+            if (i == WINDOW_TEMPERATURES)
                 return err_set(e, E_USAGE,
                                "--temperature-increment-on-fallback: %g makes more than %d steps",
-                               o->increment, SCRIBE_TEMPERATURES);
+                               o->increment, WINDOW_TEMPERATURES);
             s->temperature[s->n_temperatures++] = s->temperature[0] + i * o->increment;
         }
     }
@@ -166,13 +166,13 @@ static int scribe_options(const struct transcribe_opts *o, struct scribe_options
                    .seed = (uint64_t)o->seed},
         .translate = o->task == 1,
         .timestamps = o->timestamps,
-        .compression_ratio = o->compression_ratio > 0 ? o->compression_ratio : NAN,
-        .logprob = o->logprob,
-        .no_speech = o->no_speech,
+        .window = {.compression_ratio = o->compression_ratio > 0 ? o->compression_ratio : NAN,
+                   .logprob = o->logprob,
+                   .no_speech = o->no_speech},
         .condition = o->condition,
         .reset_above = 0.5, /* openai/whisper transcribe.py */
     };
-    return read_ladder(o, s, e);
+    return read_ladder(o, &s->window, e);
 }
 
 /* The writer: by --format, else by what the name after -o ends in, else txt. */
@@ -386,7 +386,7 @@ static int open_model(struct run *r, struct err *e)
         .compute_type = choice("compute-type", r->o->compute_type, compute),
         .engine = {.device = choice("device", r->o->device, device),
                    .kernels = choice("kernels", r->o->kernels, kernels),
-                   .threads = (int)r->o->threads},
+                   .threads = (int)MIN(r->o->threads, thread_cpus())},
         .beam = (int)r->o->beam,
         .best_of = (int)r->o->best_of,
     };

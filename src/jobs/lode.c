@@ -23,7 +23,7 @@ const char *lode_version(void)
 void lode_build(struct strbuf *out)
 {
     strbuf_format(out, "oneDNN: %s\n",
-                  WITH_DNNL ? "yes" : "no (libdnnl-dev was missing: slower products)");
+                  WITH_DNNL ? "yes" : "no (libdnnl-dev was missing: some f32 products are slower)");
     strbuf_format(out, "FFmpeg: %s\n",
                   WITH_AV ? "yes" : "no (libavformat-dev was missing: 16 kHz WAV only)");
     strbuf_format(out, "curl: %s\n",

@@ -4,25 +4,18 @@
 #ifndef JOBS_SCRIBE_H
 #define JOBS_SCRIBE_H
 
-#include "jobs/decode.h"
 #include "jobs/out.h"
+#include "jobs/window.h"
 #include "media/audio.h"
-
-#define SCRIBE_TEMPERATURES 16
 
 struct scribe_options {
     struct decode_options decode;
+    struct window_options window;
     int language; /* index of net_language, used if the model has languages */
     bool translate;
     bool timestamps;
-    double temperature[SCRIBE_TEMPERATURES]; /* the ladder, tried in order */
-    int n_temperatures;
-    double
-        compression_ratio; /* above: not trusted (repetitive). These three thresholds: NAN is off */
-    double logprob;        /* below: not trusted */
-    double no_speech;      /* above, and the text below `logprob`: silence */
-    bool condition;        /* the text so far is the next window's prompt */
-    double reset_above;    /* a window decoded above this temperature is not a prompt */
+    bool condition;     /* the text so far is the next window's prompt */
+    double reset_above; /* a window decoded above this temperature is not a prompt */
 };
 
 struct scribe_events {
@@ -37,6 +30,11 @@ struct scribe_totals {
     double audio_s;
     int64_t segments, windows, windows_again; /* decoded more than once */
 };
+
+/* scribe_prompt: [sot_prev, previous tokens], sot, language and task if the model has them,
+ * no_timestamps if asked. */
+void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
+                   const int *previous, int n_previous, struct decode_prompt *p);
 
 struct scribe;
 

@@ -20,6 +20,14 @@ cp "$work/out" "$work/beam5"
 ok "jfk: said what ran where" grep -q 'cpu' "$work/err"
 run "$lode" transcribe --model tiny.en --language en --beam-size 5 --compute-type int8 --threads 1 "$jfk"
 ok "jfk: one thread, same text" cmp "$work/out" "$work/beam5"
+for level in base avx2 avx512; do
+    run "$lode" transcribe --model tiny.en --beam-size 5 --compute-type int8 --kernels $level "$jfk"
+    if [ "$status" -eq 7 ]; then
+        skip "jfk: $level kernels, same words" "this processor does not have them"
+    else
+        is "jfk: $level kernels, same words" "$(words "$work/out")" "$said"
+    fi
+done
 run "$lode" transcribe --model tiny.en --compute-type float32 --threads 2 "$jfk"
 is "jfk: float32" "$(words "$work/out")" "$said"
 run "$lode" transcribe --device cuda --model tiny.en "$jfk"
