@@ -1,6 +1,7 @@
 /* Names and paths of models, the cache, and the ways to a model with a hub made here: which files
  * are asked for, what is checked, what is left after a failure. The real hub's manners are those of
  * tests/cli/pull.sh. */
+#include "load/load.h"
 #include "load/store.h"
 #include "unit.h"
 
@@ -312,6 +313,37 @@ static void test_find(void **state)
     assert_int_equal(chdir(here), 0);
 }
 
+/* A split model is copied with all its files; a ggml file under the name that is looked for. */
+static void test_add_other_containers(void **state)
+{
+    static const char index[] = "{\"weight_map\":{\"x\":\"p1.safetensors\"}}";
+    struct world *w = *state;
+    struct load_weights opened;
+    struct err e;
+    struct str part, ggml;
+    char *path;
+    assert_int_equal(file_read(w->a, "tests/fuzz/corpus/safetensors/plain", 65536, &part, &e), 0);
+    assert_int_equal(file_read(w->a, "tests/fuzz/corpus/ggml/floats", 65536, &ggml, &e), 0);
+    assert_int_equal(file_make_folders(below(w, "split"), &w->e), 0);
+    unit_write(w->folder, "split/p1.safetensors", part.p, part.n);
+    unit_write(w->folder, "split/model.safetensors.index.json", index, sizeof index - 1);
+    unit_write(w->folder, "some.bin", ggml.p, ggml.n);
+    assert_int_equal(store_add(w->a, below(w, "split"), NULL, &w->watch, &path, &w->e), 0);
+    assert_int_equal(file_size(below(w, "models/split/p1.safetensors")), part.n);
+    assert_int_equal(load_open(w->a, path, &opened, &w->e), 0);
+    assert_int_equal(opened.n_shards, 1);
+    load_close(&opened);
+    fails(w,
+          store_add(w->a, below(w, "split/model.safetensors.index.json"), "i", &w->watch, &path,
+                    &w->e),
+          E_MODEL, "give their folder");
+    assert_int_equal(store_add(w->a, below(w, "some.bin"), NULL, &w->watch, &path, &w->e), 0);
+    assert_int_equal(file_size(below(w, "models/some/ggml-model.bin")), ggml.n);
+    assert_int_equal(load_open(w->a, path, &opened, &w->e), 0);
+    assert_string_equal(opened.format, "ggml");
+    load_close(&opened);
+}
+
 static void test_add_and_remove(void **state)
 {
     struct world *w = *state;
@@ -383,9 +415,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define ROW(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-        ROW(test_catalog),        ROW(test_fetch),          ROW(test_fetch_cut),
-        ROW(test_fetch_checksum), ROW(test_fetch_refusals), ROW(test_wheel),
-        ROW(test_find),           ROW(test_add_and_remove), ROW(test_lock),
+        ROW(test_catalog),
+        ROW(test_fetch),
+        ROW(test_fetch_cut),
+        ROW(test_fetch_checksum),
+        ROW(test_fetch_refusals),
+        ROW(test_wheel),
+        ROW(test_find),
+        ROW(test_add_and_remove),
+        ROW(test_lock),
+        ROW(test_find),
+        ROW(test_add_other_containers),
+        ROW(test_lock),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
