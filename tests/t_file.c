@@ -84,6 +84,7 @@ static void maps(void **state)
     assert_int_equal(file_map(path_of(p, "pipe"), &m, &e), -1); /* and does not hang */
     fault_arm("map:1");
     assert_int_equal(file_map(path_of(p, "big"), &m, &e), -1);
+    assert_int_equal(e.code, E_NOMEM);
     fault_arm("open:1");
     assert_int_equal(file_map(path_of(p, "big"), &m, &e), -1);
 }
@@ -157,6 +158,25 @@ static void an_output_through_a_link(void **state)
     expect(p, path_of(p, "real"), "new");
     assert_int_equal(lstat(path_of(p, "link"), &st), 0);
     assert_true(S_ISLNK(st.st_mode));
+}
+
+static void an_output_with_a_long_name(void **state)
+{
+    struct place *p = *state;
+    struct err e;
+    struct file_out f;
+    char name[256]; /* the longest there is: no room for a suffix */
+    memset(name, 'n', 255);
+    name[255] = 0;
+    char *path = path_of(p, name);
+    assert_int_equal(file_out_open(p->a, path, &f, &e), 0);
+    assert_int_equal(file_out_write(&f, "long", 4, &e), 0);
+    assert_int_equal(file_out_commit(&f, &e), 0);
+    expect(p, path, "long");
+    assert_true(file_same(path, path));
+    assert_int_equal(symlink(path, path_of(p, "short")), 0);
+    assert_true(file_same(path, path_of(p, "short")));
+    assert_false(file_same(path, p->folder) || file_same(path, path_of(p, "none")));
 }
 
 static void an_output_that_cannot_be(void **state)
@@ -351,6 +371,7 @@ int main(void)
         TEST(reads),
         TEST(an_output_appears_when_complete),
         TEST(an_output_through_a_link),
+        TEST(an_output_with_a_long_name),
         TEST(an_output_that_cannot_be),
         TEST(folders),
         TEST(paths),

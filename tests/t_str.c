@@ -140,21 +140,29 @@ static void errors(void **state)
     errno = ENOENT;
     assert_int_equal(err_errno(&e, E_IO, "a.wav"), -1);
     assert_string_equal(e.text, "a.wav: No such file or directory");
+    errno = ENAMETOOLONG;
+    char path[4097];
+    memset(path, 'p', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    (void)err_errno(&e, E_IO, "%s: cannot be opened", path);
+    assert_true(str_ends(e.text, "ppp: cannot be opened: File name too long"));
     err_clear(&e);
     assert_int_equal(e.code, E_OK);
 
     err_set(&e, E_INPUT, "%s", "a\x1b[31m\n\x7f\xff\xc3");
     assert_string_equal(e.text, "a?[31m????"); /* nothing that a terminal obeys */
 
-    char longer[700]; /* the end of the buffer falls inside a character */
+    char longer[700]; /* the cuts fall inside a character */
     for (size_t shift = 0; shift < 3; shift++) {
         memset(longer, 'x', shift);
         for (size_t i = shift; i + 3 < sizeof longer; i += 3) memcpy(longer + i, "\xe2\x82\xac", 4);
-        err_set(&e, E_INPUT, "%s", longer);
+        err_set(&e, E_INPUT, "%s: is empty", longer);
         size_t n = strlen(e.text);
-        assert_true(n > sizeof e.text - 4 && str_utf8_whole(e.text, n));
+        assert_true(n > sizeof e.text - 6 && str_utf8_whole(e.text, n));
+        assert_true(str_ends(e.text, ": is empty")); /* the reason is never lost */
         assert_null(strchr(e.text, '?'));
         err_note(&e, "before");
+        assert_true(str_starts(e.text, "before: ") && str_ends(e.text, ": is empty"));
         assert_true(str_utf8_whole(e.text, strlen(e.text)));
         assert_null(strchr(e.text, '?'));
     }

@@ -14,7 +14,8 @@ enum err_code {
 
 struct err {
     enum err_code code;
-    char text[500]; /* one sentence with the numbers in it, UTF-8, never cut inside a character */
+    char text[500]; /* one sentence with the numbers in it, UTF-8; one too long has ... in its
+ middle */
 };
 
 struct err_row {

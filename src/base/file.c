@@ -46,7 +46,8 @@ int file_map(const char *path, struct file_map *out, struct err *e)
         else
             p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) {
-            status = err_errno(e, E_IO, "%s: cannot map %lld bytes", path, (long long)st.st_size);
+            status = err_errno(e, errno == ENOMEM ? E_NOMEM : E_IO, "%s: cannot map %lld bytes",
+                               path, (long long)st.st_size);
         } else {
             out->data = p;
             out->size = (size_t)st.st_size;
@@ -138,11 +139,14 @@ static char *through_links(struct arena *a, const char *path, struct err *e)
 
 static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, struct err *e)
 {
+    const char *name = file_name(f->path);
+    int kept = (int)(name - f->path) + (int)MIN(strlen(name), NAME_MAX - sizeof ".tmp-XXXXXX");
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
         unsigned long mix = (unsigned long)t.tv_nsec * 2654435761u + (unsigned long)getpid();
-        f->tmp = arena_format(a, e, "%s.tmp-%06lx", f->path, (mix + attempt * 7919ul) & 0xffffff);
+        f->tmp = arena_format(a, e, "%.*s.tmp-%06lx", kept, f->path,
+                              (mix + attempt * 7919ul) & 0xffffff);
         if (!f->tmp) return -1;
         if (fault_hit(FAULT_OPEN))
             errno = EACCES;
@@ -238,6 +242,12 @@ enum file_kind file_kind(const char *path)
     struct stat st;
     if (stat(path, &st) != 0) return FILE_NONE;
     return S_ISREG(st.st_mode) ? FILE_REGULAR : S_ISDIR(st.st_mode) ? FILE_FOLDER : FILE_OTHER;
+}
+
+bool file_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 int64_t file_size(const char *path)

@@ -12,7 +12,8 @@ struct file_map { /* a file mapped read-only; data is NULL when size is 0 */
     char path[512]; /* for messages, cut if longer */
 };
 
-/* file_map: maps a regular file. Errors: E_IO (missing, unreadable, a folder). */
+/* file_map: maps a regular file. Errors: E_IO (missing, unreadable, a folder),
+ * E_NOMEM. */
 int file_map(const char *path, struct file_map *out, struct err *e);
 /* file_map_drop: tells the system that these bytes are not needed again soon (resident memory
  * shrinks). */
@@ -24,8 +25,8 @@ void file_unmap(struct file_map *m);
 int file_read(struct arena *a, const char *path, size_t max_bytes, struct str *out, struct err *e);
 
 /* struct file_out: a file that appears under its name only when complete: written to
- * NAME.tmp-XXXXXX in the same folder, synced and renamed by commit, removed by abort. Path "-" is
- * standard output (nothing to rename). */
+ * NAME.tmp-XXXXXX in the same folder (a NAME too long for that is cut), synced and renamed by
+ * commit, removed by abort. Path "-" is standard output (nothing to rename). */
 struct file_out {
     int fd;
     char *path, *tmp; /* owned by the arena given to open; tmp NULL for "-" */
@@ -39,6 +40,8 @@ void file_out_abort(struct file_out *f); /* harmless after commit */
 
 enum file_kind { FILE_NONE, FILE_REGULAR, FILE_FOLDER, FILE_OTHER };
 enum file_kind file_kind(const char *path);
+/* file_same: both exist and are one and the same file, through links too. */
+bool file_same(const char *a, const char *b);
 int64_t file_size(const char *path); /* -1 if it cannot be told */
 
 /* file_list: names (not paths) in a folder, sorted bytewise, without . and .. ; *names and strings

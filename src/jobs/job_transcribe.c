@@ -80,6 +80,10 @@ struct run { /* of all inputs */
     int language;
     int n_done, n_failed;
     struct err first; /* of the failed inputs */
+    bool no_text;     /* standard output takes no more: no further input is worth its time */
+    struct arena *names;
+    char **taken; /* [n_taken] the files this run has written */
+    size_t n_taken, taken_cap;
 };
 
 struct transcript { /* of one input */
@@ -192,7 +196,9 @@ static void choose_writer(struct run *r)
 static int to_host(void *ctx, const char *p, size_t n, struct err *e)
 {
     const struct transcript *t = ctx;
-    return host_text(t->run->host, p, n, e);
+    if (host_text(t->run->host, p, n, e) == 0) return 0;
+    t->run->no_text = true;
+    return -1;
 }
 
 static int to_file(void *ctx, const char *p, size_t n, struct err *e)
@@ -219,8 +225,29 @@ static bool on_cancelled(void *ctx)
     return host_cancelled(t->run->host);
 }
 
-/* The file an input's transcript goes to: -o itself, or NAME.suffix in the folder. NULL: standard
- * output. */
+static bool is_taken(const struct run *r, const char *path)
+{
+    for (size_t i = 0; i < r->n_taken; i++)
+        if (strcmp(r->taken[i], path) == 0) return true;
+    return false;
+}
+
+static int take(struct run *r, char *path, struct err *e)
+{
+    if (r->n_taken == r->taken_cap) {
+        size_t cap = MAX(2 * r->taken_cap, (size_t)64);
+        char **more = ARENA_NEW(r->names, char *, cap, e);
+        if (!more) return -1;
+        if (r->n_taken) memcpy(more, r->taken, r->n_taken * sizeof *more);
+        r->taken = more;
+        r->taken_cap = cap;
+    }
+    r->taken[r->n_taken++] = path;
+    return 0;
+}
+
+/* The file an input's transcript goes to: -o itself, or NAME.suffix in the folder; NAME-2.suffix
+ * and so on where an earlier input of this run has that name. NULL: standard output. */
 static int output_path(struct run *r, const char *input, char **path, struct err *e)
 {
     *path = NULL;
@@ -230,10 +257,16 @@ static int output_path(struct run *r, const char *input, char **path, struct err
         return *path ? 0 : -1;
     }
     const char *name = strcmp(input, "-") == 0 ? "stdin" : file_name(input);
-    const char *dot = strrchr(name, '.');
+    const char *dot = strrchr(name, '.'), *suffix = r->writer->suffix;
     int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-    *path = arena_format(r->job, e, "%s/%.*s%s", r->o->output, stem, name, r->writer->suffix);
-    return *path ? 0 : -1;
+    char *file = arena_format(r->names, e, "%.*s%s", stem, name, suffix);
+    for (int again = 2; file; again++) {
+        *path = file_join(r->names, r->o->output, file, e);
+        if (!*path) return -1;
+        if (!is_taken(r, *path)) return take(r, *path, e);
+        file = arena_format(r->names, e, "%.*s-%d%s", stem, name, again, suffix);
+    }
+    return -1;
 }
 
 static void summary(struct transcript *t, const struct scribe_totals *n, const char *path)
@@ -243,11 +276,11 @@ static void summary(struct transcript *t, const struct scribe_totals *n, const c
     if (r->o->quiet) return;
     host_progress(r->host, "", LODE_SECONDS, -1, 0);
     host_note(r->host,
-              "%s: %.1f s of audio in %.2f s (%.1f times real time), %lld segments%s%s; model %s "
+              "%s: %.1f s of audio in %.2f s (%.1f times real time), %lld segment%s%s%s; model %s "
               "loaded in %.2f s; %s, %s, %s",
               t->about.input, t->about.audio_s, t->about.wall_s, speed, (long long)n->segments,
-              path ? " -> " : "", path ? path : "", t->about.model, r->speech->load_s,
-              t->about.device, t->about.device_name, t->about.compute_type);
+              n->segments == 1 ? "" : "s", path ? " -> " : "", path ? path : "", t->about.model,
+              r->speech->load_s, t->about.device, t->about.device_name, t->about.compute_type);
 }
 
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
@@ -265,7 +298,8 @@ static int transcribe(struct transcript *t, const char *input, const char *path,
     if (rc == 0) rc = scribe_run(r->scribe, audio, &events, &totals, e);
     int64_t damaged = audio_damage(audio);
     audio_close(&audio);
-    if (rc && e->code != E_CANCELLED) {
+    bool nothing = path && totals.segments == 0; /* an older file of that name is worth more */
+    if (rc && (e->code != E_CANCELLED || nothing)) {
         r->writer->drop(t->state);
         return -1;
     }
@@ -278,11 +312,20 @@ static int transcribe(struct transcript *t, const char *input, const char *path,
     if (path) TRY(file_out_commit(&t->file, e));
     summary(t, &totals, path);
     if (damaged)
-        host_note(r->host, "%s: %lld damaged packets were skipped", t->about.input,
-                  (long long)damaged);
+        host_note(r->host, "%s: %lld damaged packet%s skipped", t->about.input, (long long)damaged,
+                  damaged == 1 ? " was" : "s were");
     if (!rc) return 0;
     *e = stop;
     return -1;
+}
+
+/* Puts the input before the sentence, unless audio.c has done so: names are compared as errors
+ * print them. */
+static void say_which(const char *input, struct err *e)
+{
+    struct err name;
+    (void)err_set(&name, e->code, "%s", input);
+    if (!str_starts(e->text, name.text)) (void)err_note(e, "%s", input);
 }
 
 static int one_input(struct run *r, const char *input, struct err *e)
@@ -302,25 +345,22 @@ static int one_input(struct run *r, const char *input, struct err *e)
     };
     t.sink = (struct out_sink){to_host, &t};
     TRY(output_path(r, input, &path, e));
+    if (path && file_same(path, input))
+        return err_set(e, E_USAGE, "%s: -o would overwrite the input itself", input);
     if (path) {
         TRY(file_out_open(r->job, path, &t.file, e));
         t.sink.put = to_file;
     }
     int rc = transcribe(&t, input, path, e);
     if (path) file_out_abort(&t.file);
-    if (rc && !str_starts(e->text, t.about.input)) err_note(e, "%s", t.about.input);
+    if (rc) say_which(t.about.input, e);
     return rc;
 }
 
 /* A bad input costs itself only, unless it is the only one. */
-static int count_input(struct run *r, const char *input, struct err *e)
+static int fail_input(struct run *r, struct err *e)
 {
-    arena_reset(r->job);
-    if (one_input(r, input, e) == 0) {
-        r->n_done++;
-        return 0;
-    }
-    if (e->code == E_CANCELLED) return -1;
+    if (e->code == E_CANCELLED || r->no_text) return -1;
     if (r->n_failed++ == 0) r->first = *e;
     if (!r->many) return 0; /* the verdict says it */
     host_progress(r->host, "", LODE_SECONDS, -1, 0);
@@ -329,25 +369,36 @@ static int count_input(struct run *r, const char *input, struct err *e)
     return 0;
 }
 
+static int count_input(struct run *r, const char *input, struct err *e)
+{
+    arena_reset(r->job);
+    if (one_input(r, input, e)) return fail_input(r, e);
+    r->n_done++;
+    return 0;
+}
+
 /* ---- all inputs ---- */
 
-static int every_input(struct run *r, const struct opt_list *inputs, struct arena *names,
-                       struct err *e)
+/* The files in a folder; not those whose names begin with a dot, and not its folders. */
+static int every_file(struct run *r, const char *folder, struct err *e)
+{
+    char **name;
+    size_t n;
+    if (file_list(r->names, folder, &name, &n, e)) return fail_input(r, e);
+    for (size_t k = 0; k < n; k++) {
+        char *path = file_join(r->names, folder, name[k], e);
+        if (!path) return -1;
+        if (name[k][0] != '.' && file_kind(path) == FILE_REGULAR) TRY(count_input(r, path, e));
+    }
+    return 0;
+}
+
+static int every_input(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     for (size_t i = 0; i < inputs->n; i++) {
         const char *input = inputs->words[i];
-        if (strcmp(input, "-") == 0 || file_kind(input) != FILE_FOLDER) {
-            TRY(count_input(r, input, e));
-            continue;
-        }
-        char **name;
-        size_t n;
-        TRY(file_list(names, input, &name, &n, e));
-        for (size_t k = 0; k < n; k++) {
-            char *path = file_join(names, input, name[k], e);
-            if (!path) return -1;
-            if (name[k][0] != '.' && file_kind(path) == FILE_REGULAR) TRY(count_input(r, path, e));
-        }
+        bool folder = strcmp(input, "-") != 0 && file_kind(input) == FILE_FOLDER;
+        TRY(folder ? every_file(r, input, e) : count_input(r, input, e));
     }
     return 0;
 }
@@ -398,8 +449,7 @@ static int open_model(struct run *r, struct err *e)
     return scribe_open(r->model, r->speech, &options, &r->scribe, e);
 }
 
-static int with_arenas(struct run *r, const struct opt_list *inputs, struct arena *names,
-                       struct err *e)
+static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     struct scribe_options checked;
     TRY(scribe_options(
@@ -409,7 +459,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct aren
     choose_writer(r);
     TRY(check_output(r, inputs, e));
     TRY(open_model(r, e));
-    TRY(every_input(r, inputs, names, e));
+    TRY(every_input(r, inputs, e));
     return verdict(r, e);
 }
 
@@ -417,14 +467,13 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
                           const struct lode_host *host, struct err *e)
 {
     struct run r = {.o = opts, .host = host};
-    struct arena *names = NULL;
     int rc = -1;
     if (arena_open("model", 0, &r.model, e) == 0 && arena_open("job", 0, &r.job, e) == 0 &&
-        arena_open("names", 0, &names, e) == 0) {
-        rc = with_arenas(&r, inputs, names, e);
+        arena_open("names", 0, &r.names, e) == 0) {
+        rc = with_arenas(&r, inputs, e);
     }
     speech_close(&r.speech);
-    arena_close(&names);
+    arena_close(&r.names);
     arena_close(&r.job);
     arena_close(&r.model);
     return rc;
@@ -434,7 +483,8 @@ const struct lode_job job_transcribe_row = {
     .name = "transcribe",
     .summary = "speech to text",
     .synopsis = "AUDIO|FOLDER|-... [options]",
-    .details = "Any audio or video file FFmpeg reads, whole folders, or - for standard input. The "
+    .details = "Any audio or video file FFmpeg reads, whole folders (the files in them, not "
+               "folders in folders), or - for standard input. The "
                "text goes to standard output as it is decided, one line per segment, "
                "unless -o names a file or folder.\n"
                "\n"

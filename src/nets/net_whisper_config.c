@@ -164,7 +164,7 @@ static int read_texts(const struct reading *r)
         if (texts[i].text.n == 0) continue;
         int result = json_open(r->a, texts[i].text.p, texts[i].text.n, &doc, r->e);
         if (result) {
-            r->e->code = E_MODEL; /* not an input of the user's */
+            if (r->e->code == E_INPUT) r->e->code = E_MODEL; /* not an input of the user's */
         } else {
             result = read_text(r, json_root(doc));
             json_close(&doc);

@@ -58,7 +58,7 @@ static int take_json(const struct table *t, const char *what, struct str text)
 {
     struct json_doc *doc;
     if (json_open(t->a, text.p, text.n, &doc, t->e)) {
-        t->e->code = E_MODEL; /* not an input of the user's */
+        if (t->e->code == E_INPUT) t->e->code = E_MODEL; /* not an input of the user's */
         return err_note(t->e, "%s", what);
     }
     const struct json *root = json_root(doc), *model = json_key(json_key(root, "model"), "vocab");

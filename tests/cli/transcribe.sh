@@ -85,6 +85,14 @@ run "$lode" transcribe $fast --language hi "$jfk"
 says "a language the model does not speak" 2 'English only'
 run "$lode" transcribe $fast "$jfk" "$jfk" -o "$work/o/t.txt"
 says "two inputs into one file" 2 'needs\{0,1\} a folder'
+cp "$jfk" "$work/self.wav"
+run "$lode" transcribe $fast "$work/self.wav" -o "$work/self.wav"
+says "the input as the output" 2 'overwrite the input'
+ok "the input is unharmed" cmp "$jfk" "$work/self.wav"
+mkdir "$work/in2"
+cp "$jfk" "$work/in2/one.mp3"
+run "$lode" transcribe $fast "$work/in/one.wav" "$work/in2" -o "$work/same"
+is "two inputs with one name: two outputs" "$(ls "$work/same")" "$(printf 'one-2.txt\none.txt')"
 run "$lode" transcribe $fast "$jfk" -o "$work/no/such/folder.txt"
 says "no folder for the output" 5 'folder.txt'
 { head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
@@ -114,6 +122,9 @@ fi
 status=0
 "$lode" transcribe $fast "$jfk" >/dev/full 2>"$work/err" || status=$?
 is "full standard output" "$status" 5
+status=0
+"$lode" transcribe $fast "$jfk" "$jfk" >/dev/full 2>"$work/err" || status=$?
+is "full standard output: no further input is tried" "$status $(grep -c '^lode:' "$work/err")" "5 1"
 
 # ---- interrupts; a job of several minutes, so that it is still at work when they come
 python3 - "$jfk" "$work/long.wav" <<'END'
