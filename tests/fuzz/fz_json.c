@@ -48,6 +48,7 @@ static void copy(const struct json *v, struct json_out *j, int depth)
     }
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err e;

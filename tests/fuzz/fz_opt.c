@@ -44,6 +44,7 @@ static int drop(void *ctx, const char *p, size_t n, struct err *e)
     return 0;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err e;
