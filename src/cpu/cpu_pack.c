@@ -145,13 +145,14 @@ static void pack_row_f16(const struct packing *p, int64_t n)
     const struct tensor *t = part_of(p->v, &in_part);
     uint16_t *to = (uint16_t *)p->data + n * k_count;
     if (!has_taps(p->v)) {
-        memcpy(to, (const uint16_t *)t->data + in_part * k_count, (size_t)k_count * sizeof *to);
+        memcpy(to, (const char *)t->data + in_part * k_count * 2, (size_t)k_count * sizeof *to);
         return;
     }
     int64_t channels = p->v->dim[1], taps = p->v->dim[2];
-    const uint16_t *from = (const uint16_t *)t->data + in_part * k_count;
+    const char *from = (const char *)t->data + in_part * k_count * 2; /* at any address */
     for (int64_t c = 0; c < channels; c++)
-        for (int64_t tap = 0; tap < taps; tap++) to[tap * channels + c] = from[c * taps + tap];
+        for (int64_t tap = 0; tap < taps; tap++)
+            memcpy(&to[tap * channels + c], from + (c * taps + tap) * 2, 2);
 }
 
 static void pack_rows(void *ctx, struct thread_team *team, int id)
