@@ -127,20 +127,6 @@ void help_job(const struct lode_job *job, struct strbuf *out)
     opt_help(job->rows, job->n_rows, out);
 }
 
-/* Text as manual page source: what the formatter would take for a command is escaped. */
-static void help_roff(const char *p, size_t n, struct strbuf *out)
-{
-    if (n > 0 && (*p == '.' || *p == '\'')) strbuf_text(out, "\\&");
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] == '\\')
-            strbuf_text(out, "\\e");
-        else if (p[i] == '-')
-            strbuf_text(out, "\\-");
-        else
-            strbuf_add(out, p + i, 1);
-    }
-}
-
 static void help_roff_text(const char *text, struct strbuf *out)
 {
     bool example = false, fresh = true;
@@ -156,7 +142,7 @@ static void help_roff_text(const char *text, struct strbuf *out)
         else if (fresh && !indented)
             strbuf_text(out, ".PP\n");
         if (n > 0) {
-            help_roff(text, n, out);
+            opt_roff(text, n, out);
             strbuf_text(out, "\n");
             fresh = false;
         }
@@ -178,16 +164,16 @@ static void help_man_tables(struct strbuf *out)
     strbuf_text(out, ".SH ENVIRONMENT\n");
     for (size_t i = 0; i < n; i++) {
         strbuf_format(out, ".TP\n.B %s\n", rows[i].name);
-        help_roff(rows[i].help, strlen(rows[i].help), out);
+        opt_roff(rows[i].help, strlen(rows[i].help), out);
         strbuf_text(out, "\n");
     }
     strbuf_text(out, ".SH EXIT STATUS\n");
     for (int c = 0; c < E_COUNT; c++) {
         const struct err_row *row = err_row((enum err_code)c);
         strbuf_format(out, ".TP\n.B %d\n", row->exit_status);
-        help_roff(row->meaning, strlen(row->meaning), out);
+        opt_roff(row->meaning, strlen(row->meaning), out);
         strbuf_text(out, row->hint[0] != '\0' ? ": " : "");
-        help_roff(row->hint, strlen(row->hint), out);
+        opt_roff(row->hint, strlen(row->hint), out);
         strbuf_text(out, "\n");
     }
     strbuf_text(out, ".PP\nWhen the reader of standard output goes away, lode ends by SIGPIPE.\n");
@@ -204,7 +190,7 @@ static void help_man_whole(const struct lode_job *const *jobs, size_t n, struct 
     for (size_t i = 0; i < n; i++) {
         strbuf_format(out, ".SH \"LODE %s\"\n", jobs[i]->name);
         strbuf_format(out, ".B lode %s\n", jobs[i]->name);
-        help_roff(jobs[i]->synopsis, strlen(jobs[i]->synopsis), out);
+        opt_roff(jobs[i]->synopsis, strlen(jobs[i]->synopsis), out);
         strbuf_text(out, "\n");
         help_man_job(jobs[i], out);
     }
@@ -219,9 +205,9 @@ void help_man(const struct lode_job *const *jobs, size_t n, bool whole, struct s
         help_man_whole(jobs, n, out);
     } else {
         strbuf_format(out, "lode-%s \\- ", jobs[0]->name);
-        help_roff(jobs[0]->summary, strlen(jobs[0]->summary), out);
+        opt_roff(jobs[0]->summary, strlen(jobs[0]->summary), out);
         strbuf_format(out, "\n.SH SYNOPSIS\n.B lode %s\n", jobs[0]->name);
-        help_roff(jobs[0]->synopsis, strlen(jobs[0]->synopsis), out);
+        opt_roff(jobs[0]->synopsis, strlen(jobs[0]->synopsis), out);
         strbuf_text(out, "\n.SH DESCRIPTION\n");
         help_man_job(jobs[0], out);
     }

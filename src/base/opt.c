@@ -362,18 +362,26 @@ void opt_help(const struct opt_row *rows, size_t n, struct strbuf *out)
     }
 }
 
-/* In man page source '-' is a hyphen, '\' an escape, and a line may not begin with '.' or '\''. */
-static void man_text(struct strbuf *out, const char *text)
+void opt_roff(const char *p, size_t n, struct strbuf *out)
 {
-    if (*text == '.' || *text == '\'') strbuf_text(out, "\\&");
-    for (; *text; text++) {
-        if (*text == '-')
+    if (n > 0 && (*p == '.' || *p == '\'')) strbuf_text(out, "\\&");
+    uint32_t rune;
+    for (size_t i = 0, length; i < n; i += length) {
+        length = (size_t)MAX(1, str_utf8(p + i, n - i, &rune));
+        if (length > 1)
+            strbuf_format(out, "\\[u%04X]", (unsigned)rune);
+        else if (p[i] == '-')
             strbuf_text(out, "\\-");
-        else if (*text == '\\')
+        else if (p[i] == '\\')
             strbuf_text(out, "\\e");
         else
-            strbuf_add(out, text, 1);
+            strbuf_add(out, p + i, 1);
     }
+}
+
+static void man_text(struct strbuf *out, const char *text)
+{
+    opt_roff(text, strlen(text), out);
 }
 
 void opt_man(const struct opt_row *rows, size_t n, struct strbuf *out)

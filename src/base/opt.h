@@ -52,6 +52,10 @@ const char *opt_choice(const struct opt_row *row, int index, char *buf, size_t c
  * blocks). */
 void opt_help(const struct opt_row *rows, size_t n, struct strbuf *out);
 void opt_man(const struct opt_row *rows, size_t n, struct strbuf *out);
+/* opt_roff: a text as man page source, where '-' is a hyphen, '\' an escape, a line may not begin
+ * with
+ * '.' or '\'', and only ASCII is read. */
+void opt_roff(const char *p, size_t n, struct strbuf *out);
 
 /* opt_json: the present values as members of the object j is inside of; "beam-size" is the member
  * "beam_size". */

@@ -86,7 +86,7 @@ says "a language the model does not speak" 2 'English only'
 run "$lode" transcribe $fast "$jfk" "$jfk" -o "$work/o/t.txt"
 says "two inputs into one file" 2 'needs\{0,1\} a folder'
 cp "$jfk" "$work/self.wav"
-run "$lode" transcribe $fast "$work/self.wav" -o "$work/self.wav"
+run "$lode" transcribe $fast "$work/self.wav" -o "$work/self.wav" --format txt
 says "the input as the output" 2 'overwrite the input'
 ok "the input is unharmed" cmp "$jfk" "$work/self.wav"
 mkdir "$work/in2"

@@ -39,7 +39,7 @@ is "version is --version" "$("$lode" version)" "$("$lode" --version)"
 ok "man: a page" grep -q '^\.TH LODE 1' "$work/lode.1"
 ok "man: every job" sh -c 'for j in transcribe plan pull models rm convert; do grep -q "^.B lode $j" "$0" || exit 1; done' "$work/lode.1"
 if command -v groff >/dev/null; then
-    is "man: the formatter has nothing to say" "$(groff -man -ww -z "$work/lode.1" 2>&1)" ""
+    is "man: the formatter has nothing to say" "$(groff -man -Tutf8 -ww -z "$work/lode.1" 2>&1)" ""
 else
     skip "man: the formatter has nothing to say" "groff is not installed"
 fi
