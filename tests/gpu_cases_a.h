@@ -30,6 +30,13 @@ static const struct one gpu_cases_a[] = {
     {.op = OP_attention, {2, 70, 2, 64},       -1, F32, ATT(2, 0.125f)},
     {.op = OP_attention, {2, 65, 1, 32},        1, F32, ATT(1, 1), .largest = true},
 
+    {.op = OP_attnrange, {200, 2, 64, 2, 130}, -1, F32, ATT(2, 0.125f)}, /* more tiles than one */
+    {.op = OP_attnrange, {300, 1, 34, 40, 9},  -1, F32, ATT(1, 0.18f)},  /* blocks take several */
+
+    {.op = OP_pool,      {3, 300, 700},        -1, F32, .args.unit = true},
+    {.op = OP_nearest,   {3, 20, 700, 3},      -1, F32, .args.top = 240}, /* groups over chunks */
+    {.op = OP_nearest,   {18, 33, 800, 600},   17, F32, .args.top = 5},   /* over several */
+
     {.op = OP_addpos,    {2, 300, 8},          -1, F32},
     {.op = OP_layernorm, {9, 1280},            -1, F32, EPS},
 };

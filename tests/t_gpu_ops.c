@@ -166,7 +166,7 @@ static double tolerance_of(const struct stage *s)
     enum kind kind = s->one->kind;
     bool f16 = s->plan->compute == DTYPE_F16;
     if (cpu_pack_matrix_input(ps->op) >= 0 && kind < I8) kind = f16 ? F16 : F32;
-    if (ps->op == OP_attention && f16) kind = F16;
+    if ((ps->op == OP_attention || ps->op == OP_attnrange) && f16) kind = F16;
     if (ps->op == OP_addpos || ps->op == OP_layernorm) kind = F32;
     return tolerance(ps->op, kind);
 }
@@ -195,7 +195,7 @@ static bool check_run(struct stage *s, size_t chip, int order, const struct buff
 /* Whether the plan's compute type decides which kernel runs. */
 static bool is_of_two_types(const struct one *one)
 {
-    if (one->op == OP_attention || one->op == OP_conv1d) return true;
+    if (one->op == OP_attention || one->op == OP_attnrange || one->op == OP_conv1d) return true;
     return cpu_pack_matrix_input(one->op) >= 0 && one->kind < I8;
 }
 

@@ -1,9 +1,12 @@
 /* Two-layer encoders with hashed weights against transformers (tools/golden/sentence2.py), packed
- * in several ways: a text's vector must not depend on its company, to the bit. */
+ * in several ways: a text's vector must not depend on its company, to the bit. On the CPU and, with
+ * kernels "gpu", on the fake one that LODE_FAKE_GPU says. Not run on a GPU. */
 #include "unit.h"
 
 #include "base/json.h"
+#include "base/module.h"
 #include "engine/engine.h"
+#include "gpu/fake.h"
 #include "nets/net_sentence.h"
 #include <math.h>
 
@@ -15,6 +18,7 @@ struct trial {
     struct engine *engine;
     struct engine_plan *prepared;
     struct net_sentence net;
+    int least_rows; /* of a run, as in sentences.c */
 };
 
 static const struct {
@@ -34,19 +38,9 @@ static const struct {
       .eps = 1e-5f}},
 };
 
-static void trial_open(struct trial *t, const struct net_sentence_config *family, bool first,
-                       const char *kernels, bool i8, bool half)
+static struct net_sentence_config small(const struct net_sentence_config *family, bool first)
 {
     struct net_sentence_config c = *family;
-    struct net_sentence_source source = {.hashed = true};
-    struct net_sentence_shape shape = {.rows = ROWS,
-                                       .texts = MOST_TEXTS,
-                                       .max_tokens = c.max_tokens,
-                                       .i8 = i8,
-                                       .compute = half ? DTYPE_F16 : DTYPE_F32,
-                                       .unit = !first};
-    struct engine_options options = {.device = "cpu", .kernels = kernels, .threads = 2};
-    struct plan *plan;
     c.width = WIDTH;
     c.heads = 4;
     c.layers = 2;
@@ -54,7 +48,26 @@ static void trial_open(struct trial *t, const struct net_sentence_config *family
     c.vocab = 97;
     c.first = first;
     c.act = OP_ACT_GELU;
-    *t = (struct trial){0};
+    return c;
+}
+
+static void trial_open(struct trial *t, const struct net_sentence_config *family, bool first,
+                       const char *kernels, bool i8, bool half)
+{
+    struct net_sentence_config c = small(family, first);
+    bool gpu = strcmp(kernels, "gpu") == 0;
+    struct net_sentence_source source = {.hashed = true};
+    struct net_sentence_shape shape = {.rows = ROWS,
+                                       .texts = MOST_TEXTS,
+                                       .max_tokens = c.max_tokens,
+                                       .i8 = i8,
+                                       .skew = i8 && !gpu,
+                                       .compute = half ? DTYPE_F16 : DTYPE_F32,
+                                       .unit = !first};
+    struct engine_options options = {
+        .device = gpu ? "cuda" : "cpu", .kernels = gpu ? "auto" : kernels, .threads = 2};
+    struct plan *plan;
+    *t = (struct trial){.least_rows = gpu ? 17 : 8};
     if (arena_open("trial", 0, &t->a, &t->e) || engine_open(t->a, &options, &t->engine, &t->e) ||
         net_sentence_plan(t->a, &source, &c, &shape, &plan, &t->net, &t->e) ||
         engine_prepare(t->engine, t->a, plan, NULL, NULL, &t->prepared, &t->e))
@@ -84,7 +97,7 @@ static void embed(struct trial *t, const struct json *texts, size_t from, size_t
             position[rows] = (int32_t)k;
         }
     }
-    for (; rows < 8; rows++) token[rows] = position[rows] = 0;
+    for (; rows < t->least_rows; rows++) token[rows] = position[rows] = 0;
     *(int32_t *)engine_host(t->prepared, t->net.n_rows) = rows;
     *(int32_t *)engine_host(t->prepared, t->net.n_texts) = (int32_t)n;
     if (engine_run(t->prepared, t->net.tape, &t->e)) fail_msg("%s", t->e.text);
@@ -204,13 +217,64 @@ static void test_named(void **state)
     assert_false(net_sentence_named("all-mpnet-base", &(struct net_sentence_config){0}));
 }
 
+/* The fake driver (gpu/fake.h) as a GPU of that kind. Its module lies one folder above the tests.
+ */
+static void plug_in(const char *gpu)
+{
+    struct arena *a;
+    struct err e;
+    const void *fake;
+    assert_int_equal(arena_open("test", 0, &a, &e), 0);
+    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
+    arena_close(&a);
+    setenv("LODE_FAKE_GPU", gpu, 1);
+    if (module_open("fakecuda", "lode_fakecuda_test", &fake, &e)) fail_msg("%s", e.text);
+    assert_int_equal(((const struct fake_test *)fake)->reset(gpu), 0);
+}
+
+/* Plain kernels of f32, the tensor cores of sm_75 and of sm_80 and up. */
+static void test_gpu(void **state)
+{
+    (void)state;
+    plug_in("t4");
+    against_golden("gpu", false, false, 2e-5, 0.9999999);
+    against_golden("gpu", false, true, 1e-2, 0.99999);
+    against_golden("gpu", true, true, 1, 0.99);
+    plug_in("h200");
+    against_golden("gpu", false, true, 1e-2, 0.99999);
+}
+
+/* A plan that asks for what only the CPU does is refused, not run without it. */
+static void test_gpu_refuses_skew(void **state)
+{
+    (void)state;
+    struct net_sentence_config c = small(&families[0].config, false);
+    struct net_sentence_source source = {.hashed = true};
+    struct net_sentence_shape shape = {.rows = ROWS,
+                                       .texts = MOST_TEXTS,
+                                       .max_tokens = c.max_tokens,
+                                       .i8 = true,
+                                       .skew = true,
+                                       .compute = DTYPE_F16};
+    struct engine_options options = {.device = "cuda", .kernels = "auto", .threads = 1};
+    struct trial t = {0};
+    struct plan *plan;
+    plug_in("t4");
+    assert_int_equal(arena_open("trial", 0, &t.a, &t.e), 0);
+    assert_int_equal(engine_open(t.a, &options, &t.engine, &t.e), 0);
+    assert_int_equal(net_sentence_plan(t.a, &source, &c, &shape, &plan, &t.net, &t.e), 0);
+    assert_int_equal(engine_prepare(t.engine, t.a, plan, NULL, NULL, &t.prepared, &t.e), -1);
+    assert_int_equal(t.e.code, E_DEVICE);
+    assert_non_null(strstr(t.e.text, "skew has no kernel for GPUs"));
+    trial_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_named),
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_i8),
+        cmocka_unit_test(test_named), cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_f32),   cmocka_unit_test(test_i8),
+        cmocka_unit_test(test_gpu),   cmocka_unit_test(test_gpu_refuses_skew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,7 @@ typedef unsigned long long uint64_t;
 #define DEV_RESTRICT __restrict__
 #define DEV_ALIGN(n) __align__(n)
 #define DEV_UNROLL   _Pragma("unroll")
+#define DEV_ROLLED   _Pragma("unroll 1")       /* a loop left as it is, for want of registers */
 #define DEV_CONST    static __constant__ const /* a table at file level */
 
 /* DEV_FN: a helper function, inlined. */
@@ -68,6 +69,7 @@ extern __shared__ __align__(16) unsigned char dev_dynamic_[];
 #define DEV_RESTRICT restrict
 #define DEV_ALIGN(n) __attribute__((aligned(n)))
 #define DEV_UNROLL
+#define DEV_ROLLED
 #define DEV_CONST static const
 
 #define DEV_FN                             static inline __attribute__((unused))

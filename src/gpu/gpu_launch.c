@@ -3,6 +3,7 @@
 
 #include "gpu/gpu_launch_a.h"
 #include "gpu/gpu_launch_b.h"
+#include "gpu/gpu_launch_c.h"
 
 static const struct {
     gpu_launch_filler *fill;
@@ -14,7 +15,7 @@ static const struct {
     [OP_conv1d] = {gpu_launch_a_conv1d, NULL, NULL},
     [OP_addpos] = {gpu_launch_a_addpos, NULL, NULL},
     [OP_layernorm] = {gpu_launch_a_layernorm, NULL, NULL},
-    [OP_linear] = {gpu_launch_a_linear, gpu_launch_a_linear_scratch, NULL},
+    [OP_linear] = {gpu_launch_a_linear, gpu_launch_a_linear_scratch, gpu_launch_a_linear_check},
     [OP_attention] = {gpu_launch_a_attention, NULL, gpu_launch_a_attention_check},
     [OP_crosskv] = {gpu_launch_b_crosskv, gpu_launch_b_crosskv_scratch, gpu_launch_b_crosskv_check},
     [OP_embed] = {gpu_launch_b_embed, NULL, NULL},
@@ -25,6 +26,9 @@ static const struct {
     [OP_dampen] = {gpu_launch_b_dampen, NULL, NULL},
     [OP_pick] = {gpu_launch_b_pick, gpu_launch_b_pick_scratch, NULL},
     [OP_probe] = {gpu_launch_b_probe, NULL, NULL},
+    [OP_attnrange] = {gpu_launch_a_attnrange, NULL, gpu_launch_a_attention_check},
+    [OP_pool] = {gpu_launch_c_pool, NULL, NULL},
+    [OP_nearest] = {gpu_launch_c_nearest, gpu_launch_c_nearest_scratch, NULL},
 };
 
 /* ---- neighbours ---- */

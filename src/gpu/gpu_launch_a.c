@@ -105,6 +105,14 @@ size_t gpu_launch_a_linear_scratch(const struct gpu_chip *chip, const struct pla
     return quantised(x, w) + ALIGN_UP((size_t)gpu_launch_lines(x) * 4, GPU_LAUNCH_LINE);
 }
 
+int gpu_launch_a_linear_check(const struct gpu_chip *chip, const struct plan *p,
+                              const struct plan_step *step, struct err *e)
+{
+    (void)chip;
+    if (!step->args.skew || !p->value[step->in[1]].as_i8) return 0;
+    return err_set(e, E_DEVICE, "step %s: linear with skew has no kernel for GPUs", step->name);
+}
+
 int gpu_launch_a_linear(const struct gpu_chip *chip, const struct gpu_step *s,
                         struct gpu_launch *out, struct err *e)
 {
@@ -213,5 +221,36 @@ int gpu_launch_a_attention(const struct gpu_chip *chip, const struct gpu_step *s
     GPU_LAUNCH_SET(out, f16 ? "attention_f16" : "attention_plain",
                    up(a.t, f16 ? GPU_ATTENTION_F16 : GPU_ATTENTION_PLAIN), a.heads, a.windows,
                    f16 ? 256 : 4 * GPU_ATTENTION_PLAIN, a);
+    return 1;
+}
+
+/* Blocks for the ranges of a head: enough to keep the chip busy, however many may be live. */
+static int64_t range_slots(const struct gpu_chip *chip, int64_t ranges, int heads)
+{
+    int64_t busy = up(8 * chip->processors, heads);
+    return ranges < busy ? ranges : busy;
+}
+
+int gpu_launch_a_attnrange(const struct gpu_chip *chip, const struct gpu_step *s,
+                           struct gpu_launch *out, struct err *e)
+{
+    (void)e;
+    const struct plan_value *x = s->in[0]->plan;
+    bool f16 = s->plan->compute == DTYPE_F16 && has_tensor_cores(chip);
+    int tile = f16 ? GPU_ATTNRANGE_F16 : GPU_ATTENTION_PLAIN;
+    struct gpu_attention a = {.qkv = gpu_launch_in(s, 0),
+                              .y = gpu_launch_out(s, 0),
+                              .range = gpu_launch_in(s, 1),
+                              .bias = gpu_launch_in(s, 2),
+                              .live = gpu_launch_at(s->in[1]->live),
+                              .windows = (int)s->in[1]->plan->dim[0],
+                              .t = s->in[2] ? (int)(s->in[2]->plan->dim[1] + 1) / 2 : 0,
+                              .heads = s->step->args.heads,
+                              .d = (int)(x->dim[1] / 3 / s->step->args.heads),
+                              .scale = s->step->args.scale};
+    a.quads = a.d % 4 == 0;
+    GPU_LAUNCH_SET(out, f16 ? "attnrange_f16" : "attnrange_plain",
+                   MIN(up(x->dim[0], tile), GPU_ATTENTION_TILES), a.heads,
+                   range_slots(chip, a.windows, a.heads), (unsigned)tile * (f16 ? 2 : 4), a);
     return 1;
 }

@@ -5,9 +5,9 @@
 #include "gpu/gpu_launch_op.h"
 
 gpu_launch_filler gpu_launch_a_conv1d, gpu_launch_a_addpos, gpu_launch_a_layernorm,
-    gpu_launch_a_linear, gpu_launch_a_attention;
+    gpu_launch_a_linear, gpu_launch_a_attention, gpu_launch_a_attnrange;
 gpu_launch_scratcher gpu_launch_a_linear_scratch;
-gpu_launch_checker gpu_launch_a_attention_check;
+gpu_launch_checker gpu_launch_a_attention_check, gpu_launch_a_linear_check;
 
 /* gpu_launch_a_norm_linear: two steps, layernorm and linear, of few rows, as one launch. */
 gpu_launch_filler gpu_launch_a_norm_linear;

@@ -11,22 +11,24 @@
 /* A GPU wants more work at a time. */
 #define GPU_ROWS 16384
 /* Fewer rows are multiplied another way, with other roundings: a text alone gets idle rows, so that
- * its vector is the same in any company. */
-#define LEAST_ROWS 8
+ * its vector is the same in any company. A GPU has kernels of their own for up to 16. */
+#define LEAST_ROWS     8
+#define GPU_LEAST_ROWS 17
 /* Texts a thread takes at a time. */
 #define TAKE 16
 
 struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, int threads,
                                           const char *resolved, const char *device, bool unit)
 {
-    bool gpu = strcmp(device, "cuda") == 0;
+    bool gpu = strcmp(device, "cuda") == 0, i8 = str_starts(resolved, "int8");
     int rows = gpu ? GPU_ROWS : THREAD_ROWS * threads;
     rows = MAX(rows, MAX(c->max_tokens, LEAST_ROWS));
     return (struct net_sentence_shape){
         .rows = rows,
         .texts = rows / 2,
         .max_tokens = c->max_tokens,
-        .i8 = str_starts(resolved, "int8"),
+        .i8 = i8,
+        .skew = i8 && !gpu,
         .compute = str_ends(resolved, "float16") ? DTYPE_F16 : DTYPE_F32,
         .unit = unit,
     };
@@ -62,6 +64,7 @@ static int make_ready(struct arena *a, const struct sentences_options *o,
                       const struct net_sentence_config *config, struct sentences *s, struct err *e)
 {
     const char *device = engine_device(s->engine);
+    s->least_rows = strcmp(device, "cuda") == 0 ? GPU_LEAST_ROWS : LEAST_ROWS;
     struct net_sentence_source source = {.weights = &s->weights};
     struct plan *plan;
     s->compute_type = speech_compute_type(o->compute_type, device);
@@ -263,7 +266,7 @@ static size_t fill(struct sentences *s, const struct job *job, size_t n)
         s->range[2 * texts + 1] = (int32_t)j->n;
         rows += (int32_t)j->n;
     }
-    for (; rows < LEAST_ROWS; rows++) s->token[rows] = s->position[rows] = 0;
+    for (; rows < s->least_rows; rows++) s->token[rows] = s->position[rows] = 0;
     *s->n_rows = rows;
     *s->n_texts = texts;
     return (size_t)texts;

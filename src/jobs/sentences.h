@@ -32,7 +32,7 @@ struct sentences {
     const char *name, *compute_type; /* the latter as resolved for the device */
     struct load_weights weights;     /* mapped until sentences_close */
     struct arena **scratch;          /* [threads] */
-    int threads, width;
+    int threads, width, least_rows;  /* the latter of a run */
     bool literal;
     double load_s;
     /* doors of the plan */

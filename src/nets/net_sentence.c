@@ -147,7 +147,7 @@ static int linear(struct build *b, const char *step, const char *const *names, i
     int offset = as_weight(b, label("%s.b", step).text, bias, n_names, false);
     int y = temp(b, step, n * n_names);
     add(b, OP_linear, step, INTS(x, weight, offset, residual), y,
-        (struct op_args){.act = act, .skew = b->s->i8});
+        (struct op_args){.act = act, .skew = b->s->skew});
     return y;
 }
 

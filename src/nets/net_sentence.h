@@ -32,6 +32,7 @@ struct net_sentence_shape { /* how large the plan is made */
     int texts;              /* most texts of a run */
     int max_tokens;         /* of a text; at most what the config says */
     bool i8;                /* weights of products as i8 */
+    bool skew;              /* and what is multiplied by them skewed, see linear: CPU only */
     enum dtype compute;     /* F16: a GPU may multiply in f16; see struct plan */
     bool unit;              /* vectors of length 1 */
 };

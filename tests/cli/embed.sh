@@ -60,6 +60,17 @@ done
 run "$lode" embed $lines -o "$work/i8t1.npy" --device cpu --threads 1
 ok "int8: one thread, the same" cmp "$work/i8.npy" "$work/i8t1.npy"
 
+# ---- an emulated GPU (not run on one)
+head -3 $lines >"$work/three.txt"
+run "$lode" embed "$work/three.txt" -o "$work/cpu.npy" --device cpu --compute-type float32
+run env LODE_FAKE_GPU=t4 "$lode" embed "$work/three.txt" -o "$work/gpu.npy"
+above "T4: the vectors of the CPU" "$work/gpu.npy" "$work/cpu.npy" 0.9999 0.9999 0
+if "$lode" --version | grep -q '^GPU: NVIDIA'; then
+    ok "T4: says what ran where" grep -q 'cuda, Tesla T4.*emulated, float16' "$work/err"
+else
+    skip "T4: says what ran where" "built without kernels for GPUs"
+fi
+
 # ---- forms in and out
 printf 'id,text\n"a""b",hello world\nc,\n' >"$work/two.csv"
 run "$lode" embed "$work/two.csv" --id id
