@@ -66,10 +66,6 @@ int work_ready(struct work *w, struct err *e)
     TRY(plan_finish(w->plan, e));
     while (engine_prepare(w->engine, w->arena, w->plan, NULL, NULL, &w->ready, &why)) {
         w->ready = NULL;
-        if (why.code != E_NOMEM && why.code != E_DEVICE) {
-            *e = why;
-            return -1;
-        }
         TRY(engine_retreat(w->engine, w->arena, &why, e));
     }
     *(int32_t *)work_at(w, w->live) = (int32_t)w->n;

@@ -87,6 +87,13 @@ int plan_temp(struct plan *p, const char *name, enum dtype type, int rank, const
 /* plan_begin: the following steps belong to a new tape of this name. Returns its number or -1. */
 int plan_begin(struct plan *p, const char *name, struct err *e);
 
+/* PLAN_IDS: how many values, and which: two arguments of a function that adds steps. */
+#define PLAN_IDS(...)                                          \
+    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]) \
+    {                                                          \
+        __VA_ARGS__                                            \
+    }
+
 /* plan_add: appends a step. in and out: arrays of n values, -1 for an absent optional one. Checks
  * arity, types and shapes against the op table; an error names the step, the op and the two numbers
  * that do not fit (E_MODEL: weights decide shapes). */

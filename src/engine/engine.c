@@ -94,6 +94,7 @@ int engine_retreat(struct engine *g, struct arena *a, const struct err *why, str
 {
     size_t next = g->row + 1;
     *e = *why;
+    if (why->code != E_NOMEM && why->code != E_DEVICE) return -1;
     if (!g->automatic || next == COUNT(backends)) return -1;
     if (g->backend->close) g->backend->close(g->device);
     g->backend = NULL;

@@ -30,8 +30,8 @@ const char *engine_reason(
 
 /* engine_retreat: after the chosen device could not be made ready and every plan on it was
  * released: if the choice was automatic, closes it and takes the next one, whose compute types may
- * be others. why becomes engine_reason. -1 with *e = *why if the device was asked for or none is
- * left. */
+ * be others. why becomes engine_reason. -1 with *e = *why if that is neither E_NOMEM nor E_DEVICE,
+ * the device was asked for or none is left. */
 int engine_retreat(struct engine *g, struct arena *a, const struct err *why, struct err *e);
 
 /* engine_room: bytes plans may take on the device, SIZE_MAX if it is not known. */

@@ -46,20 +46,6 @@ static int read_tokenizer(struct arena *a, struct sentences *s, bool lower, stru
     return tokens_open(a, s->weights.tokenizer, vocab, lower, &s->tokens, e);
 }
 
-struct dropping {
-    const struct plan *plan;
-    const struct load_weights *weights;
-};
-
-/* A weight has been packed: its pages in the file are not needed any more. */
-static void drop_pages(void *ctx, int value)
-{
-    const struct dropping *d = ctx;
-    const struct plan_value *v = &d->plan->value[value];
-    for (int i = 0; i < v->n_parts; i++)
-        load_drop(d->weights, v->part[i].data, tensor_bytes(&v->part[i]));
-}
-
 static int make_ready(struct arena *a, const struct sentences_options *o,
                       const struct net_sentence_config *config, struct sentences *s, struct err *e)
 {
@@ -72,8 +58,8 @@ static int make_ready(struct arena *a, const struct sentences_options *o,
         sentences_shape(config, s->threads, s->compute_type, device, o->unit);
     TRY(net_sentence_plan(a, &source, config, &shape, &plan, &s->net, e));
     s->plan = plan;
-    struct dropping d = {plan, &s->weights};
-    return engine_prepare(s->engine, a, plan, drop_pages, &d, &s->prepared, e);
+    struct speech_pages pages = {plan, &s->weights};
+    return engine_prepare(s->engine, a, plan, speech_drop, &pages, &s->prepared, e);
 }
 
 static int choose(const struct sentences_options *o, struct net_sentence_config *c, struct err *e)
@@ -127,13 +113,7 @@ static int open_parts(struct arena *a, const struct sentences_options *o, struct
     for (int i = 0; i < s->threads; i++) TRY(arena_open("texts", 0, &s->scratch[i], e));
     TRY(engine_open(a, &o->engine, &s->engine, e));
     struct err why;
-    while (make_ready(a, o, &config, s, &why)) {
-        if (why.code != E_NOMEM && why.code != E_DEVICE) {
-            *e = why;
-            return -1;
-        }
-        TRY(engine_retreat(s->engine, a, &why, e));
-    }
+    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, a, &why, e));
     find_doors(s);
     return 0;
 }

@@ -49,15 +49,9 @@ const char *speech_compute_type(const char *asked, const char *device)
     return gpu ? names[i].gpu : names[i].cpu;
 }
 
-struct dropping {
-    const struct plan *plan;
-    const struct load_weights *weights;
-};
-
-/* A weight has been packed: its pages in the file are not needed any more. */
-static void drop_pages(void *ctx, int value)
+void speech_drop(void *ctx, int value)
 {
-    const struct dropping *d = ctx;
+    const struct speech_pages *d = ctx;
     const struct plan_value *v = &d->plan->value[value];
     for (int i = 0; i < v->n_parts; i++)
         load_drop(d->weights, v->part[i].data, tensor_bytes(&v->part[i]));
@@ -171,8 +165,8 @@ static int make_ready(struct arena *a, const struct speech_options *o,
     struct plan *plan;
     TRY(net_whisper_plan(a, &source, config, &shape, &plan, &s->net, e));
     s->plan = plan;
-    struct dropping d = {plan, &s->weights};
-    return engine_prepare(s->engine, a, plan, drop_pages, &d, &s->prepared, e);
+    struct speech_pages pages = {plan, &s->weights};
+    return engine_prepare(s->engine, a, plan, speech_drop, &pages, &s->prepared, e);
 }
 
 static int open_parts(struct arena *a, const struct speech_options *o, struct speech *s,
@@ -193,13 +187,7 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
 
     TRY(engine_open(a, &o->engine, &s->engine, e));
     struct err why;
-    while (make_ready(a, o, &config, s, &why)) {
-        if (why.code != E_NOMEM && why.code != E_DEVICE) {
-            *e = why;
-            return -1;
-        }
-        TRY(engine_retreat(s->engine, a, &why, e));
-    }
+    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, a, &why, e));
     return 0;
 }
 

@@ -53,6 +53,14 @@ struct speech {
  * `lode plan`. */
 struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const char *resolved,
                                       const char *device);
+/* speech_drop: for engine_prepare, with a struct speech_pages as ctx: the value has been packed,
+ * its pages in the model's file are not needed any more. */
+struct speech_pages {
+    const struct plan *plan;
+    const struct load_weights *weights;
+};
+void speech_drop(void *ctx, int value);
+
 /* speech_compute_type: the name a user gives (SPEECH_COMPUTE_TYPES), resolved for a device: on the
  * CPU int8_float32 or float32; on a GPU any but auto and int8. */
 const char *speech_compute_type(const char *asked, const char *device);

@@ -105,11 +105,6 @@ static void add(struct build *b, enum op op, const char *name, int n_in, const i
     if (b->failed) return;
     if (plan_add(b->p, op, name, in, n_in, &out, 1, &args, b->e)) fail(b);
 }
-#define INTS(...)                                              \
-    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]) \
-    {                                                          \
-        __VA_ARGS__                                            \
-    }
 
 struct label {
     char text[96];
@@ -130,7 +125,7 @@ static int norm(struct build *b, const char *step, const char *name, int x)
     int gain = vector_weight(b, label("%s.weight", name).text, b->c->width);
     int offset = vector_weight(b, label("%s.bias", name).text, b->c->width);
     int y = temp(b, step, b->c->width);
-    add(b, OP_layernorm, step, INTS(x, gain, offset), y, (struct op_args){.eps = b->c->eps});
+    add(b, OP_layernorm, step, PLAN_IDS(x, gain, offset), y, (struct op_args){.eps = b->c->eps});
     return y;
 }
 
@@ -146,7 +141,7 @@ static int linear(struct build *b, const char *step, const char *const *names, i
     int weight = as_weight(b, label("%s.w", step).text, w, n_names, b->s->i8);
     int offset = as_weight(b, label("%s.b", step).text, bias, n_names, false);
     int y = temp(b, step, n * n_names);
-    add(b, OP_linear, step, INTS(x, weight, offset, residual), y,
+    add(b, OP_linear, step, PLAN_IDS(x, weight, offset, residual), y,
         (struct op_args){.act = act, .skew = b->s->skew});
     return y;
 }
@@ -163,7 +158,7 @@ static int layer(struct build *b, int l, int x, int bias)
     int qkv = linear(b, label("%d.qkv", l).text, (const char *[]){q.text, k.text, v.text}, 3, x,
                      c->width, c->width, OP_ACT_NONE, -1);
     int mixed = temp(b, label("%d.attention", l).text, c->width);
-    add(b, OP_attnrange, label("%d.attention", l).text, INTS(qkv, b->net->range, bias), mixed,
+    add(b, OP_attnrange, label("%d.attention", l).text, PLAN_IDS(qkv, b->net->range, bias), mixed,
         args);
     struct label out = label("%sattention.output.dense", root.text);
     x = linear(b, label("%d.out", l).text, (const char *[]){out.text}, 1, mixed, c->width, c->width,
@@ -258,7 +253,7 @@ static void network(struct build *b)
     tensor(b, "embeddings.word_embeddings.weight", 2, c->vocab, c->width, &words);
     int table = as_weight(b, "words", &words, 1, false), place = positions(b), bias = distances(b);
     int x = temp(b, "embed", c->width);
-    add(b, OP_embed, "embed", INTS(net->token, net->position, table, place), x,
+    add(b, OP_embed, "embed", PLAN_IDS(net->token, net->position, table, place), x,
         (struct op_args){0});
     x = norm(b, "embed.norm", "embeddings.LayerNorm", x);
     for (int l = 0; l < c->layers; l++) x = layer(b, l, x, bias);
@@ -266,7 +261,7 @@ static void network(struct build *b)
     net->vector = plan_output(b->p, "vector", DTYPE_F32, 2, (int64_t[]){b->s->texts, c->width},
                               net->n_texts, b->e);
     if (net->vector < 0) fail(b);
-    add(b, OP_pool, "pool", INTS(x, net->range), net->vector,
+    add(b, OP_pool, "pool", PLAN_IDS(x, net->range), net->vector,
         (struct op_args){.first = c->first, .unit = b->s->unit});
 }
 

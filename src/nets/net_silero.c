@@ -164,12 +164,6 @@ static int weight(struct build *b, const char *name)
 
 /* ---- the network ---- */
 
-#define INTS(...)                                              \
-    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]) \
-    {                                                          \
-        __VA_ARGS__                                            \
-    }
-
 static int temp(struct build *b, const char *name, int rank, int64_t d1, int64_t d2)
 {
     if (b->failed) return -1;
@@ -193,19 +187,19 @@ static int conv(struct build *b, int number, int x, int64_t t, int64_t n, int st
     snprintf(w, sizeof w, "conv%d.weight", number);
     snprintf(bias, sizeof bias, "conv%d.bias", number);
     int y = temp(b, name, 3, t / stride, n);
-    return add(b, OP_conv1d, name, INTS(x, weight(b, w), weight(b, bias)), INTS(y),
+    return add(b, OP_conv1d, name, PLAN_IDS(x, weight(b, w), weight(b, bias)), PLAN_IDS(y),
                (struct op_args){.stride = stride, .act = OP_ACT_RELU});
 }
 
 /* Samples to what the LSTM sees: every block for itself. */
 static int encoder(struct build *b)
 {
-    int x = add(b, OP_frames, "frames", INTS(b->net->samples),
-                INTS(temp(b, "frames", 3, FRAMES, FRAME)), (struct op_args){.stride = HOP});
-    x = add(b, OP_linear, "stft", INTS(x, weight(b, "stft_conv.weight")),
-            INTS(temp(b, "stft", 3, FRAMES, 2 * BINS)), (struct op_args){0});
-    x = add(b, OP_magnitude, "magnitude", INTS(x), INTS(temp(b, "magnitude", 3, FRAMES, BINS)),
-            (struct op_args){0});
+    int x = add(b, OP_frames, "frames", PLAN_IDS(b->net->samples),
+                PLAN_IDS(temp(b, "frames", 3, FRAMES, FRAME)), (struct op_args){.stride = HOP});
+    x = add(b, OP_linear, "stft", PLAN_IDS(x, weight(b, "stft_conv.weight")),
+            PLAN_IDS(temp(b, "stft", 3, FRAMES, 2 * BINS)), (struct op_args){0});
+    x = add(b, OP_magnitude, "magnitude", PLAN_IDS(x),
+            PLAN_IDS(temp(b, "magnitude", 3, FRAMES, BINS)), (struct op_args){0});
     x = conv(b, 1, x, FRAMES, 128, 1);
     x = conv(b, 2, x, FRAMES, 64, 2);
     x = conv(b, 3, x, FRAMES / 2, 64, 2);
@@ -218,16 +212,17 @@ static void decoder(struct build *b, int x)
     int h = checked(b, plan_state(b->p, "h", DTYPE_F32, 1, (int64_t[]){WIDTH}, b->e));
     int c = checked(b, plan_state(b->p, "c", DTYPE_F32, 1, (int64_t[]){WIDTH}, b->e));
     x = add(b, OP_linear, "gates",
-            INTS(x, weight(b, "lstm_cell.weight_ih"), weight(b, "lstm_cell.bias_ih")),
-            INTS(temp(b, "gates", 2, GATES * WIDTH, 0)), (struct op_args){0});
-    x = add(
-        b, OP_lstm, "lstm",
-        INTS(x, weight(b, "lstm_cell.weight_hh"), weight(b, "lstm_cell.bias_hh"), b->net->start),
-        INTS(temp(b, "lstm", 2, WIDTH, 0), h, c), (struct op_args){.act = OP_ACT_RELU});
+            PLAN_IDS(x, weight(b, "lstm_cell.weight_ih"), weight(b, "lstm_cell.bias_ih")),
+            PLAN_IDS(temp(b, "gates", 2, GATES * WIDTH, 0)), (struct op_args){0});
+    x = add(b, OP_lstm, "lstm",
+            PLAN_IDS(x, weight(b, "lstm_cell.weight_hh"), weight(b, "lstm_cell.bias_hh"),
+                     b->net->start),
+            PLAN_IDS(temp(b, "lstm", 2, WIDTH, 0), h, c), (struct op_args){.act = OP_ACT_RELU});
     x = add(b, OP_linear, "score",
-            INTS(x, weight(b, "final_conv.weight"), weight(b, "final_conv.bias")),
-            INTS(temp(b, "score", 2, 1, 0)), (struct op_args){0});
-    add(b, OP_sigmoid, "probability", INTS(x), INTS(b->net->probability), (struct op_args){0});
+            PLAN_IDS(x, weight(b, "final_conv.weight"), weight(b, "final_conv.bias")),
+            PLAN_IDS(temp(b, "score", 2, 1, 0)), (struct op_args){0});
+    add(b, OP_sigmoid, "probability", PLAN_IDS(x), PLAN_IDS(b->net->probability),
+        (struct op_args){0});
 }
 
 int net_silero_plan(struct arena *a, const struct load_weights *w, int blocks, struct plan **plan,

@@ -110,11 +110,6 @@ static void add(struct build *b, enum op op, const char *name, int n_in, const i
     if (b->failed) return;
     if (plan_add(b->p, op, name, in, n_in, out, n_out, &args, b->e)) fail(b);
 }
-#define INTS(...)                                              \
-    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]) \
-    {                                                          \
-        __VA_ARGS__                                            \
-    }
 
 /* "enc.2" and "qkv" -> "enc.2.qkv". */
 struct label {
@@ -153,7 +148,7 @@ static int norm(struct build *b, const char *scope, const char *what, const char
     int gain = weight(b, false, path("%s/gamma", tensor).text, 1, d, 0, 0),
         offset = weight(b, false, path("%s/beta", tensor).text, 1, d, 0, 0);
     int y = like(b, x, name.text, d);
-    add(b, OP_layernorm, name.text, INTS(x, gain, offset), INTS(y),
+    add(b, OP_layernorm, name.text, PLAN_IDS(x, gain, offset), PLAN_IDS(y),
         (struct op_args){.eps = b->c->eps});
     return y;
 }
@@ -166,7 +161,8 @@ static int linear(struct build *b, const char *scope, const char *what, const ch
     int w = weight(b, b->s->i8, path("%s/weight", tensor).text, 2, n, k, 0),
         bias = weight(b, false, path("%s/bias", tensor).text, 1, n, 0, 0);
     int y = like(b, x, name.text, n);
-    add(b, OP_linear, name.text, INTS(x, w, bias, residual), INTS(y), (struct op_args){.act = act});
+    add(b, OP_linear, name.text, PLAN_IDS(x, w, bias, residual), PLAN_IDS(y),
+        (struct op_args){.act = act});
     return y;
 }
 
@@ -187,7 +183,7 @@ static int encoder_layer(struct build *b, int layer, int x)
     int qkv = linear(b, scope.text, "qkv", path("%s/self_attention/linear_0", tensor.text).text, h,
                      3 * d, d, OP_ACT_NONE, -1);
     int mixed = like(b, x, label(scope.text, "attention").text, d);
-    add(b, OP_attention, label(scope.text, "attention").text, INTS(qkv), INTS(mixed),
+    add(b, OP_attention, label(scope.text, "attention").text, PLAN_IDS(qkv), PLAN_IDS(mixed),
         (struct op_args){.heads = b->c->heads, .scale = 1.0f / sqrtf(WHISPER_HEAD)});
     x = linear(b, scope.text, "out", path("%s/self_attention/linear_1", tensor.text).text, mixed, d,
                d, OP_ACT_NONE, x);
@@ -199,7 +195,7 @@ static int conv(struct build *b, const char *name, int x, int64_t t, int n, int 
     int w = weight(b, false, path("encoder/%s/weight", name).text, 3, n, c, 3),
         bias = weight(b, false, path("encoder/%s/bias", name).text, 1, n, 0, 0);
     int y = temp(b, name, -1, 3, 1, t / stride, n);
-    add(b, OP_conv1d, name, INTS(x, w, bias), INTS(y),
+    add(b, OP_conv1d, name, PLAN_IDS(x, w, bias), PLAN_IDS(y),
         (struct op_args){.act = OP_ACT_GELU, .stride = stride});
     return y;
 }
@@ -229,8 +225,8 @@ static void cross_caches(struct build *b, int encoded)
                       WHISPER_HEAD, b->c->audio_ctx);
         int v = state(b, label(scope.text, "cross.v").text, type, 4, b->s->windows, b->c->heads,
                       b->c->audio_ctx, WHISPER_HEAD);
-        add(b, OP_crosskv, label(scope.text, "cross.keep").text, INTS(kv, b->net->slot), INTS(k, v),
-            (struct op_args){.heads = b->c->heads});
+        add(b, OP_crosskv, label(scope.text, "cross.keep").text, PLAN_IDS(kv, b->net->slot),
+            PLAN_IDS(k, v), (struct op_args){.heads = b->c->heads});
     }
 }
 
@@ -242,7 +238,7 @@ static void encoder(struct build *b, int mel)
     int positions =
         weight(b, false, "encoder/position_encodings/encodings", 2, c->audio_ctx, c->width, 0);
     int h = like(b, x, "enc.embed", c->width);
-    add(b, OP_addpos, "enc.embed", INTS(x, positions), INTS(h), (struct op_args){0});
+    add(b, OP_addpos, "enc.embed", PLAN_IDS(x, positions), PLAN_IDS(h), (struct op_args){0});
     for (int l = 0; l < c->encoder_layers; l++) h = encoder_layer(b, l, h);
     b->net->encoded = norm(b, "", "enc.norm", "encoder/layer_norm", h);
     cross_caches(b, b->net->encoded);
@@ -286,7 +282,7 @@ static int decoder_layer(struct build *b, const struct rows *r, int layer, int x
                   d, 0);
     int mixed = like(b, x, label(scope.text, "attention").text, d);
     add(b, OP_attnself, label(scope.text, "attention").text,
-        INTS(qkv, r->position, r->sequence, b->net->history), INTS(mixed, k, v), args);
+        PLAN_IDS(qkv, r->position, r->sequence, b->net->history), PLAN_IDS(mixed, k, v), args);
     x = linear(b, scope.text, "out", path("%s/self_attention/linear_1", tensor.text).text, mixed, d,
                d, OP_ACT_NONE, x);
 
@@ -297,8 +293,8 @@ static int decoder_layer(struct build *b, const struct rows *r, int layer, int x
     v = b->failed ? -1 : plan_find(b->p, label(cache.text, "cross.v").text);
     mixed = like(b, x, label(scope.text, "cross").text, d);
     int weights = listening(b, r, layer, scope.text);
-    add(b, OP_attncross, label(scope.text, "cross").text, INTS(q, r->window, k, v),
-        INTS(mixed, weights), args);
+    add(b, OP_attncross, label(scope.text, "cross").text, PLAN_IDS(q, r->window, k, v),
+        PLAN_IDS(mixed, weights), args);
     x = linear(b, scope.text, "cross.out", path("%s/attention/linear_2", tensor.text).text, mixed,
                d, d, OP_ACT_NONE, x);
     return ffn(b, scope.text, tensor.text, x);
@@ -317,8 +313,8 @@ static int decoder_layers(struct build *b, const struct rows *r)
         weight(b, false, "decoder/position_encodings/encodings", 2, c->text_ctx, c->width, 0);
     struct label name = label(r->scope, "embed");
     int x = temp(b, name.text, r->n, 2, r->most, c->width, 0);
-    add(b, OP_embed, name.text, INTS(r->token, r->position, embeddings(b), positions), INTS(x),
-        (struct op_args){0});
+    add(b, OP_embed, name.text, PLAN_IDS(r->token, r->position, embeddings(b), positions),
+        PLAN_IDS(x), (struct op_args){0});
     for (int l = 0; l < c->decoder_layers; l++) x = decoder_layer(b, r, l, x);
     return x;
 }
@@ -331,19 +327,19 @@ static void decoder(struct build *b)
                            net->position, net->sequence, net->window, false};
     int x = decoder_layers(b, &r);
     int chosen = temp(b, "dec.chosen", net->n_picks, 2, b->s->picks, c->width, 0);
-    add(b, OP_gather, "dec.chosen", INTS(x, net->pick), INTS(chosen), (struct op_args){0});
+    add(b, OP_gather, "dec.chosen", PLAN_IDS(x, net->pick), PLAN_IDS(chosen), (struct op_args){0});
     chosen = norm(b, "", "dec.norm", "decoder/layer_norm", chosen);
     net->logits = temp(b, "logits", net->n_picks, 2, b->s->picks, c->vocab, 0);
-    add(b, OP_linear, "logits", INTS(chosen, embeddings(b)), INTS(net->logits),
+    add(b, OP_linear, "logits", PLAN_IDS(chosen, embeddings(b)), PLAN_IDS(net->logits),
         (struct op_args){0});
     int logits = net->logits;
     if (b->s->dampen > 0) {
         logits = temp(b, "dampened", net->n_picks, 2, b->s->picks, c->vocab, 0);
-        add(b, OP_dampen, "dampened", INTS(net->logits, net->list), INTS(logits),
+        add(b, OP_dampen, "dampened", PLAN_IDS(net->logits, net->list), PLAN_IDS(logits),
             (struct op_args){.scale = b->s->dampen});
     }
-    add(b, OP_pick, "pick", INTS(logits, net->ban, net->rule, net->chance),
-        INTS(net->top_token, net->top_logp, net->sampled, net->sampled_logp, net->watched),
+    add(b, OP_pick, "pick", PLAN_IDS(logits, net->ban, net->rule, net->chance),
+        PLAN_IDS(net->top_token, net->top_logp, net->sampled, net->sampled_logp, net->watched),
         (struct op_args){
             .top = b->s->top, .watch = c->no_speech, .eot = c->eot, .time0 = c->time0});
 }
@@ -361,8 +357,9 @@ static void aligner(struct build *b)
                            true};
     int x = norm(b, "", "align.norm", "decoder/layer_norm", decoder_layers(b, &r));
     int logits = temp(b, "align.logits", r.n, 2, r.most, b->c->vocab, 0);
-    add(b, OP_linear, "align.logits", INTS(x, embeddings(b)), INTS(logits), (struct op_args){0});
-    add(b, OP_probe, "align.probe", INTS(logits, net->heard_next), INTS(net->probability),
+    add(b, OP_linear, "align.logits", PLAN_IDS(x, embeddings(b)), PLAN_IDS(logits),
+        (struct op_args){0});
+    add(b, OP_probe, "align.probe", PLAN_IDS(logits, net->heard_next), PLAN_IDS(net->probability),
         (struct op_args){.eot = b->c->eot});
 }
 
@@ -437,7 +434,8 @@ static void doors(struct build *b)
 static int log_mel(struct build *b, const char *name, int filters, int loudest)
 {
     int y = temp(b, name, -1, 3, 1, b->c->n_mels, b->net->frames);
-    add(b, OP_logmel, name, INTS(b->net->pcm, filters), INTS(y, loudest), (struct op_args){0});
+    add(b, OP_logmel, name, PLAN_IDS(b->net->pcm, filters), PLAN_IDS(y, loudest),
+        (struct op_args){0});
     return y;
 }
 
@@ -481,7 +479,7 @@ int net_whisper_plan(struct arena *a, const struct net_whisper_source *src,
         net->tape_encode = begin(&b, "encode");
         int raw = log_mel(&b, "mel", filters, temp(&b, "mel.loudest", -1, 1, 1, 0, 0));
         mel = temp(&b, "mel.norm", -1, 3, 1, net->frames, c->n_mels);
-        add(&b, OP_melnorm, "mel.norm", INTS(raw, net->loudest_in, net->content), INTS(mel),
+        add(&b, OP_melnorm, "mel.norm", PLAN_IDS(raw, net->loudest_in, net->content), PLAN_IDS(mel),
             (struct op_args){0});
     }
     encoder(&b, mel);
