@@ -1,6 +1,6 @@
 # lode: `make` builds ./lode, `make test` runs every test, `make help` lists the rest.
 #
-#   MODE=rel|dbg|asan|tsan   how to compile; everything lies in build/MODE
+#   MODE=rel|dbg|asan|tsan|fuzz   how to compile; everything lies in build/MODE
 #   CC=clang                 another compiler
 #   DNNL=1|0|auto ...        a library: 1 asks for it, 0 does without, auto (default) takes what is
 #                            there. Of DNNL AV CURL UTF8PROC SQLITE lode can do without each.
@@ -19,12 +19,14 @@ OPT_rel  := -O2
 OPT_dbg  := -Og
 OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -fsanitize=thread
-OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan or tsan, not $(MODE)))
+OPT_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan, tsan or fuzz, not $(MODE)))
 KERNEL_rel  := -O3
 # Without the undefined behaviour sanitizer, which takes minutes to compile them; opcheck compares them
 # with cpu_ref, which has it.
 KERNEL_asan := -O1 -fno-sanitize=undefined
 KERNEL_tsan := -O2
+KERNEL_fuzz := $(KERNEL_asan)
 
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wwrite-strings -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 $(if $(findstring clang,$(CC)),,-Wno-format-truncation) \
@@ -211,7 +213,7 @@ $(O)/tests/golden_full: tests/golden_full.c $(PARTS)
 $(O)/tests/fz_index: $(O)/src/load/index.o
 $(O)/tests/fz_index: private LIBS += -lsqlite3
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
-	$(COMPILE) $< tests/fuzz/fz_main.c $(filter %.o,$^) $(LINK) $(LIBS) -o $@
+	$(COMPILE) $< $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,tests/fuzz/fz_main.c) $(filter %.o,$^) $(LINK) $(LIBS) -o $@
 
 lode: $(O)/lode
 	@if [ $(MODE) = rel ]; then ln -sfn $< $@; fi
@@ -247,13 +249,11 @@ check: all
 golden-full: $(O)/tests/golden_full
 	PYTHON='$(PYTHON)' tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny)
 
-# The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
-fuzz: $(ISA_OBJ) $(IMAGES)
+# The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]. What it finds lies in build/fuzz/T.
+fuzz:
+	@$(MAKE) --no-print-directory MODE=fuzz CC=clang build/fuzz/tests/fz_$(T)
 	@mkdir -p build/fuzz/$(T)
-	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -DWITH_SQLITE=0 -fsanitize=fuzzer,address,undefined \
-		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
-		$(if $(filter index,$(T)),src/load/index.c -lsqlite3) $(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
-	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
+	build/fuzz/tests/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
 
 tidy:
 	clang-tidy --quiet $(filter-out $(ISA_SRC),$(SRC)) -- $(filter-out -fopenmp,$(FLAGS)) $(WITH)
