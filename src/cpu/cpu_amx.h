@@ -17,7 +17,7 @@
 #define AMX_ROWS   16
 #define AMX_BYTES  64   /* of K in a tile: 64 i8 or 32 bf16 */
 #define AMX_TILE   1024 /* bytes */
-#define AMX_FEWEST 9    /* fewer lines are faster by VNNI, which does not multiply absent ones */
+#define AMX_FEWEST 3    /* lines from which on it is faster than VNNI, measured at 1536 x 384 */
 
 /* gcc's loads of tiles do not say that they read memory: what they read must be there before. */
 #define AMX_WRITTEN() __asm__ volatile("" ::: "memory")

@@ -102,7 +102,7 @@ ISA_INLINE void finish_as(const struct product *p, const void *sums, const float
                           const float *least, int64_t line, int64_t rows, int64_t column,
                           int64_t columns, enum op_act act, enum sums kind, bool whole)
 {
-    const bool in_i8 = kind != SUMS_F32, shifted = kind == SUMS_SKEW || QUANT_SHIFT;
+    const bool in_i8 = kind != SUMS_F32, shifted = kind == SUMS_SKEW || QUANT_SHIFT != 0;
     for (int64_t i = 0; i < columns; i += W) {
         int64_t left = whole ? W : columns - i, at = line * p->n + column + i;
         vf bias = p->bias ? vf_load_n(p->bias + column + i, left) : vf_all(0);
