@@ -41,7 +41,10 @@ ISAS := base $(if $(X86),avx2 avx512)
 ISA_avx2 := -march=x86-64-v3
 ISA_avx512 := -march=x86-64-v4 -mavx512vnni
 ISA_avx512fp16 := $(ISA_avx512) -mavx512fp16
-FP16_ON := $(if $(X86),$(shell $(CC) $(ISA_avx512fp16) -x c -fsyntax-only /dev/null 2>/dev/null && echo 1))
+ISA_amx := $(ISA_avx512fp16) -mamx-tile -mamx-int8 -mamx-bf16
+knows = $(if $(X86),$(shell $(CC) $(ISA_$(1)) -x c -fsyntax-only /dev/null 2>/dev/null && echo 1))
+FP16_ON := $(call knows,avx512fp16)
+AMX_ON := $(call knows,amx)
 
 # ---- libraries: probed by compiling, for not all of them have a pkg-config file ----
 # have: headers (with <>), libraries. $(H), for GNU make 4.3 keeps the backslash of one escaped here.
@@ -77,7 +80,7 @@ GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null &
 $(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
 endif
 IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
-WITH := $(foreach l,DNNL UTF8PROC AV CURL FP16,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+WITH := $(foreach l,DNNL UTF8PROC AV CURL FP16 AMX,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
 
@@ -108,7 +111,8 @@ MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard 
 SRC := $(filter-out src/media/av.c src/load/pull.c src/load/index.c src/gpu/emu% src/gpu/fake_% \
 	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,src/cpu/cpu_half.c),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
-ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
+ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC))) \
+	$(if $(AMX_ON),$(O)/src/cpu/cpu_matrix_amx.o)
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
 SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
@@ -125,7 +129,7 @@ define isa_rule
 $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
 	$$(COMPILE) $(KERNEL) $(ISA_$(1)) -DISA=$(1) -c $$< -o $$@
 endef
-$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+$(foreach i,$(ISAS) amx,$(eval $(call isa_rule,$(i))))
 $(O)/src/cpu/cpu_half.o: src/cpu/cpu_half.c $(O)/settings
 	$(COMPILE) -fPIC $(KERNEL) $(ISA_avx512fp16) -DISA=avx512fp16 -c $< -o $@
 
