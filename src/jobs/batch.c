@@ -504,22 +504,18 @@ static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
     return audio_read(ctx, dst, n, e);
 }
 
-int batch_audio(struct batch *b, struct arena *a, struct vad *vad, struct audio *audio,
-                const struct scribe_events *ev, struct scribe_totals *totals, struct err *e)
+int batch_audio(struct batch *b, struct audio *audio, const struct vad_regions *regions,
+                int64_t n_samples, const struct scribe_events *ev, struct scribe_totals *totals,
+                struct err *e)
 {
+    struct vad_joined joined = {.audio = audio, .regions = regions};
     struct audio_info info;
-    struct vad_options options = vad_batched();
-    struct vad_regions regions;
-    struct vad_joined joined = {.audio = audio, .regions = &regions};
-    int64_t n;
     audio_info(audio, &info);
     struct batch_source whole = {audio, read_audio, info.n_samples, NULL};
-    if (!vad) return batch_run(b, &whole, ev, totals, e);
-    TRY(vad_regions(a, vad, vad_audio(audio), &options, &regions, &n, e));
-    TRY(audio_rewind(audio, e));
-    struct batch_source speech = {&joined, vad_joined_read, vad_samples(&regions), &regions};
+    if (!regions) return batch_run(b, &whole, ev, totals, e);
+    struct batch_source speech = {&joined, vad_joined_read, vad_samples(regions), regions};
     int rc = batch_run(b, &speech, ev, totals, e);
-    totals->audio_s = (double)n / WHISPER_RATE_HZ;
+    totals->audio_s = (double)n_samples / WHISPER_RATE_HZ;
     return rc;
 }
 

@@ -270,10 +270,11 @@ int desk_at(struct desk_set *s, int language, struct desk **out, struct err *e)
     return 0;
 }
 
-int desk_run(struct desk *d, struct arena *a, struct vad *vad, struct audio *audio,
-             const struct scribe_events *events, struct scribe_totals *totals, struct err *e)
+int desk_run(struct desk *d, struct audio *audio, const struct vad_regions *regions,
+             int64_t n_samples, const struct scribe_events *events, struct scribe_totals *totals,
+             struct err *e)
 {
-    return d->batch ? batch_audio(d->batch, a, vad, audio, events, totals, e)
+    return d->batch ? batch_audio(d->batch, audio, regions, n_samples, events, totals, e)
                     : scribe_run(d->scribe, audio, events, totals, e);
 }
 

@@ -40,9 +40,10 @@ int desk_find(struct desk_set *s, struct arena *a, struct err *e);
 int desk_at(struct desk_set *s, int language, struct desk **out, struct err *e);
 int desk_listener(struct desk_set *s, struct desk **out, struct err *e);
 
-/* desk_run: an audio at its start. a: for the list of regions, if there is a vad (else NULL). */
-int desk_run(struct desk *d, struct arena *a, struct vad *vad, struct audio *audio,
-             const struct scribe_events *events, struct scribe_totals *totals, struct err *e);
+/* desk_run: an audio at its start. regions, n_samples: as for batch_audio. */
+int desk_run(struct desk *d, struct audio *audio, const struct vad_regions *regions,
+             int64_t n_samples, const struct scribe_events *events, struct scribe_totals *totals,
+             struct err *e);
 
 void desk_close(struct desk_set *s);
 

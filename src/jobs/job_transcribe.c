@@ -1,5 +1,6 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
+#include "jobs/ahead.h"
 #include "jobs/chorus.h"
 #include "jobs/desk.h"
 #include "jobs/jobs.h"
@@ -98,6 +99,20 @@ static const char *choice(const char *name, int index, char *buf)
     return opt_choice(opt_find(rows, COUNT(rows), name), index, buf, WORD);
 }
 
+struct pending {      /* an input whose turn has not come */
+    const char *path; /* NULL: there is none */
+    bool failed;      /* a folder that cannot be listed: */
+    struct err e;
+};
+
+struct walk { /* through what was given: files, and the files of folders */
+    const struct opt_list *inputs;
+    size_t i; /* the next of them */
+    const char *folder;
+    char **name; /* [n] of the folder */
+    size_t n, k;
+};
+
 struct run { /* of all inputs */
     const struct transcribe_options *o;
     const struct lode_host *host;
@@ -106,6 +121,8 @@ struct run { /* of all inputs */
     struct desk_set desks;
     struct desk *desk; /* of the input at hand */
     struct vad *vad;
+    struct ahead *ahead;
+    struct pending next; /* the input after the one at hand */
     char compute_type[WORD], kernels[WORD];
     const struct out_writer *writer; /* [n_writers] */
     size_t n_writers;
@@ -338,16 +355,17 @@ static int decode_channels(struct transcript *t, const char *input, int channels
     int rc = 0;
     chorus_init(&chorus, r->job, to);
     for (int i = 1; i <= channels && rc == 0; i++) {
-        struct audio *audio;
+        struct ahead_input *in;
         struct scribe_totals one = {0};
         struct scribe_events events = chorus_events(&chorus);
         chorus.speaker = channels > 2 ? arena_format(r->job, e, "channel %d", i)
                          : i == 1     ? "left"
                                       : "right";
         if (!chorus.speaker) return -1;
-        TRY(audio_open_channel(r->job, input, WHISPER_RATE_HZ, i, &audio, e));
-        rc = desk_run(r->desk, r->job, r->vad, audio, &events, &one, e);
-        audio_close(&audio);
+        TRY(ahead_take(r->ahead, input, i, &in, e));
+        rc = desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples, &events,
+                      &one, e);
+        audio_close(&in->audio);
         totals->audio_s = fmax(totals->audio_s, one.audio_s);
         totals->segments += one.segments;
         totals->windows += one.windows;
@@ -383,28 +401,43 @@ static int choose_desk(struct transcript *t, struct audio *audio, struct err *e)
     return 0;
 }
 
+/* Begins with the next input while this one is transcribed, if it can be read when its turn comes,
+ * and is not likely to be finished already. */
+static void look_ahead(struct run *r)
+{
+    const char *next = r->next.path;
+    struct err ignored;
+    bool done = false;
+    if (!next || r->next.failed || r->o->channels || file_kind(next) != FILE_REGULAR) return;
+    if (r->journal && journal_has(r->journal, r->job, next, &done, &ignored)) return;
+    if (!done) ahead_start(r->ahead, next);
+}
+
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
  * has. */
 static int transcribe(struct transcript *t, const char *input, struct err *e)
 {
     struct run *r = t->run;
-    struct audio *audio = NULL;
+    struct ahead_input *in;
     struct audio_info info;
     struct scribe_totals totals = {0};
     struct scribe_events events = {t, on_segment, on_again, on_progress, on_cancelled};
     struct err stop = {0};
     double start_s = thread_seconds();
-    TRY(audio_open(r->job, input, WHISPER_RATE_HZ, &audio, e));
-    int rc = choose_desk(t, audio, e);
+    TRY(ahead_take(r->ahead, input, 0, &in, e));
+    look_ahead(r);
+    int rc = choose_desk(t, in->audio, e);
     for (size_t i = 0; i < r->n_writers && rc == 0; i++)
         rc = t->out[i].writer->begin(&t->out[i].sink, &t->about, t->out[i].state, e);
-    audio_info(audio, &info);
+    audio_info(in->audio, &info);
     bool voices = r->o->channels && info.source_channels > 1;
+    if (voices) audio_close(&in->audio); /* each channel is opened by itself */
     if (rc == 0)
         rc = voices ? decode_channels(t, input, info.source_channels, &events, &totals, e)
-                    : desk_run(r->desk, r->job, r->vad, audio, &events, &totals, e);
-    int64_t damaged = audio_damage(audio);
-    audio_close(&audio);
+                    : desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples,
+                               &events, &totals, e);
+    int64_t damaged = in->audio ? audio_damage(in->audio) : 0;
+    audio_close(&in->audio);
     bool nothing =
         t->out[0].path && totals.segments == 0; /* an older file of that name is worth more */
     if (rc && (e->code != E_CANCELLED || nothing)) return -1;
@@ -525,26 +558,47 @@ static int count_input(struct run *r, const char *input, struct err *e)
 
 /* ---- all inputs ---- */
 
-/* The files in a folder; not those whose names begin with a dot, and not its folders. */
-static int every_file(struct run *r, const char *folder, struct err *e)
+/* The next input: of a folder its files, not those whose names begin with a dot, and not its
+ * folders. */
+static int next_input(struct run *r, struct walk *w, struct pending *next, struct err *e)
 {
-    char **name;
-    size_t n;
-    if (file_list(r->names, folder, &name, &n, e)) return fail_input(r, e);
-    for (size_t k = 0; k < n; k++) {
-        char *path = file_join(r->names, folder, name[k], e);
-        if (!path) return -1;
-        if (name[k][0] != '.' && file_kind(path) == FILE_REGULAR) TRY(count_input(r, path, e));
+    *next = (struct pending){0};
+    while (w->folder || w->i < w->inputs->n) {
+        if (!w->folder) {
+            next->path = w->inputs->words[w->i++];
+            if (strcmp(next->path, "-") == 0 || file_kind(next->path) != FILE_FOLDER) return 0;
+            next->failed = file_list(r->names, next->path, &w->name, &w->n, &next->e) != 0;
+            if (next->failed) return 0;
+            w->folder = next->path;
+            w->k = 0;
+        }
+        next->path = NULL;
+        while (w->k < w->n) {
+            const char *name = w->name[w->k++];
+            char *path = file_join(r->names, w->folder, name, e);
+            if (!path) return -1;
+            next->path = path;
+            if (name[0] != '.' && file_kind(path) == FILE_REGULAR) return 0;
+        }
+        next->path = NULL;
+        w->folder = NULL;
     }
     return 0;
 }
 
 static int every_input(struct run *r, const struct opt_list *inputs, struct err *e)
 {
-    for (size_t i = 0; i < inputs->n; i++) {
-        const char *input = inputs->words[i];
-        bool folder = strcmp(input, "-") != 0 && file_kind(input) == FILE_FOLDER;
-        TRY(folder ? every_file(r, input, e) : count_input(r, input, e));
+    struct walk walk = {.inputs = inputs};
+    struct pending now;
+    TRY(next_input(r, &walk, &r->next, e));
+    while ((now = r->next).path) {
+        TRY(next_input(r, &walk, &r->next, e));
+        if (now.failed) {
+            *e = now.e;
+            TRY(fail_input(r, e));
+        } else {
+            TRY(count_input(r, now.path, e));
+        }
     }
     return 0;
 }
@@ -618,8 +672,7 @@ static int open_journal(struct run *r, struct err *e)
 /* All that every input needs. A model of a route waits until an input comes to it. */
 static int open_models(struct run *r, struct err *e)
 {
-    struct engine_options eo = {.threads = (int)MIN(r->o->threads, thread_cpus()),
-                                .kernels = r->kernels};
+    struct engine_options eo = {.threads = 1, .kernels = r->kernels}; /* it listens aside */
     struct fetch_watch watch = host_watch(r->host);
     char *folder;
     choice("kernels", r->o->kernels, r->kernels);
@@ -632,9 +685,11 @@ static int open_models(struct run *r, struct err *e)
     TRY(desk_find(&r->desks, r->model, e));
     if (r->desks.listens) TRY(desk_listener(&r->desks, &r->desk, e));
     if (!r->desks.listens) TRY(desk_at(&r->desks, r->wishes.language, &r->desk, e));
-    if (!r->o->vad) return 0;
-    TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
-    return vad_open(r->model, folder, &eo, &r->vad, e);
+    if (r->o->vad) {
+        TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
+        TRY(vad_open(r->model, folder, &eo, &r->vad, e));
+    }
+    return ahead_open(r->model, r->vad, &r->ahead, e);
 }
 
 static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)
@@ -664,6 +719,7 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
         rc = with_arenas(&r, inputs, e);
     }
     journal_close(&r.journal);
+    ahead_close(&r.ahead);
     vad_close(&r.vad);
     desk_close(&r.desks);
     arena_close(&r.names);
