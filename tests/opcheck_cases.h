@@ -792,7 +792,6 @@ static const struct one cases[] = {
     {.op = OP_lloyd,     {50, 17, 3, 16},     -1, F32},
     {.op = OP_lloyd,     {67, 33, 4, 49},     -1, F32},
     {.op = OP_lloyd,     {65, 257, 1, 100},   -1, F32},
-    {.op = OP_lloyd,     {1100, 40, 20, 18},  -1, F32}, /* more sets than walk together, several pieces */
     {.op = OP_lloyd,     {10000, 200, 1, 70}, -1, F32, .bench = true},
 
     {.op = OP_spread,    {1, 1, 1},           -1, F32},
@@ -821,7 +820,6 @@ static const struct one cases[] = {
     {.op = OP_estep,     {1, 1, 1, 0},        -1, F32},
     {.op = OP_estep,     {61, 7, 5, 0},       -1, F32},
     {.op = OP_estep,     {35, 19, 50, 0},     -1, F32},
-    {.op = OP_estep,     {1300, 67, 20, 0},   -1, F32}, /* several blocks */
     {.op = OP_estep,     {1, 1, 1, 1},        -1, F32},
     {.op = OP_estep,     {37, 5, 3, 1},       -1, F32},
     {.op = OP_estep,     {19, 20, 4, 1},      -1, F32},
@@ -875,6 +873,9 @@ static const struct one cases[] = {
     {.op = OP_sigmoid,   {1, 1},              -1, F32},
     {.op = OP_sigmoid,   {7, 37},              5, F32},
     {.op = OP_sigmoid,   {3, 16},              0, F32},
+
+    {.op = OP_lloyd,     {1100, 40, 20, 18},  -1, F32}, /* more sets than walk together, several pieces */
+    {.op = OP_estep,     {1300, 67, 20, 0},   -1, F32}, /* several blocks */
 };
 /* clang-format on */
 
