@@ -4,6 +4,7 @@
 #include "gpu/gpu_launch_a.h"
 #include "gpu/gpu_launch_b.h"
 #include "gpu/gpu_launch_c.h"
+#include "gpu/gpu_launch_d.h"
 
 static const struct {
     gpu_launch_filler *fill;
@@ -29,6 +30,9 @@ static const struct {
     [OP_attnrange] = {gpu_launch_a_attnrange, NULL, gpu_launch_a_attention_check},
     [OP_pool] = {gpu_launch_c_pool, NULL, NULL},
     [OP_nearest] = {gpu_launch_c_nearest, gpu_launch_c_nearest_scratch, NULL},
+    [OP_seed] = {gpu_launch_d_seed, gpu_launch_d_seed_scratch, gpu_launch_d_sets_check},
+    [OP_lloyd] = {gpu_launch_d_lloyd, gpu_launch_d_lloyd_scratch, gpu_launch_d_sets_check},
+    [OP_spread] = {gpu_launch_d_spread, gpu_launch_d_spread_scratch, NULL},
 };
 
 /* ---- neighbours ---- */
