@@ -5,6 +5,7 @@
 #include "gpu/gpu_launch_b.h"
 #include "gpu/gpu_launch_c.h"
 #include "gpu/gpu_launch_d.h"
+#include "gpu/gpu_launch_e.h"
 
 static const struct {
     gpu_launch_filler *fill;
@@ -33,6 +34,10 @@ static const struct {
     [OP_seed] = {gpu_launch_d_seed, gpu_launch_d_seed_scratch, gpu_launch_d_sets_check},
     [OP_lloyd] = {gpu_launch_d_lloyd, gpu_launch_d_lloyd_scratch, gpu_launch_d_sets_check},
     [OP_spread] = {gpu_launch_d_spread, gpu_launch_d_spread_scratch, NULL},
+    [OP_gram] = {gpu_launch_e_gram, gpu_launch_e_gram_scratch, NULL},
+    [OP_eigen] = {gpu_launch_e_eigen, gpu_launch_e_eigen_scratch, NULL},
+    [OP_project] = {gpu_launch_e_project, NULL, NULL},
+    [OP_estep] = {gpu_launch_e_estep, gpu_launch_e_estep_scratch, gpu_launch_e_estep_check},
 };
 
 /* ---- neighbours ---- */

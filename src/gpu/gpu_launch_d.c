@@ -8,14 +8,6 @@ static int64_t up(int64_t n, int64_t by)
     return (n + by - 1) / by;
 }
 
-/* The next part of scratch: its offset. */
-static size_t part(size_t *end, int64_t n, size_t each)
-{
-    size_t at = *end;
-    *end += ALIGN_UP((size_t)n * each, GPU_LAUNCH_LINE);
-    return at;
-}
-
 /* Starts that run side by side are a dimension of a grid. */
 int gpu_launch_d_sets_check(const struct gpu_chip *chip, const struct plan *p,
                             const struct plan_step *step, struct err *e)
@@ -37,9 +29,9 @@ static struct lloyd_parts lloyd_parts(const struct plan *p, const struct plan_st
 {
     struct lloyd_parts l = {0};
     int64_t n = p->value[step->in[0]].dim[0], s = p->value[step->in[1]].dim[0];
-    l.list = part(&l.all, s * n, sizeof(int));
-    l.was = part(&l.all, s * n, sizeof(int));
-    l.head = part(&l.all, 2 * s, sizeof(int));
+    l.list = gpu_launch_part(&l.all, s * n, sizeof(int));
+    l.was = gpu_launch_part(&l.all, s * n, sizeof(int));
+    l.head = gpu_launch_part(&l.all, 2 * s, sizeof(int));
     return l;
 }
 
@@ -94,9 +86,9 @@ static struct seed_parts seed_parts(const struct plan *p, const struct plan_step
     const struct plan_value *draw = &p->value[step->in[1]];
     int64_t n = p->value[step->in[0]].dim[0], s = draw->dim[0], c = draw->dim[1];
     struct seed_parts l = {.chunks = up(n, MEANS_CHUNK), .tiles = up(n, MEANS_TILE)};
-    l.mass = part(&l.all, s * l.chunks, sizeof(double));
-    l.drawn = part(&l.all, s * c, sizeof(int));
-    l.tried = part(&l.all, l.tiles * s * c, sizeof(double));
+    l.mass = gpu_launch_part(&l.all, s * l.chunks, sizeof(double));
+    l.drawn = gpu_launch_part(&l.all, s * c, sizeof(int));
+    l.tried = gpu_launch_part(&l.all, l.tiles * s * c, sizeof(double));
     return l;
 }
 
