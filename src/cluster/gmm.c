@@ -223,7 +223,7 @@ static int take_step(struct gmm *m, const struct gmm_model *g, double *mean, str
 static int from_labels(struct gmm *m, const int32_t *label, struct gmm_model *g, struct err *e)
 {
     int64_t d = m->w->d;
-    const float *x = work_rows(m->w);
+    const float *x = work_seen(m->w);
     double *sums = work_at(m->w, m->sums);
     memset(sums, 0, (size_t)(m->o.k * m->width) * sizeof *sums);
     for (int64_t i = 0; i < m->w->n; i++, x += d) {
@@ -241,7 +241,7 @@ static int from_labels(struct gmm *m, const int32_t *label, struct gmm_model *g,
 static int from_means(struct gmm *m, struct gmm_model *g, struct err *e)
 {
     int64_t d = g->d, n = m->w->n;
-    const float *x = work_rows(m->w);
+    const float *x = work_seen(m->w);
     double mean = 0, all = 0;
     memcpy(g->mean, m->o.init, (size_t)(g->k * d) * sizeof *g->mean);
     memset(g->covariance, 0, gmm_scale_floats(g->kind, g->k, d) * sizeof *g->covariance);

@@ -6,6 +6,7 @@
 #include "gpu/gpu_launch_c.h"
 #include "gpu/gpu_launch_d.h"
 #include "gpu/gpu_launch_e.h"
+#include "gpu/gpu_launch_f.h"
 
 static const struct {
     gpu_launch_filler *fill;
@@ -38,6 +39,10 @@ static const struct {
     [OP_eigen] = {gpu_launch_e_eigen, gpu_launch_e_eigen_scratch, NULL},
     [OP_project] = {gpu_launch_e_project, NULL, NULL},
     [OP_estep] = {gpu_launch_e_estep, gpu_launch_e_estep_scratch, gpu_launch_e_estep_check},
+    [OP_density] = {gpu_launch_f_density, gpu_launch_f_density_scratch, gpu_launch_f_density_check},
+    [OP_near] = {gpu_launch_f_near, gpu_launch_f_near_scratch, NULL},
+    [OP_apart] = {gpu_launch_f_apart, gpu_launch_f_apart_scratch, NULL},
+    [OP_diffuse] = {gpu_launch_f_diffuse, NULL, NULL},
 };
 
 /* ---- neighbours ---- */

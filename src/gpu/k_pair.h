@@ -29,7 +29,7 @@ struct pair_density {
     int *touch;  /* [n] lowest root that touches, as INT_MAX - root; 0: none */
     int *name;   /* [n] number of a root's cluster */
     int *head;   /* [2] how many core rows, how many others */
-    int n, d, top, tiles, across;
+    int n, d, top, across; /* across: blocks that share a tile of density_touch */
 };
 
 /* pair_members (clusters), then pair_apart (tiles of rows). */
