@@ -135,9 +135,10 @@ struct DEV_ALIGN(8) dev_u2 {
  * dev_pack4(a, b, c, d)    four i32 in -128..127 -> bytes, a lowest
  *
  * dev_sqrt64 dev_exp64 dev_log64 dev_abs64   f64
- * dev_add64, dev_mul64     f64, rounded each by itself: never one fused operation, so that a sum has
- *                          the bits that the CPU's reference gives it
+ * dev_add64, dev_mul64     f64, each rounded, never fused: a sum has the bits of the reference's
+ *
  * dev_round64              f64 -> i64, to nearest even
+ *
  * dev_power2(e)            f64: 2 to the power of e in -1022 .. 1023
  *
  * Atomics return the old value; the f32 add is in no fixed order (do not use it where the same bits

@@ -141,7 +141,8 @@ static struct moment_step step_of(const struct gpu_chip *chip, const struct plan
     struct moment_step a = {.n = (int)n, .d = (int)d, .k = (int)k, .width = (int)width};
     if (scale->rank == 3) a.kind = scale->dim[0] == 1 ? MOMENT_TIED : MOMENT_FULL;
     int64_t tiles = up(k, MOMENT_TILE) * up(width, MOMENT_TILE);
-    *l = (struct step_parts){.piece = MIN(n, MAX(up(n, PIECES), 2 * MOMENT_TILE * chip->processors))};
+    *l = (struct step_parts){.piece =
+                                 MIN(n, MAX(up(n, PIECES), 2 * MOMENT_TILE * chip->processors))};
     a.parts = (int)parts_of(chip, l->piece, tiles, 256);
     l->turned = gpu_launch_part(&l->all, a.kind == MOMENT_TIED ? l->piece * d : 0, sizeof(double));
     l->log_p = gpu_launch_part(&l->all, l->piece * k, sizeof(double));

@@ -23,16 +23,23 @@ DEV_FN unsigned density_within(const struct pair_density *a, const int *row, con
 {
     double eps2 = dev_mul64(*a->eps, *a->eps);
     float slack = pair_slack(a->d), tiny = pair_tiny(a->d), d2[16];
-    unsigned bits = 0;
+    unsigned bits = 0, open = 0;
     pair_d2(a->x, row, a->x, other, a->d, sa, sb, d2);
+    DEV_UNROLL
     for (int i = 0; i < 16; i++) {
-        int r = row[PAIR_OWN + i / 4], o = other[PAIR_OTHER + i % 4];
-        if (r < 0 || o < 0) continue;
         float off = d2[i] * slack + tiny;
-        int is = (double)(d2[i] - off) <= eps2;
-        if (is && !((double)(d2[i] + off) <= eps2))
-            is = pair_exact(a->x + (int64_t)r * a->d, a->x + (int64_t)o * a->d, a->d) <= eps2;
-        bits |= (unsigned)is << i;
+        int may = (double)(d2[i] - off) <= eps2, must = (double)(d2[i] + off) <= eps2;
+        bits |= (unsigned)must << i;
+        open |= (unsigned)(may && !must) << i;
+    }
+    for (int i = 0; i < 16; i++) { /* rows that do not exist are not within anything */
+        int r = row[PAIR_OWN + i / 4], o = other[PAIR_OTHER + i % 4];
+        if (r < 0 || o < 0) {
+            bits &= ~(1u << i);
+        } else if (open >> i & 1u) {
+            int is = pair_exact(a->x + (int64_t)r * a->d, a->x + (int64_t)o * a->d, a->d) <= eps2;
+            bits |= (unsigned)is << i;
+        }
     }
     return bits;
 }
@@ -73,7 +80,8 @@ DEV_KERNEL(density_count, struct pair_density, a, PAIR_BLOCK)
         if (dev_lane() < 16 && across) dev_atomic_add_i32(found + PAIR_OTHER + i, across);
     }
     dev_sync();
-    if (first != second && t < PAIR_ROWS && found[t]) dev_atomic_add_i32(a.count + other[t], found[t]);
+    if (first != second && t < PAIR_ROWS && found[t])
+        dev_atomic_add_i32(a.count + other[t], found[t]);
 }
 
 /* Core rows, and those that others may touch. */
@@ -82,8 +90,10 @@ DEV_KERNEL(density_list, struct pair_density, a, PAIR_BLOCK)
     int i = (int)blockIdx.x * PAIR_BLOCK + (int)threadIdx.x;
     if (i >= a.n) return;
     a.parent[i] = i;
-    if (a.count[i] >= a.top) a.list[dev_atomic_add_i32(a.head, 1)] = i;
-    else if (a.count[i] > 1) a.list[a.n - 1 - dev_atomic_add_i32(a.head + 1, 1)] = i;
+    if (a.count[i] >= a.top)
+        a.list[dev_atomic_add_i32(a.head, 1)] = i;
+    else if (a.count[i] > 1)
+        a.list[a.n - 1 - dev_atomic_add_i32(a.head + 1, 1)] = i;
 }
 
 /* The root of a row's tree. What is read may be old, but is an ancestor; way up is halved. */
@@ -205,7 +215,9 @@ DEV_KERNEL(density_label, struct pair_density, a, PAIR_BLOCK)
 {
     int i = (int)blockIdx.x * PAIR_BLOCK + (int)threadIdx.x, root = -1;
     if (i >= a.n) return;
-    if (a.count[i] >= a.top) root = a.parent[i];
-    else if (a.touch[i]) root = DENSITY_LAST - a.touch[i];
+    if (a.count[i] >= a.top)
+        root = a.parent[i];
+    else if (a.touch[i])
+        root = DENSITY_LAST - a.touch[i];
     a.label[i] = root < 0 ? -1 : a.name[root];
 }

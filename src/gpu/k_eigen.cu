@@ -11,8 +11,8 @@
 #define EIGEN_STEP  MOMENT_EIGEN_THREADS
 
 struct eigen_told { /* what thread 0 tells the block */
-    int low, high; /* the rows that turn */
-    int from;      /* where the next sweep is looked for */
+    int low, high;  /* the rows that turn */
+    int from;       /* where the next sweep is looked for */
     int done;
 };
 
@@ -156,7 +156,9 @@ DEV_FN struct eigen_told eigen_next(const struct moment_eigen *a, int low, int *
     for (; low < a->n; low++, *tries = 0) {
         int high = low;
         for (; high < a->n - 1; high++)
-            if (dev_abs64(e[high]) <= 1.1102230246251565e-16 * (dev_abs64(d[high]) + dev_abs64(d[high + 1]))) break;
+            if (dev_abs64(e[high]) <=
+                1.1102230246251565e-16 * (dev_abs64(d[high]) + dev_abs64(d[high + 1])))
+                break;
         if (high == low || (*tries)++ == 60) continue; /* 60: never seen; two or three are usual */
         told.done = 0;
         told.from = low;

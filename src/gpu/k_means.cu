@@ -117,8 +117,10 @@ DEV_FN struct means_best means_exact(const struct means_lloyd *a, int s, int row
     struct means_best out;
     for (int j = dev_lane(); j < a->k; j += DEV_WARP) {
         double d2 = pair_exact(x, centre + (int64_t)j * a->d, a->d);
-        if (d2 < least) second = least, least = d2, best = j;
-        else if (d2 < second) second = d2;
+        if (d2 < least)
+            second = least, least = d2, best = j;
+        else if (d2 < second)
+            second = d2;
     }
     for (int i = 16; i > 0; i >>= 1) {
         double d2 = dev_shfl_xor_f64(least, i), next = dev_shfl_xor_f64(second, i);
@@ -172,8 +174,7 @@ DEV_KERNEL(means_assign, struct means_lloyd, a, MEANS_THREADS)
     if (!means_is_in(&a, s)) return;
     int listed = a.head[2 * s];
     if (first >= listed) return;
-    if (t < MEANS_TILE)
-        row[t] = first + t < listed ? a.list[(int64_t)s * a.n + first + t] : -1;
+    if (t < MEANS_TILE) row[t] = first + t < listed ? a.list[(int64_t)s * a.n + first + t] : -1;
     means_tile(&a, s, row, best);
     float slack = pair_slack(a.d), tiny = pair_tiny(a.d);
     for (int r = dev_warp(); r < MEANS_TILE && first + r < listed; r += MEANS_WARPS) {

@@ -69,8 +69,10 @@ DEV_KERNEL(moment_gram_sum, struct moment_gram, a, MOMENT_THREADS)
     double sum = 0.0;
     if (i >= de + a.d) return;
     for (int p = 0; p < a.parts; p++) sum += a.part[p * (de + a.d) + i];
-    if (i < de) a.out[i] = sum;
-    else if (a.sums) a.sums[i - de] = sum;
+    if (i < de)
+        a.out[i] = sum;
+    else if (a.sums)
+        a.sums[i - de] = sum;
 }
 
 /* ---- project ---- */
@@ -111,8 +113,7 @@ DEV_KERNEL(moment_project, struct moment_project, a, MOMENT_THREADS)
     DEV_UNROLL
     for (int i = 0; i < 16; i++) {
         int r = i0 + PAIR_OWN + i / 4, c = j0 + PAIR_OTHER + i % 4;
-        if (r < live && c < a.m)
-            a.y[(int64_t)r * a.m + c] = (float)(sum[i] + (double)a.offset[c]);
+        if (r < live && c < a.m) a.y[(int64_t)r * a.m + c] = (float)(sum[i] + (double)a.offset[c]);
     }
 }
 

@@ -11,8 +11,8 @@
 struct moment_gram {
     const float *x, *y;
     const int *live;
-    double *out, *sums; /* sums: or NULL */
-    double *part;       /* [parts][d e + d] */
+    double *out, *sums;      /* sums: or NULL */
+    double *part;            /* [parts][d e + d] */
     int n, d, e, parts, per; /* rows of a part */
 };
 

@@ -56,10 +56,10 @@ DEV_KERNEL(pair_near, struct pair_near, a, PAIR_BLOCK)
     DEV_SHARED(float, d2, PAIR_ROWS *(PAIR_ROWS + 1));
     DEV_SHARED(int, row, PAIR_ROWS);
     DEV_SHARED(int, other, PAIR_ROWS);
-    int first = (int)blockIdx.x * PAIR_ROWS, have[PAIR_ROWS / PAIR_WARPS];
+    DEV_SHARED(int, have, PAIR_ROWS);
+    int first = (int)blockIdx.x * PAIR_ROWS;
     float own[16];
-    DEV_UNROLL
-    for (int i = 0; i < PAIR_ROWS / PAIR_WARPS; i++) have[i] = 0;
+    if (threadIdx.x < PAIR_ROWS) have[threadIdx.x] = 0;
     pair_rows(row, first, a.n);
     for (int j0 = 0; j0 < a.n; j0 += PAIR_ROWS) {
         pair_rows(other, j0, a.n);
@@ -68,11 +68,10 @@ DEV_KERNEL(pair_near, struct pair_near, a, PAIR_BLOCK)
         for (int i = 0; i < 16; i++)
             d2[(PAIR_OWN + i / 4) * (PAIR_ROWS + 1) + PAIR_OTHER + i % 4] = own[i];
         dev_sync();
-        DEV_UNROLL
-        for (int i = 0; i < PAIR_ROWS / PAIR_WARPS; i++) {
-            int r = dev_warp() + i * PAIR_WARPS;
-            if (first + r < a.n)
-                have[i] = pair_offer(&a, first + r, have[i], j0, d2 + r * (PAIR_ROWS + 1));
+        for (int r = dev_warp(); r < PAIR_ROWS && first + r < a.n; r += PAIR_WARPS) {
+            int now = pair_offer(&a, first + r, have[r], j0, d2 + r * (PAIR_ROWS + 1));
+            dev_warp_sync();
+            if (dev_lane() == 0) have[r] = now;
         }
     }
     for (int r = dev_warp(); r < PAIR_ROWS && first + r < a.n; r += PAIR_WARPS) {
@@ -163,7 +162,8 @@ DEV_KERNEL(pair_apart, struct pair_apart, a, PAIR_BLOCK)
         pair_sums(&a, row, from, to, other, sa, sb, sum);
         DEV_UNROLL
         for (int i = 0; i < 4; i++) {
-            if (label[i] == k) mine[i] = to - from > 1 ? sum[i] / (double)(to - from - 1) : -1.0;
+            if (label[i] == k)
+                mine[i] = to - from > 1 ? sum[i] / (double)(to - from - 1) : -1.0;
             else if (least[i] < 0.0 || sum[i] / (double)(to - from) < least[i])
                 least[i] = sum[i] / (double)(to - from);
         }

@@ -24,11 +24,11 @@ struct pair_density {
     const float *x;
     const double *eps;
     int *label, *count;
-    int *parent; /* [n] of core rows */
-    int *list;   /* [n] core rows from the front, others from the back */
-    int *touch;  /* [n] lowest root that touches, as INT_MAX - root; 0: none */
-    int *name;   /* [n] number of a root's cluster */
-    int *head;   /* [2] how many core rows, how many others */
+    int *parent;           /* [n] of core rows */
+    int *list;             /* [n] core rows from the front, others from the back */
+    int *touch;            /* [n] lowest root that touches, as INT_MAX - root; 0: none */
+    int *name;             /* [n] number of a root's cluster */
+    int *head;             /* [2] how many core rows, how many others */
     int n, d, top, across; /* across: blocks that share a tile of density_touch */
 };
 

@@ -14,8 +14,8 @@
 #define PAIR_TILE    64
 #define PAIR_THREADS 256
 #define PAIR_WARPS   (PAIR_THREADS / DEV_WARP)
-#define PAIR_K       16               /* columns in shared memory at a time */
-#define PAIR_LD      (PAIR_TILE + 4)  /* so that quads are aligned and columns in different banks */
+#define PAIR_K       16              /* columns in shared memory at a time */
+#define PAIR_LD      (PAIR_TILE + 4) /* so that quads are aligned and columns in different banks */
 #define PAIR_SHARED  (PAIR_K * PAIR_LD)
 
 #define PAIR_OWN   (4 * ((int)threadIdx.x / 16)) /* this thread's first row */
@@ -38,8 +38,7 @@ DEV_FN void pair_fill(float *to, const float *x, const int *row, int d, int k0)
     DEV_UNROLL
     for (int i = 0; i < PAIR_TILE; i += PAIR_THREADS / PAIR_K) {
         int r = i + (int)threadIdx.x / PAIR_K;
-        to[k * PAIR_LD + r] =
-            row[r] >= 0 && k0 + k < d ? x[(int64_t)row[r] * d + k0 + k] : 0.0f;
+        to[k * PAIR_LD + r] = row[r] >= 0 && k0 + k < d ? x[(int64_t)row[r] * d + k0 + k] : 0.0f;
     }
 }
 
