@@ -775,7 +775,8 @@ static void test_gpu_same_labels(void **state)
         OK(run_made(b, &m, N, o, &gpu));
         assert_memory_equal(cpu.label, gpu.label, N * sizeof *gpu.label);
         assert_true(cpu.steps == gpu.steps || method == CLUSTER_SPECTRAL);
-        near("silhouette", gpu.metrics.silhouette, cpu.metrics.silhouette, 1e-5);
+        if (method != CLUSTER_DBSCAN) /* one cluster */
+            near("silhouette", gpu.metrics.silhouette, cpu.metrics.silhouette, 1e-5);
         close_bench(&one);
         close_bench(&two);
     }

@@ -412,11 +412,11 @@ static int send_kept(struct backend_plan *bp, const struct plan_tape *t, struct 
     struct backend_device *d = bp->device;
     for (int v = 0; v < bp->plan->n_values; v++) {
         if (!bp->stale[v] || !is_door(bp->plan, t, v, PLAN_INPUT)) continue;
-        TRY(gpu_device_check(
-            d,
-            d->dl.call.cuMemcpyHtoDAsync_v2(address(bp, v), bp->host + bp->layout.offset[v],
-                                            bp->plan->value[v].bytes, d->stream),
-            e, "inputs cannot be sent"));
+        TRY(gpu_device_check(d,
+                             d->dl.call.cuMemcpyHtoDAsync_v2(address(bp, v),
+                                                             bp->host + bp->layout.offset[v],
+                                                             bp->plan->value[v].bytes, d->stream),
+                             e, "inputs cannot be sent"));
         bp->stale[v] = false;
     }
     return 0;

@@ -130,7 +130,7 @@ DEV_FN void density_core(const struct pair_density *a, int *row, int tile, int c
     if (t < PAIR_ROWS) row[t] = at < core ? a->list[at] : -1;
 }
 
-DEV_KERNEL(density_join, struct pair_density, a, PAIR_BLOCK)
+DEV_KERNEL_BLOCKS(density_join, struct pair_density, a, PAIR_BLOCK, 2)
 {
     DEV_SHARED(float, sa, PAIR_SHARED);
     DEV_SHARED(float, sb, PAIR_SHARED);

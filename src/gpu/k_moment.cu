@@ -226,7 +226,7 @@ DEV_KERNEL(moment_log, struct moment_step, a, MOMENT_THREADS)
 }
 
 /* The same of a matrix for each cluster: 64 rows and cluster blockIdx.y. */
-DEV_KERNEL(moment_log_full, struct moment_step, a, MOMENT_THREADS)
+DEV_KERNEL_BLOCKS(moment_log_full, struct moment_step, a, MOMENT_THREADS, 2)
 {
     DEV_SHARED(double, sa, MOMENT_K *MOMENT_LD);
     DEV_SHARED(double, sb, MOMENT_K *MOMENT_LD);
