@@ -6,14 +6,14 @@
 #include "core/plan.h"
 
 struct backend_options {
-    int threads; /* cpu: members of the team; 0: all processors the process may use */
-    const char
-        *kernels; /* cpu: "auto", or force a level: "ref" "base" "avx2" "avx512" "avx512fp16" */
-    const char *which; /* GPU: its number, from 0, in the driver's order; the UUID the driver's
-                          tools print ("GPU-.."), or its beginning; or the PCI address
-                          "0000:3b:00.0". "" is number 0 */
-    const char *gpu;   /* NULL, or the name of one that is only to be planned for: "t4", "16GiB" */
-    bool profile;      /* GPU: take the time of every step, which costs some of it */
+    int threads;         /* cpu: members of the team; 0: all processors the process may use */
+    const char *kernels; /* cpu: "auto", or force a level: "ref" "base" "avx2" "avx512" "avx512fp16"
+                          * "amx" */
+    const char *which;   /* GPU: its number, from 0, in the driver's order; the UUID the driver's
+                            tools print ("GPU-.."), or its beginning; or the PCI address
+                            "0000:3b:00.0". "" is number 0 */
+    const char *gpu; /* NULL, or the name of one that is only to be planned for: "t4", "16GiB" */
+    bool profile;    /* GPU: take the time of every step, which costs some of it */
 };
 
 struct backend_device; /* an opened device; lives in the arena given to open */

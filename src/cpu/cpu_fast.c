@@ -5,7 +5,14 @@
 
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads)
 {
-    return (size_t)threads * fast_matrix_layout(cpu_value_k(&p->value[s->in[1]])).bytes;
+    int64_t k = cpu_value_k(&p->value[s->in[1]]);
+    return (size_t)threads * fast_matrix_layout(k, FAST_LINES).bytes;
+}
+
+size_t cpu_fast_matrix_amx(const struct plan *p, const struct plan_step *s, int threads)
+{
+    int64_t k = cpu_value_k(&p->value[s->in[1]]);
+    return (size_t)threads * fast_matrix_layout(k, fast_amx_lines(k)).bytes;
 }
 
 static int64_t head_width(const struct plan *p, const struct plan_step *s)

@@ -9,24 +9,30 @@
  * core while all columns of the product are formed. */
 #define FAST_LINES 64
 
-/* What one member needs for products with K inner elements, in bytes from its part's start. */
+/* What one member needs for products of that many lines at a time with K inner elements, in bytes
+ * from its part's start. */
 struct fast_matrix {
     size_t factor, least, quant, panels, rows, bytes;
     int64_t stride; /* elements between lines of quant; not a multiple of a page's part, so that
                        lines do not push each other out of the cache */
 };
 
-static inline struct fast_matrix fast_matrix_layout(int64_t k)
+/* As many lines as keep a block of activations within half a megabyte, for AMX. */
+static inline int64_t fast_amx_lines(int64_t k)
+{
+    return MAX(FAST_LINES, MIN(512, (1 << 19) / k / 32 * 32));
+}
+
+static inline struct fast_matrix fast_matrix_layout(int64_t k, int64_t lines)
 {
     struct fast_matrix m;
     size_t up = (size_t)ALIGN_UP(k, BASE_LINE);
     m.stride = (int64_t)up + BASE_LINE;
-    m.factor = 8 * 48 * sizeof(float); /* first lie the sums of one tile */
-    m.least = m.factor + FAST_LINES * sizeof(float);
-    m.quant = m.least + FAST_LINES * sizeof(float);
+    m.factor = 32 * 48 * sizeof(float); /* first lie the sums of one tile */
+    m.least = m.factor + (size_t)lines * sizeof(float);
+    m.quant = m.least + (size_t)lines * sizeof(float);
     m.panels = m.quant; /* a kernel needs one of the two */
-    size_t quant = FAST_LINES * (size_t)m.stride * sizeof(int16_t),
-           panels = 48 * up * sizeof(float);
+    size_t quant = (size_t)(lines * m.stride) * sizeof(int16_t), panels = 48 * up * sizeof(float);
     m.rows = m.quant + MAX(quant, panels);
     m.bytes = ALIGN_UP(m.rows + 8 * up * sizeof(float), 4096);
     return m;
@@ -190,6 +196,7 @@ static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, 
 /* cpu_fast_NAME: bytes of scratch for the kernels of that op (see cpu_kernel.scratch). matrix: of
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_matrix_amx(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
@@ -234,6 +241,10 @@ CPU_FAST_KERNEL(cpu_matrix_conv1d);
 CPU_FAST_KERNEL(cpu_vec_addpos);
 CPU_FAST_KERNEL(cpu_vec_layernorm);
 CPU_FAST_KERNEL(cpu_matrix_linear);
+#if WITH_AMX
+int cpu_matrix_linear_amx(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_matrix_conv1d_amx(const struct cpu_step *s, struct thread_team *team, int id);
+#endif
 CPU_FAST_KERNEL(cpu_attn_attention);
 CPU_FAST_KERNEL(cpu_attn_attnrange);
 CPU_FAST_KERNEL(cpu_vec_pool);

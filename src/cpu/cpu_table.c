@@ -44,6 +44,14 @@
 #define ATTNRANGE_FP16
 #endif
 
+#if WITH_AMX
+#define LINEAR_AMX                                                           \
+    {OP_linear,           "linear_amx", CPU_AMX, CPU_BIT(CPU_I8),      NULL, \
+     cpu_fast_matrix_amx, NULL,         NULL,    cpu_matrix_linear_amx},
+#else
+#define LINEAR_AMX
+#endif
+
 /* op, forms of the matrix, scratch, prepare, run */
 /* clang-format off */
 static const struct cpu_kernel rows[] = {
@@ -57,7 +65,7 @@ static const struct cpu_kernel rows[] = {
     REF(addpos, 0),
     FAST(layernorm, 0, NULL, NULL, cpu_vec_layernorm),
     REF(layernorm, 0),
-    LINEAR_DNNL FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
+    LINEAR_AMX LINEAR_DNNL FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
     REF(linear, CPU_PLAIN),
     ATTENTION_FP16 FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
     REF(attention, 0),
