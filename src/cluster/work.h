@@ -23,8 +23,8 @@ struct work {
     struct engine_plan *ready; /* NULL before work_ready */
     const struct work_watch *watch;
     int64_t n, d;
-    int x, live; /* values: the rows, and how many of them count (gram and project) */
-    int label;   /* value, or -1 before work_label */
+    int x, live;       /* values: the rows, and how many of them count (gram and project) */
+    int label;         /* value, or -1 before work_label */
     const float *rows; /* where x lies */
 };
 

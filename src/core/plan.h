@@ -4,11 +4,11 @@
  * Values have a lifetime: weight   read-only, from a model file; packed once by the device state
  * kept between runs of any tape (attention caches); zero at first input    written by the caller
  * before a run; lies where the caller can reach it output   read by the caller after a run step
- * lives only between its first and last use within one tape; planmem lays these over each other
+ * lives only between its first and last use within one tape; planmem lays these over each other.
  * An input may be kept: a device with a memory of its own fetches it again only after the caller
- * has asked for its address. Values can have live rows: dim[0] is the most, and an i32 scalar input tells how many count in
- * this run; that is how one tape serves every decoding step. Control flow (loops over tokens,
- * beams, ladders) is the caller's, never the tape's.
+ * has asked for its address. Values can have live rows: dim[0] is the most, and an i32 scalar input
+ * tells how many count in this run; that is how one tape serves every decoding step. Control flow
+ * (loops over tokens, beams, ladders) is the caller's, never the tape's.
  *
  * Everything of a plan lives in the arena given to plan_open. */
 #ifndef CORE_PLAN_H
