@@ -2,6 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+/* As in kmeans.c: starts that come to the same mixture differ by rounding alone. */
+#define SAME 1e-6
+
 #define LOG_2_PI   1.8378770664093453
 #define SEED_STEPS 30 /* of the k-means a start begins with: EM goes on from there */
 
@@ -313,7 +316,7 @@ int gmm_run(struct gmm *m, struct gmm_result *out, struct err *e)
         work_progress(m->w, "mixtures", (double)s, (double)starts);
         TRY(m->o.init ? from_means(m, &now, e) : from_labels(m, seeds.every + s * n, &now, e));
         TRY(climb(m, &now, &r, e));
-        if (s > 0 && r.bound <= out->bound) continue;
+        if (s > 0 && r.bound <= out->bound + SAME * (1 + fabs(out->bound))) continue;
         copy_model(&now, &r.model);
         *out = r;
     }

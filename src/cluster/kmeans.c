@@ -5,6 +5,10 @@
 /* Starts run side by side as long as what each keeps per row stays below this. */
 #define SETS_BYTES (64 << 20)
 
+/* Starts that come to the same clusters differ by rounding alone, which is another on every device:
+ * the first of them is kept. */
+#define SAME 1e-7
+
 struct set {        /* one start */
     double *sum;    /* [k][d] of its clusters' rows */
     int64_t *count; /* [k] */
@@ -256,7 +260,7 @@ static int keep_best(struct lloyd *l, int64_t begun, struct err *e)
         if (out->every)
             memcpy(out->every + (begun + s) * m->w->n, label, (size_t)m->w->n * sizeof *label);
         TRY(judge(m, centre, label, &inertia, e));
-        if (begun + s > 0 && inertia >= out->inertia) continue;
+        if (begun + s > 0 && inertia >= out->inertia * (1 - SAME)) continue;
         out->inertia = inertia;
         out->start = begun + s;
         out->steps = l->set[s].steps;
