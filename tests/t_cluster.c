@@ -1,5 +1,6 @@
 /* Clustering against scikit-learn: every method through the engine on the sets of
- * tests/golden/cluster (made by tools/golden/cluster.py), with the same starts. */
+ * tests/golden/cluster (made by tools/golden/cluster.py), with the same starts. Kernels "gpu": on
+ * an emulated T4. Not run on a GPU. */
 #include "base/json.h"
 #include "cluster/cluster.h"
 #include "cluster/model.h"
@@ -27,7 +28,9 @@ struct bench { /* of one test */
 
 static void open_bench(struct bench *b, const char *kernels, int threads)
 {
-    struct engine_options o = {.device = "cpu", .kernels = kernels, .threads = threads};
+    bool gpu = strcmp(kernels, "gpu") == 0;
+    struct engine_options o = {
+        .device = gpu ? "cuda" : "cpu", .kernels = gpu ? "auto" : kernels, .threads = threads};
     struct str text;
     *b = (struct bench){0};
     OK(arena_open("t_cluster", 0, &b->arena, &b->e));
@@ -681,15 +684,124 @@ static void test_model(void **state)
     unit_remove(folder);
 }
 
+/* ---- on a GPU --------------------------------------------------------------------------------
+ */
+
+static void plug_in(void)
+{
+    struct arena *a;
+    struct err e;
+    assert_int_equal(arena_open("t_cluster", 0, &a, &e), 0);
+    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
+    setenv("LODE_FAKE_GPU", "t4", 1);
+    arena_close(&a);
+}
+
+static void on_gpu(void (*run)(struct bench *b))
+{
+    struct bench b;
+    plug_in();
+    open_bench(&b, "gpu", 1);
+    assert_string_equal(engine_device(b.engine), "cuda");
+    run(&b);
+    close_bench(&b);
+}
+
+static void run_some_gmm(struct bench *b)
+{
+    gmm_case(b, GMM_DIAG, "diag", 5);
+    gmm_case(b, GMM_FULL, "full", 1);
+    gmm_case(b, GMM_TIED, "tied", 1);
+    gmm_case(b, GMM_SPHERICAL, "spherical", 5);
+}
+
+static void run_moons(struct bench *b)
+{
+    spectral_case(b, "spectral_moons", "c_x", 500, 2);
+}
+
+static void test_gpu_kmeans(void **state)
+{
+    (void)state;
+    on_gpu(run_kmeans);
+}
+
+static void test_gpu_dbscan(void **state)
+{
+    (void)state;
+    on_gpu(run_dbscan);
+}
+
+static void test_gpu_moments(void **state)
+{
+    (void)state;
+    on_gpu(run_pca);
+    on_gpu(run_some_gmm);
+}
+
+static void test_gpu_metrics(void **state)
+{
+    (void)state;
+    on_gpu(run_metrics);
+}
+
+static void test_gpu_spectral(void **state)
+{
+    (void)state;
+    on_gpu(run_moons);
+}
+
+/* The same labels from the same seed, on the CPU and on a GPU: of every method, with every part of
+ * a request. */
+static void test_gpu_same_labels(void **state)
+{
+    (void)state;
+    enum { N = 150 };
+    struct made m = {6, spread_out};
+    plug_in();
+    for (int method = 0; method <= CLUSTER_SPECTRAL; method++) {
+        struct cluster_options o = {.method = (enum cluster_method)method,
+                                    .k = 5,
+                                    .pca = 4,
+                                    .standardise = method % 2 == 0,
+                                    .tol = 1e-4,
+                                    .seed = 7};
+        struct bench one, two, *b = &one;
+        struct cluster_result cpu, gpu;
+        open_bench(&one, "auto", 2);
+        open_bench(&two, "gpu", 1);
+        OK(run_made(b, &m, N, o, &cpu));
+        b = &two;
+        OK(run_made(b, &m, N, o, &gpu));
+        assert_memory_equal(cpu.label, gpu.label, N * sizeof *gpu.label);
+        assert_true(cpu.steps == gpu.steps || method == CLUSTER_SPECTRAL);
+        if (method != CLUSTER_DBSCAN) /* one cluster */
+            near("silhouette", gpu.metrics.silhouette, cpu.metrics.silhouette, 1e-5);
+        close_bench(&one);
+        close_bench(&two);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kmeans),   cmocka_unit_test(test_starts),
-        cmocka_unit_test(test_dbscan),   cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_pca),      cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_metrics),  cmocka_unit_test(test_gmm),
-        cmocka_unit_test(test_spectral), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_kmeans),
+        cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_dbscan),
+        cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_pca),
+        cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_gmm),
+        cmocka_unit_test(test_spectral),
+        cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_gpu_kmeans),
+        cmocka_unit_test(test_gpu_dbscan),
+        cmocka_unit_test(test_gpu_moments),
+        cmocka_unit_test(test_gpu_metrics),
+        cmocka_unit_test(test_gpu_spectral),
+        cmocka_unit_test(test_gpu_same_labels),
     };
     return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }
