@@ -879,6 +879,9 @@ static const struct one cases[] = {
     {.op = OP_sigmoid,   {1, 1},              -1, F32},
     {.op = OP_sigmoid,   {7, 37},              5, F32},
     {.op = OP_sigmoid,   {3, 16},              0, F32},
+
+    {.op = OP_lloyd,     {1100, 40, 20, 18},  -1, F32}, /* more sets than walk together, several pieces */
+    {.op = OP_estep,     {1300, 67, 20, 0},   -1, F32}, /* several blocks */
 };
 /* clang-format on */
 

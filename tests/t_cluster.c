@@ -281,7 +281,7 @@ static void run_pca(struct bench *b)
 {
     const struct json *want = json_key(b->want, "pca"), *scaler = json_key(b->want, "scaler");
     struct set x = open_set(b, "a_x"), z = open_set(b, "b_x");
-    struct scale_source source = {&x.numbers, number_row, x.numbers.rows, x.numbers.columns};
+    struct scale_source source = {&x.numbers, number_row, x.numbers.rows, x.numbers.columns, NULL};
     struct scale scale;
     OK(scale_measure(b->arena, &source, true, &scale, &b->e));
     for (int64_t j = 0; j < scale.d; j++) {
@@ -354,7 +354,7 @@ static void test_wide(void **state)
             w.x[i] += 8 / (float)(1 << k) * direction[k * w.d + i % w.d] *
                       tensor_hash("way", (uint64_t)(i / w.d * 4 + k), 1);
     }
-    struct scale_source source = {&w, wide_row, w.n, w.d};
+    struct scale_source source = {&w, wide_row, w.n, w.d, NULL};
     struct scale scale;
     OK(scale_measure(b->arena, &source, false, &scale, &b->e));
     struct plain plain = {b, &source, &scale};
@@ -571,7 +571,7 @@ static double huge(int64_t i, int64_t j)
 static int run_made(struct bench *b, struct made *m, int64_t n, struct cluster_options o,
                     struct cluster_result *r)
 {
-    struct scale_source s = {m, made_row, n, m->d};
+    struct scale_source s = {m, made_row, n, m->d, NULL};
     o.starts = 2;
     o.most_steps = 30;
     o.neighbours = 5;
@@ -655,7 +655,7 @@ static void test_model(void **state)
     struct bench bench, *b = &bench;
     char folder[300], path[400];
     struct made made = {6, spread_out};
-    struct scale_source s = {&made, made_row, 90, 6};
+    struct scale_source s = {&made, made_row, 90, 6, NULL};
     int32_t label[90];
     unit_folder(folder, sizeof folder);
     snprintf(path, sizeof path, "%s/model", folder);

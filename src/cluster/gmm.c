@@ -130,7 +130,7 @@ static int scale_model(struct arena *a, struct gmm_model *g, struct err *e)
     for (int64_t k = 0; k < g->k; k++) {
         const double *mean = g->mean + k * d;
         float *shift = g->shift + k * d;
-        double log_det = tied;
+        double log_det = tied, product = 1;
         if (g->kind == GMM_FULL) TRY(square_scale(a, g, k, &log_det, e));
         for (int64_t i = 0; i < d; i++) {
             if (g->kind == GMM_FULL) {
@@ -145,9 +145,14 @@ static int scale_model(struct arena *a, struct gmm_model *g, struct err *e)
                 float scale = (float)(1 / sqrt(variance));
                 g->scale[k * d + i] = scale;
                 shift[i] = (float)(mean[i] * (double)scale);
-                log_det += log((double)scale);
+                product *= (double)scale;
+                if (i % 8 == 7) { /* of 8 floats no product leaves f64, and logarithms cost */
+                    log_det += log(product);
+                    product = 1;
+                }
             }
         }
+        log_det += log(product);
         g->fixed[k] = log(g->weight[k]) - (double)d / 2 * LOG_2_PI + log_det;
     }
     return 0;

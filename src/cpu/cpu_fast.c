@@ -151,7 +151,7 @@ size_t cpu_fast_seed(const struct plan *p, const struct plan_step *s, int thread
 size_t cpu_fast_lloyd(const struct plan *p, const struct plan_step *s, int threads)
 {
     return rows_lloyd_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1),
-                             size_of(p, s->in[1], 1), threads)
+                             size_of(p, s->in[1], 1), size_of(p, s->in[1], 0), threads)
         .bytes;
 }
 

@@ -93,6 +93,7 @@ typedef int16_t quant_t;
               "zmm26", "zmm27", "zmm28", "zmm29", "zmm30");                                        \
     }
 TILE(tile_i8_asm, "vpdpbusd", 3, TILE_ZERO)
+TILE(tile_i8_2_asm, "vpdpbusd", 2, TILE_ZERO)
 TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO)
 TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD)
 #if defined __AVX512FP16__
@@ -117,6 +118,13 @@ ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t 
                         int64_t quads, int32_t *c)
 {
     tile_i8_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+}
+
+/* The same of two panels: the last 16 columns of c stay as they are. */
+ISA_INLINE void tile_i8_2(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                          int64_t quads, int32_t *c)
+{
+    tile_i8_2_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
 }
 
 /* c [8][48], rows apart by ldc, = a times b; lda, panel and ldc in floats. */
@@ -354,6 +362,13 @@ ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t 
                         int64_t quads, int32_t *c)
 {
     for (int p = 0; p < TILE_PANELS; p++)
+        tile_few_i8(TILE_ROWS, a, lda, b + p * panel, quads, c + p * CPU_PANEL, TILE_COLS);
+}
+
+ISA_INLINE void tile_i8_2(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                          int64_t quads, int32_t *c)
+{
+    for (int p = 0; p < 2; p++)
         tile_few_i8(TILE_ROWS, a, lda, b + p * panel, quads, c + p * CPU_PANEL, TILE_COLS);
 }
 #endif
