@@ -29,6 +29,8 @@ struct backend {
                 struct err *e);
     /* describe: what it is, for people: "Intel Xeon, 2 threads, avx512". */
     void (*describe)(const struct backend_device *d, struct strbuf *out);
+    /* halves: whether it multiplies in f16 what plans allow it to (plan.compute). NULL: it does. */
+    bool (*halves)(const struct backend_device *d);
     /* measure: what prepare would allocate, to the byte, from shapes alone. */
     int (*measure)(struct backend_device *d, const struct plan *p, struct backend_memory *out,
                    struct err *e);

@@ -102,6 +102,17 @@ TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO)
 #endif
 /* clang-format on */
 
+#if defined __AVX512FP16__
+/* The f32 sums of 16 pairs of halves, times `by`. Either half, moved to f32's places with its sign,
+ * means 2^-112 of the number. */
+ISA_INLINE vf tile_pair_sums(vi pairs, float by)
+{
+    vi odd = (pairs >> 3) & (vi)((vi){0} + (int32_t)0x8fffe000);
+    vi even = ((pairs << 16) >> 3) & (vi)((vi){0} + (int32_t)0x8fffe000);
+    return (vf)odd * (0x1p112f * by) + (vf)even * (0x1p112f * by);
+}
+#endif
+
 /* c [8][48] i32 = a times b. lda: elements between rows; panel: bytes between panels. */
 ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
                         int64_t quads, int32_t *c)

@@ -25,6 +25,7 @@ int engine_open(struct arena *a, const struct engine_options *o, struct engine *
                 struct err *e);
 const char *engine_device(const struct engine *g);   /* "cpu" */
 const char *engine_describe(const struct engine *g); /* for people */
+bool engine_halves(const struct engine *g);          /* see struct backend */
 const char *engine_reason(
     const struct engine *g); /* why not another device; "" if it is the asked one */
 
