@@ -14,7 +14,8 @@ uint64_t evolve_draw_stream(uint64_t seed, enum evolve_stream use, int64_t index
 int64_t evolve_draw_int(struct work_random *r, int64_t least, int64_t most)
 {
     if (most <= least) return least;
-    return least + MIN((int64_t)(work_draw(r) * (double)(most - least + 1)), most - least);
+    int64_t at = (int64_t)(work_draw(r) * (double)(most - least + 1)); /* MIN takes it twice */
+    return least + MIN(at, most - least);
 }
 
 /* ---- songs ------------------------------------------------------------------------------------
@@ -189,7 +190,8 @@ void evolve_draw_songs(struct evolve_draw *d, bool first, struct work_random *r)
 
 static int64_t vary(struct work_random *r, int64_t x, int64_t by, int64_t least, int64_t most)
 {
-    return MAX(least, MIN(most, x + evolve_draw_int(r, -MAX(by, 1), MAX(by, 1))));
+    int64_t to = x + evolve_draw_int(r, -MAX(by, 1), MAX(by, 1));
+    return MAX(least, MIN(most, to));
 }
 
 struct evolve_candidate evolve_draw_candidate(const struct evolve_options *o, int64_t run,

@@ -3,7 +3,7 @@
 #include "base/thread.h"
 #include "jobs/audiomuse.h"
 #include "jobs/diary.h"
-#include "jobs/hunt_report.h"
+#include "jobs/hunt_page.h"
 #include "jobs/journal.h"
 #include "jobs/playlist.h"
 #include <string.h>
@@ -199,7 +199,7 @@ static int tell(struct run *r, struct hunt_result *result, struct err *e)
     if (!html) return -1;
     TRY(playlist_write(h->a, result->lists, folder, e));
     TRY(write_json(h->a, result, folder, e));
-    TRY(hunt_report_html(h->a, result, html, e));
+    TRY(hunt_page_write(h->a, result, html, e));
     if (!h->o->json) return hunt_report_text(result, e);
     struct lode_host copy = *h->host; /* host_put takes a context that is not const */
     return hunt_report_json(result, host_put, &copy, e);

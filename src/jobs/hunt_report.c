@@ -238,15 +238,3 @@ int hunt_report_text(const struct hunt_result *r, struct err *e)
     }
     return tell_changes(r, e);
 }
-
-/* ---- a page -----------------------------------------------------------------------------------
- */
-
-int hunt_report_html(struct arena *a, const struct hunt_result *r, const char *path, struct err *e)
-{
-    (void)a;
-    (void)r;
-    (void)path;
-    (void)e;
-    return 0;
-}

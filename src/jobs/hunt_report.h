@@ -20,7 +20,6 @@ struct hunt_result {
 
 int hunt_report_json(struct hunt_result *r, int (*put)(void *, const char *, size_t, struct err *),
                      void *ctx, struct err *e);
-int hunt_report_html(struct arena *a, const struct hunt_result *r, const char *path, struct err *e);
 int hunt_report_text(const struct hunt_result *r, struct err *e);
 
 #endif
