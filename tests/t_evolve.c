@@ -505,7 +505,9 @@ static void playlists_are_chosen_by_genre(void **state)
 static void the_journal_survives_being_cut(void **state)
 {
     struct bench bench, *b = &bench;
-    char folder[] = "/tmp/t_evolve_XXXXXX";
+    const char *tmp = getenv("TMPDIR");
+    char folder[60];
+    snprintf(folder, sizeof folder, "%.40s/lode-XXXXXX", tmp ? tmp : "/tmp");
     struct diary d;
     struct str text;
     (void)state;

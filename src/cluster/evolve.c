@@ -17,6 +17,8 @@ struct evolve {
     const struct evolve_watch *watch;
     struct work_watch inner; /* cancels, and says nothing */
     struct evolve_draw draw;
+    struct scale scale;
+    struct pca pca; /* its components alone */
     struct evolve_fit fit;
     float *x; /* [n][d] */
     struct evolve_run *elite, *batch;
@@ -56,22 +58,66 @@ static int turn_rows(struct evolve *v, const struct pca_source *source, struct p
     return 0;
 }
 
+/* Centres among the rows as they are read -> among the components, and back. */
+static int turn_begin(struct evolve *v, struct err *e)
+{
+    int64_t columns = v->pca.d, d = v->fit.d, k = v->o.begin_clusters;
+    float *to = ARENA_NEW(v->arena, float, (size_t)(k * d), e);
+    if (!to) return -1;
+    for (int64_t i = 0; i < k * d; i++) {
+        const double *from = v->o.begin + i / d * columns;
+        const float *component = v->pca.component + i % d * columns;
+        double sum = (double)v->pca.offset[i % d];
+        for (int64_t j = 0; j < columns; j++)
+            sum += (double)component[j] * (from[j] - v->scale.shift[j]) / v->scale.unit[j];
+        to[i] = (float)sum;
+    }
+    v->fit.begin = to;
+    v->fit.begin_clusters = k;
+    return 0;
+}
+
+static int find_middles(const struct evolve *v, const struct evolve_clusters *c, struct arena *a,
+                        struct evolve_playlists *out, struct err *e)
+{
+    int64_t columns = out->columns = v->pca.d, d = v->fit.d;
+    double *sum = ARENA_NEW(a, double, (size_t)(c->clusters * d), e);
+    int64_t *count = ARENA_NEW(a, int64_t, (size_t)c->clusters, e);
+    out->middle = ARENA_NEW(a, double, (size_t)(c->clusters * columns), e);
+    if (!sum || !count || !out->middle) return -1;
+    for (int64_t i = 0; i < c->n; i++) {
+        const float *x = v->x + (int64_t)c->song[i] * d;
+        if (c->label[i] < 0) continue;
+        count[c->label[i]]++;
+        for (int64_t j = 0; j < d; j++) sum[c->label[i] * d + j] += (double)x[j];
+    }
+    for (int64_t k = 0; k < c->clusters; k++) {
+        double *to = out->middle + k * columns;
+        for (int64_t m = 0; m < d; m++) {
+            double y = sum[k * d + m] / (double)MAX(count[k], 1) - (double)v->pca.offset[m];
+            const float *component = v->pca.component + m * columns;
+            for (int64_t j = 0; j < columns; j++) to[j] += y * (double)component[j];
+        }
+        for (int64_t j = 0; j < columns; j++) to[j] = to[j] * v->scale.unit[j] + v->scale.shift[j];
+    }
+    return 0;
+}
+
 static int read_library(struct evolve *v, struct engine *engine, const struct scale_source *source,
                         struct err *e)
 {
-    struct scale scale;
-    struct pca p = {0};
-    TRY(scale_measure(v->arena, source, true, &scale, e));
+    struct pca *p = &v->pca;
+    TRY(scale_measure(v->arena, source, true, &v->scale, e));
     v->fit.d = MIN(source->n, source->d);
     v->x = ARENA_NEW(v->arena, float, (size_t)(source->n * v->fit.d), e);
     if (!v->x) return -1;
     v->fit.x = v->x;
-    struct scaled ctx = {v->step, source, &scale};
+    struct scaled ctx = {v->step, source, &v->scale};
     struct pca_source ps = {&ctx, scaled_rows, source->n, source->d};
-    int rc = pca_open(v->arena, engine, &v->inner, &ps, (double)v->fit.d, v->o.seed, &p, e);
-    if (rc == 0) rc = turn_rows(v, &ps, &p, e);
-    pca_close(&p);
-    return rc;
+    int rc = pca_open(v->arena, engine, &v->inner, &ps, (double)v->fit.d, v->o.seed, p, e);
+    if (rc == 0) rc = turn_rows(v, &ps, p, e);
+    pca_close(p);
+    return rc || !v->o.begin ? rc : turn_begin(v, e);
 }
 
 int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watch *watch,
@@ -98,6 +144,10 @@ int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watc
     v->elite = ARENA_NEW(a, struct evolve_run, (size_t)MAX(o->elites, 1), e);
     v->batch = ARENA_NEW(a, struct evolve_run, (size_t)o->batch, e);
     if (!v->elite || !v->batch) return -1;
+    if (o->begin && (o->begin_clusters < 2 || o->begin_clusters >= v->draw.size))
+        return err_set(
+            e, E_INPUT, "%lld clusters of an earlier search; 2 to %lld can be of %lld songs",
+            (long long)o->begin_clusters, (long long)v->draw.size - 1, (long long)v->draw.size);
     return read_library(v, engine, source, e);
 }
 
@@ -133,6 +183,16 @@ static void draw_until(struct evolve *v, int64_t run)
     for (int64_t i = begun; i <= run; i++) evolve_draw_songs(&v->draw, i == begun, &r);
 }
 
+/* Run 0 of a search that goes on from an earlier one. */
+static struct evolve_candidate begun_candidate(const struct evolve *v)
+{
+    return (struct evolve_candidate){.method = CLUSTER_KMEANS,
+                                     .components = (int32_t)MIN(v->o.begin_components, v->fit.d),
+                                     .clusters = (int32_t)v->fit.begin_clusters,
+                                     .min_samples = (int32_t)v->o.min_samples.least,
+                                     .eps = v->o.eps_least};
+}
+
 static int run_batch(struct evolve *v, int64_t begun, int64_t count, struct err *e)
 {
     struct work_random r;
@@ -145,6 +205,7 @@ static int run_batch(struct evolve *v, int64_t begun, int64_t count, struct err 
         *run =
             (struct evolve_run){.c = evolve_draw_candidate(&v->o, begun + i, v->elite, v->n_elites,
                                                            vary, v->draw.size, v->fit.d)};
+        if (begun + i == 0 && v->fit.begin) run->c = begun_candidate(v);
         if (v->n_elites > 0)
             snprintf(what, sizeof what, "search, best %.3f of %d playlists", v->out->best.s.fitness,
                      v->out->best.s.playlists);
@@ -338,6 +399,7 @@ static int check_known(const struct evolve *v, const struct evolve_run *known, i
         bool method = v->o.method == EVOLVE_MIXED ? c->method >= 0 && c->method < EVOLVE_MIXED &&
                                                         c->method != CLUSTER_MINIBATCH
                                                   : c->method == v->o.method;
+        if (i == 0 && v->fit.begin) method = c->clusters == v->fit.begin_clusters;
         if (c->run == i && (lost || (method && c->components >= 0 && c->components <= v->fit.d &&
                                      c->clusters >= 2 && c->clusters < v->draw.size &&
                                      c->min_samples >= 1 && c->eps >= 0 && c->state >= 0)))
@@ -374,6 +436,7 @@ int evolve_again(struct evolve *v, const struct evolve_candidate *c, struct aren
     draw_until(v, c->run);
     TRY(evolve_fit_run(a, &v->fit, c, v->draw.song, v->draw.size, &clusters, e));
     TRY(evolve_score_run(a, v->songs, &v->o, &clusters, score, out, e));
+    TRY(find_middles(v, &clusters, a, out, e));
     if (!(out->plane = ARENA_NEW(a, float, (size_t)(2 * clusters.n), e))) return -1;
     for (int64_t i = 0; i < clusters.n; i++) {
         const float *x = v->x + (int64_t)v->draw.song[i] * v->fit.d;

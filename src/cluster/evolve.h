@@ -73,6 +73,9 @@ struct evolve_options {
     int64_t stop_batches; /* without a better run; 0: never */
     double stop_seconds;  /* 0: never */
     uint64_t seed;
+    const double
+        *begin; /* NULL, or [begin_clusters][columns]: run 0 is k-means from these centres */
+    int64_t begin_clusters, begin_components;
 };
 #define EVOLVE_MIXED  (CLUSTER_SPECTRAL + 1)
 #define EVOLVE_FAILED (-1.0) /* fitness of a run that gave nothing */
@@ -134,6 +137,8 @@ struct evolve_playlists {
     double *centre; /* [n][columns of the songs' values]: means of its cluster */
     float *place;   /* [n][d]: the cluster's centre among the components */
     int64_t d;
+    double *middle; /* [clusters][columns]: the clusters' means among the rows as they were read */
+    int64_t columns;
     float *plane;        /* [songs of the run][2]: two components, for a picture */
     int32_t *plane_list; /* [songs of the run]: the playlist of each, or -1 */
     int64_t rows;

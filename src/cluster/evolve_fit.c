@@ -66,10 +66,14 @@ static int race(struct arena *a, const struct evolve_fit *f, const struct rows *
 static int fit_kmeans(struct arena *a, const struct evolve_fit *f, const struct rows *rows,
                       int64_t k, int64_t starts, uint64_t seed, float *centre, int32_t *label,
                       struct err *e)
-{
+{ /* starts 0: from the centres that are there */
     struct arena_mark mark = arena_here(a);
-    struct kmeans_options o = {
-        .k = k, .starts = starts, .most_steps = STEPS, .tol = TOL, .seed = seed};
+    struct kmeans_options o = {.k = k,
+                               .starts = MAX(starts, 1),
+                               .most_steps = STEPS,
+                               .tol = TOL,
+                               .seed = seed,
+                               .init = starts ? NULL : centre};
     int64_t part = MAX(rows->n / RACE_PART, MAX(RACE_LEAST, 25 * k));
     struct kmeans_result r = {0};
     struct kmeans m;
@@ -285,12 +289,21 @@ static int judge(struct fit *t, struct evolve_clusters *out, struct err *e)
     return rc;
 }
 
+/* On from the clusters of an earlier search. */
+static int fit_begun(struct fit *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->clusters * t->rows.d; i++)
+        t->centre[i] = t->f->begin[i / t->rows.d * t->f->d + i % t->rows.d];
+    return fit_kmeans(t->a, t->f, &t->rows, t->clusters, 0, t->seed, t->centre, t->label, e);
+}
+
 static int fit_method(struct fit *t, struct err *e)
 {
     int64_t k = t->c->clusters;
     bool centres = t->c->method == CLUSTER_KMEANS || t->c->method == CLUSTER_GMM;
     if (centres && !(t->centre = ARENA_NEW(t->a, float, (size_t)(k * t->rows.d), e))) return -1;
     t->clusters = k;
+    if (t->c->run == 0 && t->f->begin) return fit_begun(t, e);
     switch (t->c->method) {
     case CLUSTER_KMEANS:
         return fit_kmeans(t->a, t->f, &t->rows, k, t->f->o->starts ? t->f->o->starts : RACE_STARTS,

@@ -10,6 +10,8 @@ struct evolve_fit { /* what all runs share */
     const struct evolve_options *o;
     const float *x; /* [songs][d]: the library's components */
     int64_t d;
+    const float *begin; /* NULL, or [begin_clusters][d]: where run 0 begins */
+    int64_t begin_clusters;
 };
 
 /* evolve_fit_run: clusters the n songs with the parameters of c; all of *out lives in a. Errors:

@@ -167,6 +167,7 @@ static int settings_of(const struct run *r, uint64_t *out, struct err *e)
     *out = journal_settings(r->h->rows, r->h->n_rows, &plain);
     *out = mix(*out, r->m, sizeof *r->m);
     TRY(mix_file(r->h->input, out, e));
+    if (r->h->o->s.update) TRY(mix_file(r->h->o->s.update, out, e));
     return mix_file(r->h->o->s.moods, out, e);
 }
 
@@ -240,6 +241,19 @@ static int search(struct run *r, const struct playlist_old *old, double read_s, 
     return tell(r, &told, e);
 }
 
+/* The first run begins with the clusters of an earlier search, if its rows were like these. */
+static int go_on(struct run *r, const struct playlist_old *old, int64_t columns, struct err *e)
+{
+    if (!old->centre) return 0;
+    if (old->columns != columns)
+        return err_set(e, E_INPUT, "%s is of rows of %lld numbers, these have %lld",
+                       r->h->o->s.update, (long long)old->columns, (long long)columns);
+    r->eo.begin = old->centre;
+    r->eo.begin_clusters = old->clusters;
+    r->eo.begin_components = old->components;
+    return 0;
+}
+
 static int with_songs(struct run *r, struct err *e)
 {
     struct hunt *h = r->h;
@@ -260,6 +274,7 @@ static int with_songs(struct run *r, struct err *e)
         source =
             (struct scale_source){&r->songs.all, feature_row, r->songs.all.n, r->songs.all.columns};
     fill_options(r);
+    if (h->o->s.update) TRY(go_on(r, &old, source.d, e));
     if (evolve_open(h->a, h->engine, &watch, &source, &r->songs.all, &r->eo, &r->evolve, e))
         return e->code == E_CANCELLED ? -1 : err_note(e, "%s", h->input);
     TRY(file_make_folders(h->o->s.out, e));

@@ -140,6 +140,20 @@ static void put_search(struct json_out *j, const struct hunt_result *r)
     int_key(j, "songs_alike", r->lists->alike);
 }
 
+/* Where --update goes on. */
+static void put_clusters(struct json_out *j, const struct evolve_playlists *f)
+{
+    json_out_key(j, "clusters");
+    json_out_array(j);
+    for (int64_t k = 0; k < f->clusters; k++) {
+        json_out_array(j);
+        for (int64_t i = 0; i < f->columns; i++)
+            json_out_number(j, f->middle[k * f->columns + i], 6);
+        json_out_end(j, ']');
+    }
+    json_out_end(j, ']');
+}
+
 int hunt_report_json(struct hunt_result *r, int (*put)(void *, const char *, size_t, struct err *),
                      void *ctx, struct err *e)
 {
@@ -154,6 +168,7 @@ int hunt_report_json(struct hunt_result *r, int (*put)(void *, const char *, siz
     json_out_array(&j);
     for (int64_t i = 0; i < r->lists->n; i++) put_playlist(&j, r, &r->lists->list[i]);
     json_out_end(&j, ']');
+    put_clusters(&j, r->found);
     json_out_key(&j, "history");
     json_out_array(&j);
     for (int64_t i = 0; i < r->search->runs; i++) json_out_number(&j, r->search->history[i], 6);

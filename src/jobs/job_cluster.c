@@ -47,7 +47,7 @@ static const struct opt_row rows[] = {
     {.name = "moods", .type = OPT_TEXT, .offset = AT(s.moods), .value = "FILE", .help = "What is known of the songs, CSV or JSON lines, a row for each row of numbers: item_id, title, author, file_path, tempo, energy, mood_vector, other_features."},
     {.name = "out", .type = OPT_TEXT, .offset = AT(s.out), .value = "FOLDER", .help = "Where playlists (.m3u8), report.json, report.html and the journal go."},
     {.name = "resume", .type = OPT_BOOL, .offset = AT(s.resume), .help = "Go on where a search with the same settings was stopped."},
-    {.name = "update", .type = OPT_TEXT, .offset = AT(s.update), .value = "REPORT", .help = "report.json of an earlier search: playlists that are the same keep name, number and file, and what came and went is told."},
+    {.name = "update", .type = OPT_TEXT, .offset = AT(s.update), .value = "REPORT", .help = "report.json of an earlier search: the first run begins with its clusters, playlists that are the same keep name, number and file. With --search 1 nothing else is tried."},
     {.name = "audiomuse-env", .type = OPT_TEXT, .offset = AT(s.env), .value = "FILE", .help = "Settings of AudioMuse-AI, lines NAME=VALUE; -: of the environment. Options that are given win."},
     {.name = "stop-after", .type = OPT_INT, .offset = AT(s.stop_batches), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "N", .help = "Stop after N batches without a better run; 0: never."},
     {.name = "time-limit", .type = OPT_INT, .offset = AT(s.stop_seconds), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "SECONDS", .help = "Stop after the batch in which so much time is over; 0: never."},
@@ -465,11 +465,19 @@ const struct lode_job job_cluster_row = {
         "Gaussians, spectral cuts the graph of nearest neighbours. Results follow scikit-learn's "
         "rules, to the label where the start is given.\n"
         "\n"
+        "With --search it looks for playlists: samples of songs are clustered again and again, "
+        "judged "
+        "by the moods of --moods as AudioMuse-AI judges, and the best run's clusters become .m3u8 "
+        "files. "
+        "docs/from-audiomuse.md says what is the same.\n"
+        "\n"
         "  lode cluster songs.npy -k 70 --labels labels.npy --json\n"
         "  lode cluster songs.npy --standardize --pca 0.95 -m dbscan --eps 9 --min-samples 12\n"
         "  lode cluster songs.csv -m gmm -k 40 --covariance diag --model songs.model\n"
         "  lode cluster more.csv --predict songs.model --labels more.npy\n"
-        "  lode plan cluster --rows 1000000 --dims 200 -k 100\n",
+        "  lode plan cluster --rows 1000000 --dims 200 -k 100\n"
+        "  lode cluster songs.npy --moods moods.csv --search 5000 --out playlists/\n"
+        "  lode cluster songs.npy --moods moods.csv --search 5000 --out playlists/ --resume\n",
     .rows = rows,
     .n_rows = COUNT(rows),
     .opts_bytes = sizeof(struct cluster_flags),

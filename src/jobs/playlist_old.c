@@ -1,10 +1,13 @@
 #include "jobs/playlist_old.h"
 #include "base/json.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_BYTES (64u << 20)
-#define MOST_LISTS 4096
+#define MOST_BYTES    (64u << 20)
+#define MOST_LISTS    4096
+#define MOST_CLUSTERS 100000
+#define MOST_COLUMNS  2048
 
 static uint64_t add(uint64_t hash, const char *text)
 {
@@ -86,12 +89,37 @@ static int take_lists(struct arena *a, const struct json *lists, struct playlist
     return 0;
 }
 
+/* Rows of numbers, all as long as the first. */
+static int take_centres(struct arena *a, const struct json *rows, struct playlist_old *out,
+                        struct err *e)
+{
+    size_t n = json_count(rows), columns = json_count(json_at(rows, 0));
+    if (!json_is_array(rows) || n == 0) return 0;
+    if (n > MOST_CLUSTERS || columns < 1 || columns > MOST_COLUMNS)
+        return err_set(e, E_INPUT, "%zu clusters of %zu numbers; up to %d of up to %d are possible",
+                       n, columns, MOST_CLUSTERS, MOST_COLUMNS);
+    if (!(out->centre = ARENA_NEW(a, double, n *columns, e))) return -1;
+    for (size_t i = 0; i < n * columns; i++) {
+        const struct json *row = json_at(rows, i / columns);
+        out->centre[i] = json_number(json_at(row, i % columns), NAN);
+        if (json_count(row) != columns || !(fabs(out->centre[i]) <= 1e300))
+            return err_set(e, E_INPUT, "cluster %zu is no row of %zu numbers", i / columns + 1,
+                           columns);
+    }
+    out->clusters = (int64_t)n;
+    out->columns = (int64_t)columns;
+    return 0;
+}
+
 int playlist_old_take(struct arena *a, struct str text, struct playlist_old *out, struct err *e)
 {
     struct json_doc *doc;
     *out = (struct playlist_old){0};
     TRY(json_open(a, text.p, text.n, &doc, e));
     int rc = take_lists(a, json_key(json_root(doc), "playlists"), out, e);
+    if (rc == 0) rc = take_centres(a, json_key(json_root(doc), "clusters"), out, e);
+    const struct json *parameters = json_key(json_root(doc), "parameters");
+    out->components = MAX(1, MIN(json_int(json_key(parameters, "components"), 1), MOST_COLUMNS));
     json_close(&doc);
     return rc;
 }

@@ -14,6 +14,8 @@ struct playlist_old_list {
 struct playlist_old {
     struct playlist_old_list *list;
     int64_t n;
+    double *centre; /* [clusters][columns] of its best run; NULL if it does not tell */
+    int64_t clusters, columns, components;
 };
 
 /* playlist_old_read: report.json. playlist_old_take: the same from memory. Errors: E_IO; E_INPUT if

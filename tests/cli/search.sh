@@ -93,6 +93,27 @@ import json, sys
 old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/a/report.json", "/u/report.json"))
 key = lambda l: [(p["id"], p["name"], p["file"], sorted(s["row"] for s in p["songs"])) for p in l]
 assert key(old) == key(new) and all(p["songs_added"] == p["songs_gone"] == 0 for p in new)' "$work"
+# 20 more songs, in front: rows move, ids do not.
+{
+    head -n 1 "$work/songs.csv"
+    sed -n '2,21s/^id/new/p' "$work/songs.csv"
+    sed 1d "$work/songs.csv"
+} >"$work/more.csv"
+{ head -n 20 "$work/x.csv"; cat "$work/x.csv"; } >"$work/more.x.csv"
+search w --subset 0
+run "$lode" cluster "$work/more.x.csv" --moods "$work/more.csv" --out "$work/g" --search 1 --subset 0 --min-songs 5 \
+    --update "$work/w/report.json" --quiet
+is "update: status" "$status" 0
+ok "update: a library that grew keeps its playlists, with some more songs" python3 -c '
+import json, sys
+old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/w/report.json", "/g/report.json"))
+assert {p["id"]: p["name"] for p in old} == {p["id"]: p["name"] for p in new}, (old, new)
+songs = {p["id"]: {s["id"] for s in p["songs"]} for p in old}
+for p in new:
+    now = {s["id"] for s in p["songs"]}
+    assert len(songs[p["id"]] & now) >= 0.5 * len(songs[p["id"]]), (len(now), len(songs[p["id"]]))
+    assert p["songs_added"] == len(now - songs[p["id"]]) and p["songs_gone"] == len(songs[p["id"]] - now)
+assert sum(p["songs_added"] for p in new) > 0' "$work"
 search v --update "$work/a/report.json" --seed 9
 ok "update: another search, ids are kept or new" python3 -c '
 import json, sys
