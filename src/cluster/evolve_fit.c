@@ -4,18 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Starts of k-means race on a part of the rows, and the best goes on with all of them. */
+/* Starts of k-means race on a part of the rows, half of them at a time, and the best of each half
+ * goes on with all rows. */
 #define RACE_STARTS 10
+#define RACES       2
 #define RACE_PART   4
 #define RACE_LEAST  1500 /* rows of a race, and 25 for each cluster */
 #define RACE_STEPS  8
+#define STEPS       12  /* of those that go on: fitness gains nothing from more */
 #define STEPS       300 /* as scikit-learn */
 #define MIX_STEPS   100
 #define TOL         1e-4
 #define MIX_TOL     1e-3
 #define RIDGE       1e-4
 #define CUT_STARTS  3 /* of the k-means that cuts a cluster of dbscan */
-#define MIX_STARTS  3
+#define CUT_STEPS   20
+#define MIX_STARTS  1 /* from a whole k-means: better than three draws, which scikit-learn takes */
 #define EPS_ROWS    1000
 
 struct rows { /* what is clustered: the first d components of some songs */
@@ -64,13 +68,13 @@ static int race(struct arena *a, const struct evolve_fit *f, const struct rows *
 
 /* centre [k][d] and label [n] are the caller's. */
 static int fit_kmeans(struct arena *a, const struct evolve_fit *f, const struct rows *rows,
-                      int64_t k, int64_t starts, uint64_t seed, float *centre, int32_t *label,
-                      struct err *e)
+                      int64_t k, int64_t starts, int64_t steps, uint64_t seed, float *centre,
+                      int32_t *label, struct err *e)
 { /* starts 0: from the centres that are there */
     struct arena_mark mark = arena_here(a);
     struct kmeans_options o = {.k = k,
                                .starts = MAX(starts, 1),
-                               .most_steps = STEPS,
+                               .most_steps = steps,
                                .tol = TOL,
                                .seed = seed,
                                .init = starts ? NULL : centre};
@@ -180,7 +184,8 @@ static int cut_cluster(struct fit *t, int32_t own, int64_t size, struct err *e)
     for (int64_t i = 0; i < t->rows.n; i++)
         if (t->label[i] == own) song[have++] = t->rows.song[i];
     struct rows rows = {song, size, t->rows.d};
-    TRY(fit_kmeans(t->a, t->f, &rows, k, CUT_STARTS, t->seed + (uint64_t)own, centre, label, e));
+    TRY(fit_kmeans(t->a, t->f, &rows, k, CUT_STARTS, CUT_STEPS, t->seed + (uint64_t)own, centre,
+                   label, e));
     have = 0;
     for (int64_t i = 0; i < t->rows.n; i++)
         if (t->label[i] == own) t->label[i] = (int32_t)(t->clusters + label[have++]);
@@ -294,7 +299,7 @@ static int fit_begun(struct fit *t, struct err *e)
 {
     for (int64_t i = 0; i < t->clusters * t->rows.d; i++)
         t->centre[i] = t->f->begin[i / t->rows.d * t->f->d + i % t->rows.d];
-    return fit_kmeans(t->a, t->f, &t->rows, t->clusters, 0, t->seed, t->centre, t->label, e);
+    return fit_kmeans(t->a, t->f, &t->rows, t->clusters, 0, STEPS, t->seed, t->centre, t->label, e);
 }
 
 static int fit_method(struct fit *t, struct err *e)
@@ -306,8 +311,9 @@ static int fit_method(struct fit *t, struct err *e)
     if (t->c->run == 0 && t->f->begin) return fit_begun(t, e);
     switch (t->c->method) {
     case CLUSTER_KMEANS:
-        return fit_kmeans(t->a, t->f, &t->rows, k, t->f->o->starts ? t->f->o->starts : RACE_STARTS,
-                          t->seed, t->centre, t->label, e);
+        return fit_kmeans(t->a, t->f, &t->rows, k,
+                          ((t->f->o->starts ? t->f->o->starts : RACE_STARTS) + RACES - 1) / RACES,
+                          STEPS, t->seed, t->centre, t->label, e);
     case CLUSTER_GMM:
         return fit_mixture(t, e);
     case CLUSTER_SPECTRAL:
@@ -320,15 +326,22 @@ static int fit_method(struct fit *t, struct err *e)
     }
 }
 
+int evolve_fit_finals(const struct evolve_fit *f, const struct evolve_candidate *c)
+{
+    return c->method == CLUSTER_KMEANS && !(c->run == 0 && f->begin) && f->o->starts != 1 ? RACES
+                                                                                          : 1;
+}
+
 int evolve_fit_run(struct arena *a, const struct evolve_fit *f, const struct evolve_candidate *c,
-                   const int32_t *song, int64_t n, struct evolve_clusters *out, struct err *e)
+                   int final, const int32_t *song, int64_t n, struct evolve_clusters *out,
+                   struct err *e)
 {
     const double *weight = f->o->weight;
     struct fit t = {.a = a,
                     .f = f,
                     .c = c,
                     .rows = {song, n, c->components ? c->components : f->d},
-                    .seed = evolve_draw_stream(f->o->seed, EVOLVE_FIT, c->run)};
+                    .seed = evolve_draw_stream(f->o->seed, EVOLVE_FIT, c->run * RACES + final)};
     if (!(t.label = ARENA_NEW(a, int32_t, (size_t)n, e))) return -1;
     if (!(t.away = ARENA_NEW(a, float, (size_t)n, e))) return -1;
     TRY(fit_method(&t, e));
