@@ -1,8 +1,10 @@
 /* `lode cluster`: rows of numbers in, clusters out. */
 #include "base/thread.h"
 #include "cluster/model.h"
+#include "jobs/audiomuse.h"
 #include "jobs/cluster_options.h"
 #include "jobs/host.h"
+#include "jobs/hunt.h"
 #include "jobs/jobs.h"
 #include "jobs/plot.h"
 #include "load/numbers.h"
@@ -13,7 +15,7 @@
 #define MOST_COUNT 2000000000.0
 /* clang-format off */
 static const struct opt_row rows[] = {
-    {.name = "method", .letter = 'm', .type = OPT_CHOICE, .offset = AT(method), .choices = CLUSTER_METHODS, .fallback = "kmeans", .help = "How to cluster."},
+    {.name = "method", .letter = 'm', .type = OPT_CHOICE, .offset = AT(method), .choices = CLUSTER_METHODS "|mixed", .fallback = "kmeans", .help = "How to cluster; mixed: a search tries kmeans, dbscan, gmm and spectral."},
     {.name = "clusters", .letter = 'k', .type = OPT_INT, .offset = AT(k), .min = 1, .max = MOST_COUNT, .fallback = "8", .value = "N", .alias = "n-clusters|n-components", .help = "How many clusters; dbscan finds their number itself."},
     {.name = "seed", .letter = 's', .type = OPT_INT, .offset = AT(seed), .min = 0, .max = 9e15, .fallback = "0", .value = "N", .alias = "random-state", .help = "The same seed gives the same clusters."},
     {.name = "labels", .letter = 'o', .type = OPT_TEXT, .offset = AT(labels), .value = "FILE", .help = "Write the cluster of every row, .npy of int32, noise -1."},
@@ -40,6 +42,53 @@ static const struct opt_row rows[] = {
     {.name = NULL, .help = "dbscan"},
     {.name = "eps", .type = OPT_NUMBER, .offset = AT(eps), .min = 0, .max = 1e30, .fallback = "0.5", .value = "X", .help = "Rows so near are neighbours."},
     {.name = "min-samples", .type = OPT_INT, .offset = AT(min_samples), .min = 1, .max = MOST_COUNT, .fallback = "5", .value = "N", .help = "Neighbours, itself counted, that make a row the core of a cluster."},
+    {.name = NULL, .help = "The search for playlists"},
+    {.name = "search", .type = OPT_INT, .offset = AT(s.runs), .min = 0, .max = 10000000, .fallback = "0", .value = "N", .help = "Cluster samples of the rows N times, with parameters that are drawn, varied and judged by --moods, and write the best run's playlists.", .alias = "clustering-runs"},
+    {.name = "moods", .type = OPT_TEXT, .offset = AT(s.moods), .value = "FILE", .help = "What is known of the songs, CSV or JSON lines, a row for each row of numbers: item_id, title, author, file_path, tempo, energy, mood_vector, other_features."},
+    {.name = "out", .type = OPT_TEXT, .offset = AT(s.out), .value = "FOLDER", .help = "Where playlists (.m3u8), report.json, report.html and the journal go."},
+    {.name = "resume", .type = OPT_BOOL, .offset = AT(s.resume), .help = "Go on where a search with the same settings was stopped."},
+    {.name = "update", .type = OPT_TEXT, .offset = AT(s.update), .value = "REPORT", .help = "report.json of an earlier search: the first run begins with its clusters, playlists that are the same keep name, number and file. With --search 1 nothing else is tried."},
+    {.name = "audiomuse-env", .type = OPT_TEXT, .offset = AT(s.env), .value = "FILE", .help = "Settings of AudioMuse-AI, lines NAME=VALUE; -: of the environment. Options that are given win."},
+    {.name = "stop-after", .type = OPT_INT, .offset = AT(s.stop_batches), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "N", .help = "Stop after N batches without a better run; 0: never."},
+    {.name = "time-limit", .type = OPT_INT, .offset = AT(s.stop_seconds), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "SECONDS", .help = "Stop after the batch in which so much time is over; 0: never."},
+    {.name = "subset", .type = OPT_INT, .offset = AT(s.subset), .min = 0, .max = MOST_COUNT, .fallback = "10000", .value = "N", .help = "Songs of a run, drawn evenly from the genres; 0: all."},
+    {.name = "batch", .type = OPT_INT, .offset = AT(s.batch), .min = 1, .max = 10000, .fallback = "20", .value = "N", .help = "Runs between two entries of the journal."},
+    {.name = "top-n", .type = OPT_INT, .offset = AT(s.top_n), .min = 0, .max = 100000, .fallback = "10", .value = "N", .help = "Playlists that are written; 0: all."},
+    {.name = "min-songs", .type = OPT_INT, .offset = AT(s.min_songs), .min = 1, .max = MOST_COUNT, .fallback = "20", .value = "N", .help = "Songs a playlist has at least."},
+    {.name = "max-songs", .type = OPT_INT, .offset = AT(s.max_songs), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "N", .help = "And at most; 0: no limit."},
+    {.name = "max-playlist", .type = OPT_INT, .offset = AT(s.split), .min = 0, .max = MOST_COUNT, .fallback = "200", .value = "N", .help = "Larger clusters of dbscan are cut; calibration avoids them; 0: no limit."},
+    {.name = "max-distance", .type = OPT_NUMBER, .offset = AT(s.max_distance), .min = 0, .max = 1, .fallback = "0.5", .value = "X", .help = "How far from its centre a song may be, in parts of the largest distance of the run."},
+    {.name = "per-artist", .type = OPT_INT, .offset = AT(s.per_artist), .min = 0, .max = MOST_COUNT, .fallback = "3", .value = "N", .help = "Songs of one artist in a playlist; 0: no limit."},
+    {.name = "duplicates", .type = OPT_NUMBER, .offset = AT(s.duplicates), .min = 0, .max = 1, .fallback = "0.01", .value = "X", .help = "Songs whose angle to the one before, by title, is less (in half turns) are left out."},
+    {.name = "calibrate", .type = OPT_BOOL, .offset = AT(s.calibrate), .fallback = "true", .help = "Find ranges that give enough playlists, and eps, by a few runs first."},
+    {.name = "features", .type = OPT_BOOL, .offset = AT(s.features), .help = "Cluster tempo, energy, moods and features of --moods instead of the rows of numbers."},
+    {.name = NULL, .help = "The search: what is drawn"},
+    {.name = "clusters-min", .type = OPT_INT, .offset = AT(s.clusters_min), .min = 2, .max = MOST_COUNT, .fallback = "40", .value = "N", .help = "Clusters (kmeans, gmm, spectral) are drawn from here .."},
+    {.name = "clusters-max", .type = OPT_INT, .offset = AT(s.clusters_max), .min = 2, .max = MOST_COUNT, .fallback = "100", .value = "N", .help = ".. to here."},
+    {.name = "pca-min", .type = OPT_INT, .offset = AT(s.pca_min), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "N", .help = "Principal components; 0: all of the numbers."},
+    {.name = "pca-max", .type = OPT_INT, .offset = AT(s.pca_max), .min = 0, .max = MOST_COUNT, .fallback = "199", .value = "N", .help = "At most."},
+    {.name = "eps-min", .type = OPT_NUMBER, .offset = AT(s.eps_min), .min = 0, .max = 1e30, .fallback = "0.1", .value = "X", .help = "dbscan; calibration finds other ones."},
+    {.name = "eps-max", .type = OPT_NUMBER, .offset = AT(s.eps_max), .min = 0, .max = 1e30, .fallback = "0.5", .value = "X", .help = "At most."},
+    {.name = "min-samples-min", .type = OPT_INT, .offset = AT(s.samples_min), .min = 1, .max = MOST_COUNT, .fallback = "5", .value = "N", .help = "dbscan: neighbours of a core row."},
+    {.name = "min-samples-max", .type = OPT_INT, .offset = AT(s.samples_max), .min = 1, .max = MOST_COUNT, .fallback = "20", .value = "N", .help = "At most."},
+    {.name = "gmm-covariance", .type = OPT_CHOICE, .offset = AT(s.covariance), .choices = "diag|full|tied|spherical", .fallback = "diag", .help = "gmm: the shape of its clusters in a search."},
+    {.name = "churn", .type = OPT_NUMBER, .offset = AT(s.churn), .min = 0, .max = 1, .fallback = "0.2", .value = "X", .help = "Part of the songs that is exchanged from run to run."},
+    {.name = "genre-percentile", .type = OPT_NUMBER, .offset = AT(s.percentile), .min = 0, .max = 100, .fallback = "50", .value = "X", .help = "Of the genres' sizes: songs wanted of each."},
+    {.name = "genre-songs", .type = OPT_INT, .offset = AT(s.genre_songs), .min = 0, .max = MOST_COUNT, .fallback = "100", .value = "N", .help = "But at least so many."},
+    {.name = "explore", .type = OPT_NUMBER, .offset = AT(s.explore), .min = 0, .max = 1, .fallback = "0.2", .value = "X", .help = "Part of the runs before the best are varied."},
+    {.name = "exploit", .type = OPT_NUMBER, .offset = AT(s.exploit), .min = 0, .max = 1, .fallback = "0.7", .value = "X", .help = "Chance that one of the best is varied, after that."},
+    {.name = "elites", .type = OPT_INT, .offset = AT(s.elites), .min = 1, .max = 10000, .fallback = "10", .value = "N", .help = "How many are the best."},
+    {.name = "mutate-int", .type = OPT_INT, .offset = AT(s.vary_count), .min = 0, .max = MOST_COUNT, .fallback = "3", .value = "N", .help = "Whole numbers are varied by so much."},
+    {.name = "mutate-float", .type = OPT_NUMBER, .offset = AT(s.vary_number), .min = 0, .max = 1e30, .fallback = "0.05", .value = "X", .help = "And eps, in a range of 0.4; more in a wider one."},
+    {.name = NULL, .help = "The search: weights of fitness"},
+    {.name = "weight-mood-diversity", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_MOOD_DIVERSITY]), .min = -1000, .max = 1000, .fallback = "2", .value = "X", .help = "Different moods between playlists."},
+    {.name = "weight-mood-purity", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_MOOD_PURITY]), .min = -1000, .max = 1000, .fallback = "1", .value = "X", .help = "Songs that have the moods of their playlist."},
+    {.name = "weight-feature-diversity", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_FEATURE_DIVERSITY]), .min = -1000, .max = 1000, .fallback = "0", .value = "X", .help = "The same of the other features .."},
+    {.name = "weight-feature-purity", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_FEATURE_PURITY]), .min = -1000, .max = 1000, .fallback = "0", .value = "X", .help = ".. danceable, aggressive, happy, party, relaxed, sad."},
+    {.name = "weight-silhouette", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_SILHOUETTE]), .min = 0, .max = 1000, .fallback = "0", .value = "X", .help = "(1 + silhouette) / 2."},
+    {.name = "weight-davies-bouldin", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_DAVIES_BOULDIN]), .min = 0, .max = 1000, .fallback = "0", .value = "X", .help = "1 / (1 + Davies-Bouldin)."},
+    {.name = "weight-calinski-harabasz", .type = OPT_NUMBER, .offset = AT(s.weight[EVOLVE_CALINSKI_HARABASZ]), .min = 0, .max = 1000, .fallback = "0", .value = "X", .help = "1 - exp(-Calinski-Harabasz / 500)."},
+    {.name = "top-moods", .type = OPT_INT, .offset = AT(s.top_moods), .min = 0, .max = 50, .fallback = "5", .value = "N", .help = "Of the 50 moods the first N are looked at; 0: all."},
     {.name = NULL, .help = "The machine"},
     {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "0: all processors."},
@@ -286,6 +335,12 @@ static int check_flags(const struct cluster_flags *o, struct err *e)
 {
     bool centres = o->method != CLUSTER_DBSCAN && o->method != CLUSTER_SPECTRAL;
     TRY(engine_check(o->device, e));
+    if (o->s.runs > 0) return hunt_check(o, e);
+    if (o->method == EVOLVE_MIXED)
+        return err_set(e, E_USAGE, "--method mixed is for a search: give --search N");
+    if (o->s.moods || o->s.out || o->s.update || o->s.resume)
+        return err_set(e, E_USAGE,
+                       "--moods, --out, --update and --resume are for a search: give --search N");
     if ((o->centers || o->model) && !centres)
         return err_set(e, E_USAGE, "dbscan and spectral have no centres and no model to write");
     if (o->init && !centres)
@@ -342,12 +397,29 @@ static int predict(struct run *r, const struct scale_source *s, const struct wor
     return report(r, &c, e);
 }
 
+/* From here on r->o is what is valid, settings of AudioMuse-AI counted. */
+static int search(struct run *r, struct hunt *h, struct audiomuse *m, struct err *e)
+{
+    h->engine = r->engine;
+    h->numbers = &r->numbers;
+    return hunt_run(h, m, e);
+}
+
 static int with_arena(struct run *r, struct err *e)
 {
-    struct cluster_options co = job_cluster_options(r->o);
+    struct cluster_flags flags = *r->o;
+    struct hunt h = {.a = r->a,
+                     .o = &flags,
+                     .rows = rows,
+                     .n_rows = COUNT(rows),
+                     .host = r->host,
+                     .input = r->input};
+    struct audiomuse am;
     struct cluster_result c;
     struct work_watch watch = {r, on_progress, on_cancelled};
     char kernels[16];
+    TRY(hunt_settings(&h, &am, e));
+    r->o = &flags;
     TRY(check_flags(r->o, e));
     opt_choice(opt_find(rows, COUNT(rows), "kernels"), r->o->kernels, kernels, sizeof kernels);
     struct engine_options eo = {
@@ -359,6 +431,8 @@ static int with_arena(struct run *r, struct err *e)
         return err_set(e, E_INPUT, "%s holds %lld rows of %lld numbers", r->input, (long long)s.n,
                        (long long)s.d);
     TRY(engine_open(r->a, &eo, &r->engine, e));
+    if (r->o->s.runs > 0) return search(r, &h, &am, e);
+    struct cluster_options co = job_cluster_options(r->o);
     if (r->o->predict) return predict(r, &s, &watch, e);
     TRY(read_init(r, &co, r->o->pca >= 1 ? (int64_t)r->o->pca : s.d, e));
     if (cluster_run(r->a, r->engine, &watch, &s, &co, r->o->plot != NULL, &c, e))
@@ -397,11 +471,19 @@ const struct lode_job job_cluster_row = {
         "Gaussians, spectral cuts the graph of nearest neighbours. Results follow scikit-learn's "
         "rules, to the label where the start is given.\n"
         "\n"
+        "With --search it looks for playlists: samples of songs are clustered again and again, "
+        "judged "
+        "by the moods of --moods as AudioMuse-AI judges, and the best run's clusters become .m3u8 "
+        "files. "
+        "docs/from-audiomuse.md says what is the same.\n"
+        "\n"
         "  lode cluster songs.npy -k 70 --labels labels.npy --json\n"
         "  lode cluster songs.npy --standardize --pca 0.95 -m dbscan --eps 9 --min-samples 12\n"
         "  lode cluster songs.csv -m gmm -k 40 --covariance diag --model songs.model\n"
         "  lode cluster more.csv --predict songs.model --labels more.npy\n"
-        "  lode plan cluster --rows 1000000 --dims 200 -k 100\n",
+        "  lode plan cluster --rows 1000000 --dims 200 -k 100\n"
+        "  lode cluster songs.npy --moods moods.csv --search 5000 --out playlists/\n"
+        "  lode cluster songs.npy --moods moods.csv --search 5000 --out playlists/ --resume\n",
     .rows = rows,
     .n_rows = COUNT(rows),
     .opts_bytes = sizeof(struct cluster_flags),

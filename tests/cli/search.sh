@@ -1,0 +1,194 @@
+#!/bin/sh
+# `lode cluster --search`: playlists and reports, replay by seed, resuming after a kill, what it refuses.
+# Fitness is held to numpy by tests/t_evolve.c.
+. tests/tap.sh
+
+# 400 songs with the moods of tests/golden/search, vectors of 8 clouds.
+cp tests/golden/search/songs.csv "$work/songs.csv"
+python3 - "$work" <<'PY'
+import sys, random
+sys.path.insert(0, "tests/cli")
+r = random.Random(3)
+with open(sys.argv[1] + "/x.csv", "w") as f:
+    for i in range(400):
+        f.write(",".join(f"{(i % 8 * 5 + j * 3) % 13 + r.gauss(0, 0.8):.4f}" for j in range(10)) + "\n")
+PY
+search() { # FOLDER OPTIONS...
+    folder=$1
+    shift
+    run "$lode" cluster "$work/x.csv" --moods "$work/songs.csv" --out "$work/$folder" --search 60 --subset 200 \
+        --min-songs 5 --clusters-min 4 --clusters-max 12 --quiet "$@"
+}
+same() { cmp "$work/$1/search.journal" "$work/$2/search.journal" && cmp "$work/$1/report.norm" "$work/$2/report.norm"; }
+norm() { # what of a report does not depend on the clock, or on where it lies
+    python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1] + "/report.json"))
+for k in ("seconds", "out", "resume", "runs_resumed", "threads", "json", "device_name"): r.pop(k, None)
+json.dump(r, open(sys.argv[1] + "/report.norm", "w"), sort_keys=True)' "$work/$1"
+}
+
+search a
+is "search: status" "$status" 0
+ok "search: says what it found" grep -q 'best run     number [0-9]* of 60: kmeans' "$work/out"
+ok "search: a report, a page, playlists of songs that are there" python3 -c '
+import json, os, sys
+folder = sys.argv[1]
+r = json.load(open(folder + "/report.json"))
+assert r["runs"] == 60 and len(r["history"]) == 60 and r["rows"] == 400 and r["songs_without_moods"] == 1, r
+assert min(abs(r["fitness"] - h) for h in r["history"]) < 1e-5, r["fitness"]
+assert r["resolved_device"] == "cpu" and r["stopped"] == "all runs are done"
+seen = set()
+for i, p in enumerate(r["playlists"]):
+    assert p["id"] == i + 1 and len(p["songs"]) >= 5
+    lines = open(folder + "/" + p["file"]).read().split("\n")
+    assert lines[0] == "#EXTM3U" and lines[1] == "#PLAYLIST:" + p["name"], lines[:2]
+    assert lines[3:-1:2] == [s["path"] for s in p["songs"]] == ["m/%d.ogg" % s["row"] for s in p["songs"]]
+    artist = {}
+    for s in p["songs"]:
+        assert s["row"] not in seen and s["row"] != 11
+        seen.add(s["row"])
+        name = s.get("artist", "").strip().lower()
+        artist[name] = artist.get(name, 0) + (name != "")
+    assert max(artist.values()) <= 3, artist
+page = open(folder + "/report.html").read()
+assert page.count("<svg") == 2 and page.count("<details>") == len(r["playlists"])' "$work/a"
+norm a
+search b --threads 1
+norm b
+ok "search: one seed, the same playlists, whatever the threads" same a b
+search c --seed 1
+ok "search: another seed, other runs" sh -c "! cmp -s '$work/a/search.journal' '$work/c/search.journal'"
+
+# The journal of a killed search: whole batches, then a torn line.
+mkdir "$work/d"
+head -c 2000 "$work/a/search.journal" >"$work/d/search.journal"
+search d --resume
+norm d
+ok "resume: a torn journal gives the same result" same a d
+"$lode" cluster "$work/x.csv" --moods "$work/songs.csv" --out "$work/k" --search 60 --subset 200 --min-songs 5 \
+    --clusters-min 4 --clusters-max 12 --quiet >"$work/k.log" 2>&1 &
+pid=$!
+while [ "$(cat "$work/k/search.journal" 2>/dev/null | wc -l)" -lt 2 ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+ok "kill: no more than the present batch is lost" sh -c "grep -q begun '$work/k/search.journal'"
+search k --resume
+norm k
+ok "kill: resumed, the result is that of an undisturbed search" same a k
+search a --resume --seed 2
+says "resume: of another search" 3 "search.journal is of a search with other settings or other songs; without --resume it begins anew"
+
+for method in dbscan gmm spectral mixed; do
+    search m --method $method --search 20 --batch 5
+    is "$method: status" "$status" 0
+done
+search f --features --search 20
+is "features: status" "$status" 0
+
+# New songs: playlists keep number, name and file.
+search u --update "$work/a/report.json" --seed 0
+ok "update: the same songs, the same playlists" python3 -c '
+import json, sys
+old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/a/report.json", "/u/report.json"))
+key = lambda l: [(p["id"], p["name"], p["file"], sorted(s["row"] for s in p["songs"])) for p in l]
+assert key(old) == key(new) and all(p["songs_added"] == p["songs_gone"] == 0 for p in new)' "$work"
+# 20 more songs, in front: rows move, ids do not.
+{
+    head -n 1 "$work/songs.csv"
+    sed -n '2,21s/^id/new/p' "$work/songs.csv"
+    sed 1d "$work/songs.csv"
+} >"$work/more.csv"
+{ head -n 20 "$work/x.csv"; cat "$work/x.csv"; } >"$work/more.x.csv"
+search w --subset 0
+run "$lode" cluster "$work/more.x.csv" --moods "$work/more.csv" --out "$work/g" --search 1 --subset 0 --min-songs 5 \
+    --update "$work/w/report.json" --quiet
+is "update: status" "$status" 0
+ok "update: a library that grew keeps its playlists, with some more songs" python3 -c '
+import json, sys
+old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/w/report.json", "/g/report.json"))
+assert {p["id"]: p["name"] for p in old} == {p["id"]: p["name"] for p in new}, (old, new)
+songs = {p["id"]: {s["id"] for s in p["songs"]} for p in old}
+for p in new:
+    now = {s["id"] for s in p["songs"]}
+    assert len(songs[p["id"]] & now) >= 0.5 * len(songs[p["id"]]), (len(now), len(songs[p["id"]]))
+    assert p["songs_added"] == len(now - songs[p["id"]]) and p["songs_gone"] == len(songs[p["id"]] - now)
+assert sum(p["songs_added"] for p in new) > 0' "$work"
+search v --update "$work/a/report.json" --seed 9
+ok "update: another search, ids are kept or new" python3 -c '
+import json, sys
+old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/a/report.json", "/v/report.json"))
+names = {p["id"]: p["name"] for p in old}
+ids = [p["id"] for p in new]
+assert len(set(ids)) == len(ids)
+for p in new:
+    assert ("songs_added" in p) == (p["id"] in names) and names.get(p["id"], p["name"]) == p["name"]
+    assert p["id"] in names or p["id"] > max(names)' "$work"
+
+# AudioMuse's settings.
+cat >"$work/env" <<'ENV'
+# a comment
+CLUSTER_ALGORITHM=gmm
+NUM_CLUSTERS_MIN=2
+GMM_N_COMPONENTS_MIN="4"
+export GMM_N_COMPONENTS_MAX='6'
+- CLUSTERING_RUNS=20
+USE_GPU_CLUSTERING: false
+SCORE_WEIGHT_SILHOUETTE=0.5 # as ever
+MIN_PLAYLIST_SIZE_FOR_TOP_N=5
+TOP_N_CLUSTERING_PLAYLIST=4
+CLUSTERING_AUTO_CALIBRATION=False
+ENABLE_CLUSTERING_EMBEDDINGS=True
+MUSIC_SERVER=navidrome
+ENV
+run "$lode" cluster "$work/x.csv" --moods "$work/songs.csv" --out "$work/e" --audiomuse-env "$work/env" --top-n 3 --json --quiet
+is "audiomuse: status" "$status" 0
+ok "audiomuse: its settings count, options that are given win" python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["method"] == "gmm" and r["search"] == 20 and r["device"] == "cpu" and r["min_songs"] == 5, r
+assert (r["clusters_min"], r["clusters_max"], r["top_n"], r["weight_silhouette"]) == (4, 6, 3, 0.5), r
+assert not r["calibrate"] and not r["features"] and r["metrics"]["silhouette"] > 0.5 and len(r["playlists"]) == 3
+assert "GMM_N_COMPONENTS_MAX=6" in r["settings_of_audiomuse"] and "MUSIC_SERVER" not in r["settings_of_audiomuse"]' "$work/out"
+run env CLUSTERING_RUNS=20 MIN_PLAYLIST_SIZE_FOR_TOP_N=5 NUM_CLUSTERS_MAX=many "$lode" cluster "$work/x.csv" \
+    --moods "$work/songs.csv" --out "$work/e" --audiomuse-env -
+says "audiomuse: no number" 2 "NUM_CLUSTERS_MAX of the environment: "
+
+# What it refuses, each in one sentence.
+search r --method minibatch
+says "refused: minibatch" 2 "a search does not use minibatch"
+run "$lode" cluster "$work/x.csv" --search 5 --out "$work/r"
+says "refused: no moods" 2 "a search needs --moods FILE"
+run "$lode" cluster "$work/x.csv" --search 5 --moods "$work/songs.csv"
+says "refused: nowhere to write" 2 "a search needs --out FOLDER"
+run "$lode" cluster "$work/x.csv" --method mixed
+says "refused: mixed alone" 2 "--method mixed is for a search"
+run "$lode" cluster "$work/x.csv" --resume
+says "refused: nothing to resume" 2 "are for a search: give --search N"
+search r --clusters-min 20 --clusters-max 10
+says "refused: a range upside down" 2 "--clusters-min 20 is more than --clusters-max 10"
+search r --moods "$work/none.csv"
+says "refused: no such file" 5 "none.csv"
+head -n 50 "$work/songs.csv" >"$work/few.csv"
+search r --moods "$work/few.csv"
+says "refused: fewer songs than rows" 3 "few.csv has 49 songs, there are 400 rows of numbers"
+cut -d, -f1-3 "$work/songs.csv" | sed 's/"//g' | cut -d, -f1-2 >"$work/plain.csv"
+search r --moods "$work/plain.csv"
+says "refused: no moods in it" 3 "plain.csv has no moods: a column mood_vector"
+sed '5s/^\([^,]*,[^,]*,[^,]*,[^,]*\),[^,]*,/\1,fast,/' "$work/songs.csv" >"$work/bad.csv"
+search r --moods "$work/bad.csv"
+says "refused: a tempo that is no number" 3 "bad.csv: line 5: tempo is 'fast', which is no number"
+sed '7s/:0\.[0-9]*/:loud/' "$work/songs.csv" >"$work/bad.csv"
+search r --moods "$work/bad.csv"
+says "refused: a mood that is no number" 3 "as 'loud', which is no number"
+: >"$work/empty.csv"
+run "$lode" cluster "$work/empty.csv" --moods "$work/songs.csv" --out "$work/r" --search 5
+says "refused: an empty library" 3 "empty.csv"
+sed '9s/^[^,]*/nan/' "$work/x.csv" >"$work/nan.csv"
+run "$lode" cluster "$work/nan.csv" --moods "$work/songs.csv" --out "$work/r" --search 5
+says "refused: a bad row" 3 "row 9, column 1 is NaN"
+search r --update "$work/songs.csv"
+says "refused: no report" 3 "songs.csv"
+search r --max-distance 0
+says "refused: nothing found" 3 "none of 60 runs gave a playlist"
+tap_end
