@@ -112,7 +112,7 @@ SRC := $(filter-out src/media/av.c src/load/pull.c src/load/index.c src/gpu/emu%
 	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,$(wildcard src/cpu/cpu_half*.c)),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC))) \
-	$(if $(AMX_ON),$(O)/src/cpu/cpu_matrix_amx.o $(O)/src/cpu/cpu_top_amx.o)
+	$(if $(AMX_ON),$(patsubst %,$(O)/src/cpu/cpu_%_amx.o,matrix peak top))
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
 SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so

@@ -55,6 +55,8 @@ struct backend {
     /* profile: seconds spent in each step since prepare, [plan->n_steps]; NULL if not measured.
      * Steps that a device does in one go are told as the first of them, the others as 0. */
     const double *(*profile)(const struct backend_plan *bp);
+    /* peak: i8 multiplications and additions a second, measured now. NULL, or 0: not known. */
+    double (*peak)(struct backend_device *d);
     /* release: before the arena given to prepare is reset or closed: gives back what does not lie
      * in it (oneDNN's primitives, a GPU's memory). NULL is allowed. */
     void (*release)(struct backend_plan *bp);

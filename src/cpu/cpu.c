@@ -18,6 +18,7 @@
 #include "cpu/cpu.h"
 #include "base/log.h"
 #include "core/plancheck.h"
+#include "cpu/cpu_fast.h"
 #include "cpu/cpu_team.h"
 #include <stdatomic.h>
 #include <string.h>
@@ -501,6 +502,41 @@ static const double *cpu_profile(const struct backend_plan *bp)
     return bp->seconds;
 }
 
+/* ---- what there is to reach ------------------------------------------------------------------- */
+
+struct peak {
+    double (*loop)(int64_t turns);
+    int64_t turns;
+    double done, seconds; /* of all members */
+};
+
+static void peak_member(void *ctx, struct thread_team *team, int id)
+{
+    struct peak *p = ctx;
+    thread_barrier(team);
+    double start = id == 0 ? thread_seconds() : 0, done = p->loop(p->turns);
+    thread_barrier(team);
+    if (id == 0) {
+        p->seconds = thread_seconds() - start;
+        p->done = done * team->n;
+    }
+}
+
+static double cpu_peak(struct backend_device *d)
+{
+    const double enough_s = 0.02;
+    double best = 0;
+    struct peak p = {.loop = cpu_fast_peak(d->level), .turns = 1024};
+    if (!p.loop) return 0;
+    for (p.seconds = 0; p.seconds < enough_s; p.turns *= 2)
+        thread_run(d->threads, peak_member, &p);
+    for (int i = 0; i < 3; i++) {
+        thread_run(d->threads, peak_member, &p);
+        best = MAX(best, p.done / p.seconds);
+    }
+    return best;
+}
+
 static void cpu_close(struct backend_device *d)
 {
     while (d && d->plans) cpu_release(d->plans);
@@ -518,6 +554,7 @@ const struct backend cpu_backend = {
     .run = cpu_run,
     .peek = cpu_peek,
     .profile = cpu_profile,
+    .peak = cpu_peak,
     .release = cpu_release,
     .close = cpu_close,
 };

@@ -228,3 +228,15 @@ size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threa
                            scale->rank == 3 ? scale->dim[0] : 0, threads)
         .bytes;
 }
+
+double (*cpu_fast_peak(enum cpu_level level))(int64_t turns)
+{
+#if WITH_AMX
+    if (level >= CPU_AMX) return cpu_peak_i8_amx;
+#endif
+#if defined __x86_64__
+    if (level >= CPU_AVX512) return cpu_peak_i8_avx512;
+    if (level >= CPU_AVX2) return cpu_peak_i8_avx2;
+#endif
+    return level >= CPU_BASE ? cpu_peak_i8_base : NULL;
+}

@@ -303,4 +303,11 @@ CPU_FAST_QUANT(cpu_quant_panel_base);
 CPU_FAST_QUANT(cpu_quant_panel_avx2);
 CPU_FAST_QUANT(cpu_quant_panel_avx512);
 
+/* cpu_fast_peak: the level's loop of cpu_peak_isa.c, or NULL. */
+double (*cpu_fast_peak(enum cpu_level level))(int64_t turns);
+double cpu_peak_i8_base(int64_t turns);
+double cpu_peak_i8_avx2(int64_t turns);
+double cpu_peak_i8_avx512(int64_t turns);
+double cpu_peak_i8_amx(int64_t turns);
+
 #endif

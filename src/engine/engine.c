@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 #include "base/log.h"
+#include "core/work.h"
 #include "cpu/cpu.h"
 #include "gpu/gpu.h"
 #include <stdio.h>
@@ -20,6 +21,9 @@ struct engine {
 struct engine_plan {
     struct engine *engine;
     struct backend_plan *prepared;
+    const struct plan *plan;
+    int64_t *runs; /* [n_tapes], and work [n_steps]: NULL unless asked for */
+    double *work;
 };
 
 /* "cuda:1" -> "cuda" and "1"; what stands behind the colon is the backend's to judge. */
@@ -142,6 +146,13 @@ int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
     struct engine_plan *ep = ARENA_NEW(a, struct engine_plan, 1, e);
     if (!ep) return -1;
     ep->engine = g;
+    ep->plan = p;
+    if (g->options.profile) {
+        ep->runs = ARENA_NEW(a, int64_t, (size_t)p->n_tapes, e);
+        if (!ep->runs) return -1;
+        ep->work = ARENA_NEW(a, double, (size_t)p->n_steps, e);
+        if (!ep->work) return -1;
+    }
     TRY(g->backend->prepare(g->device, a, p, used, ctx, &ep->prepared, e));
     *out = ep;
     return 0;
@@ -152,9 +163,21 @@ void *engine_host(struct engine_plan *ep, int value)
     return ep->engine->backend->host(ep->prepared, value);
 }
 
+static const void *input_data(const void *ctx, int value)
+{
+    const struct engine_plan *ep = ctx;
+    return ep->engine->backend->host(ep->prepared, value);
+}
+
 int engine_run(struct engine_plan *ep, int tape, struct err *e)
 {
-    return ep->engine->backend->run(ep->prepared, tape, e);
+    const struct plan_tape *t = &ep->plan->tape[tape];
+    TRY(ep->engine->backend->run(ep->prepared, tape, e));
+    if (!ep->runs) return 0;
+    ep->runs[tape]++;
+    for (int i = t->from; i < t->to; i++)
+        ep->work[i] += work_of(ep->plan, &ep->plan->step[i], input_data, ep);
+    return 0;
 }
 
 int engine_peek(struct engine_plan *ep, int value, void *out, size_t bytes, struct err *e)
@@ -170,6 +193,21 @@ void engine_memory(const struct engine_plan *ep, struct backend_memory *out)
 const double *engine_profile(const struct engine_plan *ep)
 {
     return ep->engine->backend->profile(ep->prepared);
+}
+
+const int64_t *engine_runs(const struct engine_plan *ep)
+{
+    return ep->runs;
+}
+
+const double *engine_work(const struct engine_plan *ep)
+{
+    return ep->work;
+}
+
+double engine_peak(const struct engine *g)
+{
+    return g->backend->peak ? g->backend->peak(g->device) : 0;
 }
 
 void engine_release(struct engine_plan **ep)

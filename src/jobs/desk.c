@@ -2,6 +2,7 @@
 #include "base/room.h"
 #include "base/thread.h"
 #include "doctor/history.h"
+#include "jobs/profile.h"
 #include "load/store.h"
 #include <string.h>
 
@@ -148,7 +149,8 @@ static struct speech_options speech_options(const struct desk_set *s, const stru
         .compute_type = d->compute_type,
         .engine = {.device = o->device,
                    .kernels = s->kernels,
-                   .threads = (int)MIN(o->threads, thread_cpus())},
+                   .threads = (int)MIN(o->threads, thread_cpus()),
+                   .profile = o->profile},
         .beam = (int)o->beam,
         .best_of = (int)o->best_of,
         .batch = (int)o->batch,
@@ -184,8 +186,9 @@ static int open_parts(struct desk_set *s, struct desk *d, struct err *e)
                                     : batch_open(d->a, d->speech, &options, &d->batch, e);
 }
 
-static void close_one(struct desk *d)
+static void close_one(const struct desk_set *s, struct desk *d)
 {
+    if (d->speech && s->o->profile) profile_tell(s->host, d->speech);
     speech_close(&d->speech);
     arena_close(&d->a);
     d->scribe = NULL;
@@ -228,7 +231,7 @@ static struct desk *oldest(const struct desk_set *s)
 
 static int make_room(const struct desk_set *s, const struct desk *d, struct err *e)
 {
-    for (struct desk *old; (old = oldest(s)) != NULL; close_one(old)) {
+    for (struct desk *old; (old = oldest(s)) != NULL; close_one(s, old)) {
         const double mib = 1 << 20;
         size_t needs, room;
         TRY(weigh(s, d, &needs, &room, e));
@@ -247,7 +250,7 @@ static int open_one(struct desk_set *s, struct desk *d, struct err *e)
     TRY(make_room(s, d, e));
     TRY(arena_open("model", 0, &d->a, e));
     if (open_parts(s, d, e) == 0) return 0;
-    close_one(d);
+    close_one(s, d);
     return -1;
 }
 
@@ -280,5 +283,5 @@ int desk_run(struct desk *d, struct audio *audio, const struct vad_regions *regi
 
 void desk_close(struct desk_set *s)
 {
-    for (int i = 0; s->desk && i < s->route.n; i++) close_one(&s->desk[i]);
+    for (int i = 0; s->desk && i < s->route.n; i++) close_one(s, &s->desk[i]);
 }

@@ -262,7 +262,7 @@ static int with_songs(struct run *r, struct err *e)
     struct songs_options so = r->m->songs;
     struct evolve_watch watch = {{r, on_progress, on_cancelled}, on_done, on_note};
     struct scale_source source = {(void *)(uintptr_t)h->numbers, number_row, h->numbers->rows,
-                                  h->numbers->columns};
+                                  h->numbers->columns, NULL};
     uint64_t settings;
     so.top_moods = h->o->s.top_moods;
     if (h->o->s.update) TRY(playlist_old_read(h->a, h->o->s.update, &old, e));

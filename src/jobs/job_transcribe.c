@@ -86,6 +86,7 @@ static const struct opt_row rows[] = {
     {.help = "Other"},
     {.name = "resume", .type = OPT_BOOL, .offset = AT(resume), .help = "Leave out what an earlier run with the same options has finished, by the journal " JOURNAL_NAME " in the folder of the output. Give it from the start: without it no journal is kept."},
     {.name = "price", .type = OPT_NUMBER, .offset = AT(price), .min = 0, .max = 1e9, .fallback = "0", .value = "X", .help = "Of an hour of this machine: the summary and json then tell what the work cost."},
+    {.name = "profile", .type = OPT_BOOL, .offset = AT(profile), .help = "Tell at the end, on standard error, where the time went: for each step of the model, with the rate of its products and the share of what the processor could do."},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
     {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .alias = "no-prints", .help = "No summary lines on standard error."},
 };

@@ -187,4 +187,13 @@ ok "a second interrupt ends it at once" test $(($(date +%s) - start)) -le 3
 { "$lode" transcribe $fast "$work/long.wav" 2>"$work/err"; echo $? >"$work/status"; } | head -1 >"$work/out"
 is "a reader that leaves: SIGPIPE" "$(cat "$work/status")" 141
 is "a reader that leaves: silence" "$(cat "$work/err")" ""
+
+# ---- where the time went
+run "$lode" transcribe $fast --quiet --profile "$jfk"
+is "profile: status" "$status" 0
+ok "profile: products of the encoder have a rate" grep -Eq '^lode: encode +enc\.\*\.ffn\.up +4 +[0-9.]+ ms +[0-9.]+ % +[1-9][0-9]* ' "$work/err"
+ok "profile: steps of decoding" grep -Eq '^lode: step: [0-9.]+ ms a run, [0-9]+ runs$' "$work/err"
+run "$lode" transcribe $fast --quiet "$jfk"
+is "no profile unless asked for" "$(cat "$work/err")" ""
+
 tap_end
