@@ -1,6 +1,6 @@
 # lode: `make` builds ./lode, `make test` runs every test, `make help` lists the rest.
 #
-#   MODE=rel|dbg|asan|tsan   how to compile; everything lies in build/MODE
+#   MODE=rel|dbg|asan|tsan|fuzz   how to compile; everything lies in build/MODE
 #   CC=clang                 another compiler
 #   DNNL=1|0|auto ...        a library: 1 asks for it, 0 does without, auto (default) takes what is
 #                            there. Of DNNL AV CURL UTF8PROC SQLITE lode can do without each.
@@ -19,12 +19,14 @@ OPT_rel  := -O2
 OPT_dbg  := -Og
 OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -fsanitize=thread
-OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan or tsan, not $(MODE)))
+OPT_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan, tsan or fuzz, not $(MODE)))
 KERNEL_rel  := -O3
 # Without the undefined behaviour sanitizer, which takes minutes to compile them; opcheck compares them
 # with cpu_ref, which has it.
 KERNEL_asan := -O1 -fno-sanitize=undefined
 KERNEL_tsan := -O2
+KERNEL_fuzz := $(KERNEL_asan)
 
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wwrite-strings -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 $(if $(findstring clang,$(CC)),,-Wno-format-truncation) \
@@ -39,7 +41,10 @@ ISAS := base $(if $(X86),avx2 avx512)
 ISA_avx2 := -march=x86-64-v3
 ISA_avx512 := -march=x86-64-v4 -mavx512vnni
 ISA_avx512fp16 := $(ISA_avx512) -mavx512fp16
-FP16_ON := $(if $(X86),$(shell $(CC) $(ISA_avx512fp16) -x c -fsyntax-only /dev/null 2>/dev/null && echo 1))
+ISA_amx := $(ISA_avx512fp16) -mamx-tile -mamx-int8 -mamx-bf16
+knows = $(if $(X86),$(shell $(CC) $(ISA_$(1)) -x c -fsyntax-only /dev/null 2>/dev/null && echo 1))
+FP16_ON := $(call knows,avx512fp16)
+AMX_ON := $(call knows,amx)
 
 # ---- libraries: probed by compiling, for not all of them have a pkg-config file ----
 # have: headers (with <>), libraries. $(H), for GNU make 4.3 keeps the backslash of one escaped here.
@@ -75,7 +80,7 @@ GPU_ON := $(if $(filter 0,$(GPU)),,$(shell tools/build-images have 2>/dev/null &
 $(if $(filter 1,$(GPU)),$(if $(GPU_ON),,$(error GPU=1 is asked for, but NVRTC is missing: make gpu-wheels)))
 endif
 IMAGES := build/gpu/$(if $(GPU_ON),images$(GPU_ARCH:%=-%),none).bin
-WITH := $(foreach l,DNNL UTF8PROC AV CURL FP16,-DWITH_$(l)=$(if $($(l)_ON),1,0))
+WITH := $(foreach l,DNNL UTF8PROC AV CURL FP16 AMX,-DWITH_$(l)=$(if $($(l)_ON),1,0))
 LIBS := $(if $(DNNL_ON),-ldnnl) $(if $(UTF8PROC_ON),-lutf8proc) -ljansson -lz -ldl -lm
 LINK := $(LDFLAGS) -Wl,--dynamic-list=tools/exports.txt
 
@@ -104,9 +109,10 @@ endif
 MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c)) \
 	$(if $(SQLITE_ON),$(wildcard src/load/index.c))
 SRC := $(filter-out src/media/av.c src/load/pull.c src/load/index.c src/gpu/emu% src/gpu/fake_% \
-	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,src/cpu/cpu_half.c),$(wildcard src/*/*.c))
+	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,$(wildcard src/cpu/cpu_half*.c)),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
-ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC)))
+ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC))) \
+	$(if $(AMX_ON),$(O)/src/cpu/cpu_matrix_amx.o $(O)/src/cpu/cpu_top_amx.o)
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
 SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
@@ -123,8 +129,8 @@ define isa_rule
 $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
 	$$(COMPILE) $(KERNEL) $(ISA_$(1)) -DISA=$(1) -c $$< -o $$@
 endef
-$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
-$(O)/src/cpu/cpu_half.o: src/cpu/cpu_half.c $(O)/settings
+$(foreach i,$(ISAS) amx,$(eval $(call isa_rule,$(i))))
+$(O)/src/cpu/cpu_half.o $(O)/src/cpu/cpu_half_linear.o: $(O)/%.o: %.c $(O)/settings
 	$(COMPILE) -fPIC $(KERNEL) $(ISA_avx512fp16) -DISA=avx512fp16 -c $< -o $@
 
 build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tools/build-images
@@ -208,10 +214,13 @@ $(O)/tests/t_%: tests/t_%.c $(PARTS)
 $(O)/tests/golden_full: tests/golden_full.c $(PARTS)
 	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
 
+$(O)/bench_nearest: bench/nearest.c $(PARTS)
+	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
+
 $(O)/tests/fz_index: $(O)/src/load/index.o
 $(O)/tests/fz_index: private LIBS += -lsqlite3
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
-	$(COMPILE) $< tests/fuzz/fz_main.c $(filter %.o,$^) $(LINK) $(LIBS) -o $@
+	$(COMPILE) $< $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,tests/fuzz/fz_main.c) $(filter %.o,$^) $(LINK) $(LIBS) -o $@
 
 lode: $(O)/lode
 	@if [ $(MODE) = rel ]; then ln -sfn $< $@; fi
@@ -232,7 +241,7 @@ fault-full:
 	LODE_FAULT_FULL=1 build/asan/tests/t_gpu
 
 # Every call that can fail, made to fail once and from then on: with sanitizers, and where a model is
-# needed without. More than a night; ARGS="--sample 5000" draws, ./test takes 120.
+# needed without. About an hour; ARGS="--sample 5000" draws, ./test takes 120.
 torture:
 	@$(MAKE) --no-print-directory MODE=rel all
 	@$(MAKE) --no-print-directory MODE=asan build/asan/lode modules
@@ -247,13 +256,18 @@ check: all
 golden-full: $(O)/tests/golden_full
 	PYTHON='$(PYTHON)' tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny)
 
-# The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]
-fuzz: $(ISA_OBJ) $(IMAGES)
+# 100,000 hostile lines against the tokenizers package, which PYTHON must have: make tokens-full
+TOKENIZERS := $(wildcard tests/golden/tokens_*.json $(or $(LODE_CACHE),$(HOME)/.cache/lode)/models/*MiniLM*/tokenizer.json)
+tokens-full: $(O)/tests/t_tokens
+	@mkdir -p build
+	$(or $(PYTHON),python3) tools/golden/tokens.py $(or $(LINES),100000) $(TOKENIZERS)
+	$(O)/tests/t_tokens build/tokens.bin $(TOKENIZERS)
+
+# The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]. What it finds lies in build/fuzz/T.
+fuzz:
+	@$(MAKE) --no-print-directory MODE=fuzz CC=clang build/fuzz/tests/fz_$(T)
 	@mkdir -p build/fuzz/$(T)
-	clang $(filter-out -W%,$(FLAGS)) $(WITH) -DGPU_IMAGES=$(IMAGES) -DLODE_VERSION='"fuzz"' -DWITH_SQLITE=0 -fsanitize=fuzzer,address,undefined \
-		tests/fuzz/fz_$(T).c $(filter-out $(ISA_SRC) src/app/main.c,$(SRC)) \
-		$(if $(filter index,$(T)),src/load/index.c -lsqlite3) $(ISA_OBJ) $(LINK) $(LIBS) -o build/fuzz/fz_$(T)
-	build/fuzz/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
+	build/fuzz/tests/fz_$(T) $(ARGS) build/fuzz/$(T) $(wildcard tests/fuzz/corpus/$(T))
 
 tidy:
 	clang-tidy --quiet $(filter-out $(ISA_SRC),$(SRC)) -- $(filter-out -fopenmp,$(FLAGS)) $(WITH)
@@ -288,11 +302,11 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
+	@echo "goals: all test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
 	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
 	@echo "fault-full lets every call of the GPU's driver fail with every code (hours)"
 
-.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
+.PHONY: all modules tests test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
 	fault-full torture install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \

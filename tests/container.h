@@ -490,7 +490,8 @@ static inline int take_text(void *ctx, const char *p, size_t n, struct err *e)
     return 0;
 }
 
-static const char *convert(struct world *w, const char *from, const char *type)
+__attribute__((unused)) static const char *convert(struct world *w, const char *from,
+                                                   const char *type)
 {
     _Alignas(16) char opts[64];
     char *to = file_join(w->a, w->folder, "converted.safetensors", &w->e);

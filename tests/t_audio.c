@@ -302,6 +302,48 @@ static void constant_memory(void **state)
     remove(path);
 }
 
+static bool held_enough(void *left)
+{
+    return --*(int *)left < 0;
+}
+
+/* What is decoded ahead, wholly, in part, or until somebody stops it, changes nothing. */
+static void holding(void **state)
+{
+    (void)state;
+    static int16_t room[20000];
+    static const struct {
+        int64_t cap;
+        int blocks;
+    } cases[] = {{4096, 9}, {4097, 9}, {9000, 9}, {20000, 9}, {20000, 1}, {20000, 0}};
+    const char *path = save_wav("a.wav", plain, 9000);
+    struct pcm want = whole(path);
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        static float piece[1000];
+        struct err e = {0};
+        int left = cases[k].blocks;
+        struct audio *au = open_ok(path);
+        struct audio_info before, after;
+        audio_info(au, &before);
+        assert_true(audio_seekable(au));
+        assert_int_equal(audio_hold(au, room, cases[k].cap, held_enough, &left, &e), 0);
+        audio_info(au, &after);
+        assert_int_equal(after.n_samples, before.n_samples);
+        for (int pass = 0; pass < 3; pass++) {
+            int64_t n = 0, got;
+            while ((got = audio_read(au, piece, COUNT(piece), &e)) > 0) {
+                assert_memory_equal(piece, want.p + n, (size_t)got * sizeof *piece);
+                n += got;
+                if (pass == 1 && n >= 5000) break; /* wound back in the middle */
+            }
+            if (pass != 1) assert_int_equal(n, want.n);
+            assert_int_equal(audio_rewind(au, &e), 0);
+        }
+        audio_close(&au);
+    }
+    free(want.p);
+}
+
 static void faults(void **state)
 {
     (void)state;
@@ -320,7 +362,7 @@ int main(void)
         cmocka_unit_test(not_audio),      cmocka_unit_test(without_ffmpeg),
         cmocka_unit_test(piece_sizes),    cmocka_unit_test(winding_back),
         cmocka_unit_test(pipes),          cmocka_unit_test(constant_memory),
-        cmocka_unit_test(faults),
+        cmocka_unit_test(holding),        cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests_name("audio", tests, make_folder, remove_folder);
 }

@@ -44,6 +44,7 @@ struct lab {
     double audio_s; /* if not 0: what times may be */
     char said[TEXT];
     double last_s;
+    int64_t n_again; /* windows told to have been decoded again */
 };
 
 static void must(struct lab *lab, int rc)
@@ -106,6 +107,17 @@ static int segment(void *ctx, const struct out_segment *s, struct err *e)
     return 0;
 }
 
+static int again(void *ctx, const struct out_again *w, struct err *e)
+{
+    struct lab *lab = ctx;
+    (void)e;
+    assert_in_range(w->n_tries, 2, 3);
+    assert_true(w->t1_s > w->t0_s && w->tried[0].why != 0 && w->tried[0].temperature == 0);
+    for (int i = 0; i + 1 < w->n_tries; i++) assert_true(w->tried[i].why != 0);
+    lab->n_again++;
+    return 0;
+}
+
 static void progress(void *ctx, const char *what, double done_s, double total_s)
 {
     (void)ctx, (void)what, (void)done_s, (void)total_s;
@@ -132,13 +144,14 @@ static int run(struct lab *lab, double seconds, const struct vad_regions *region
                                           .no_speech = 0.6},
                                .timestamps = true};
     struct batch *b;
-    struct scribe_events events = {lab, segment, progress, cancelled};
+    struct scribe_events events = {lab, segment, again, progress, cancelled};
     struct batch_source source = {lab, read_tones, -1, regions};
     must(lab, batch_open(lab->a, &lab->speech, &o, &b, &lab->e));
     lab->n = (int64_t)(seconds * WHISPER_RATE_HZ);
     lab->at = 0;
     lab->last_s = 0;
     lab->said[0] = 0;
+    lab->n_again = 0;
     *totals = (struct scribe_totals){0};
     return batch_run(b, &source, &events, totals, &lab->e);
 }
@@ -161,6 +174,7 @@ static void test_lanes(void **state)
         must(&lab, run(&lab, 99, NULL, &many));
         assert_string_equal(lab.said, first);
         assert_int_equal(many.windows_again, one.windows_again);
+        assert_int_equal(lab.n_again, many.windows_again);
         close_speech(&lab);
     }
 }

@@ -267,7 +267,7 @@ static void json_has_every_member(void **state)
     assert_true(json_number(json_key(d.root, "load_seconds"), -1) == 0.25);
     assert_true(json_number(json_key(d.root, "wall_seconds"), -1) == 1.5);
     assert_false(json_bool(json_key(d.root, "cancelled"), true));
-    assert_int_equal(json_count(d.root), 15);
+    assert_int_equal(json_count(d.root), 16);
 
     const struct json *segments = json_key(d.root, "segments");
     assert_int_equal(json_count(segments), 2);

@@ -80,14 +80,14 @@ static void test_loop(void **state)
                                .logprob = -1,
                                .no_speech = 0.6};
     struct window_ladder l = {0};
-    assert_false(window_climb(&l, &o, &flat, 1.0)); /* however well it compresses */
+    assert_false(window_climb(&l, &o, &flat, 1.0, false)); /* however well it compresses */
     struct decode_result fine = TOKENS(1, 2, 3);
-    assert_true(window_climb(&l, &o, &fine, 1.0));
+    assert_true(window_climb(&l, &o, &fine, 1.0, false));
     assert_int_equal(l.kept.n, 3);
     assert_int_equal(window_flags(&o, &l), 0);
     l = (struct window_ladder){0};
     o.compression_ratio = NAN; /* nobody asks for it */
-    assert_true(window_climb(&l, &o, &flat, 9.0));
+    assert_true(window_climb(&l, &o, &flat, 9.0, false));
     assert_int_equal(window_flags(&o, &l), OUT_REPETITION);
 }
 
@@ -121,8 +121,8 @@ static void test_first_good_one(void **state)
     (void)state;
     struct window_ladder l = {0};
     struct decode_result bad = attempt(-1.5, 0.1), good = attempt(-0.5, 0.1);
-    assert_false(window_climb(&l, &ladder, &bad, 1));
-    assert_true(window_climb(&l, &ladder, &good, 2));
+    assert_false(window_climb(&l, &ladder, &bad, 1, false));
+    assert_true(window_climb(&l, &ladder, &good, 2, false));
     assert_true(l.kept.avg_logprob == -0.5 && l.kept_temperature == 0.2 && l.kept_ratio == 2);
 }
 
@@ -132,9 +132,9 @@ static void test_all_bad(void **state)
     struct window_ladder l = {0};
     struct decode_result likely_loop = attempt(-0.2, 0.1), poor = attempt(-1.4, 0.1),
                          poorer = attempt(-1.6, 0.1);
-    assert_false(window_climb(&l, &ladder, &likely_loop, 5));
-    assert_false(window_climb(&l, &ladder, &poor, 1.5));
-    assert_true(window_climb(&l, &ladder, &poorer, 1.2));
+    assert_false(window_climb(&l, &ladder, &likely_loop, 5, false));
+    assert_false(window_climb(&l, &ladder, &poor, 1.5, false));
+    assert_true(window_climb(&l, &ladder, &poorer, 1.2, false));
     assert_true(l.kept.avg_logprob == -1.4 &&
                 l.kept_ratio == 1.5);       /* a loop is worse than an unlikely text */
     assert_true(l.kept_temperature == 0.4); /* the last tried */
@@ -145,7 +145,8 @@ static void test_silence(void **state)
     (void)state;
     struct window_ladder l = {0};
     struct decode_result silence = attempt(-1.5, 0.9), speech = attempt(-0.5, 0.9);
-    assert_true(window_climb(&l, &ladder, &silence, 9)); /* accepted at once, whatever its text */
+    assert_true(
+        window_climb(&l, &ladder, &silence, 9, false)); /* accepted at once, whatever its text */
     assert_true(window_silent(&ladder, &silence));
     assert_false(window_silent(&ladder, &speech)); /* likely text is kept */
     struct window_options off = ladder;
@@ -153,7 +154,7 @@ static void test_silence(void **state)
     assert_false(window_silent(&off, &silence));
     off.logprob = off.compression_ratio = NAN;
     l = (struct window_ladder){0};
-    assert_true(window_climb(&l, &off, &silence, 99)); /* nothing is distrusted */
+    assert_true(window_climb(&l, &off, &silence, 99, false)); /* nothing is distrusted */
 }
 
 int main(void)

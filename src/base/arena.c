@@ -7,7 +7,6 @@
 #include "base/str.h"
 
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,11 +59,11 @@ struct arena {
     struct big *bigs; /* newest first */
 };
 
-static _Atomic uint64_t arena_calls;
+static _Thread_local uint64_t arena_calls;
 
 uint64_t arena_system_calls(void)
 {
-    return atomic_load(&arena_calls);
+    return arena_calls;
 }
 
 static int refuse(const struct arena *a, size_t size, struct err *e)
@@ -75,7 +74,7 @@ static int refuse(const struct arena *a, size_t size, struct err *e)
 
 static struct chunk *chunk_new(size_t size)
 {
-    atomic_fetch_add(&arena_calls, 1);
+    arena_calls++;
     if (fault_hit(FAULT_ALLOC)) return NULL;
     struct chunk *c = malloc(size);
     if (!c) return NULL;
@@ -148,7 +147,7 @@ static void *small(struct arena *a, size_t size, size_t align, struct err *e)
  * above a page. */
 static char *map_aligned(size_t bytes, size_t align)
 {
-    atomic_fetch_add(&arena_calls, 1);
+    arena_calls++;
     if (fault_hit(FAULT_ALLOC)) return NULL;
     size_t slack = align > PAGE ? align : 0;
     char *p = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -50,7 +50,7 @@ void arena_close(struct arena **a);
 size_t arena_used(const struct arena *a);
 size_t arena_held(const struct arena *a);
 
-/* arena_system_calls: how often any arena of the process asked the system for memory. The proof of
+/* arena_system_calls: how often the calling thread asked the system for memory. The proof of
  * "no allocation after prepare" is that this number stands still. */
 uint64_t arena_system_calls(void);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -137,10 +138,53 @@ static char *through_links(struct arena *a, const char *path, struct err *e)
     return arena_text(a, to, strlen(to), e);
 }
 
+/* Whether a name is `kept` with what open_temporary adds. */
+static bool is_temporary(const char *name, const char *stem, size_t kept)
+{
+    static const char mark[] = ".tmp-";
+    if (strncmp(name, stem, kept) != 0 || strncmp(name + kept, mark, sizeof mark - 1) != 0)
+        return false;
+    name += kept + sizeof mark - 1;
+    return strlen(name) == 6 && strspn(name, "0123456789abcdef") == 6;
+}
+
+/* Removes what killed processes left of this file: temporaries that nobody has locked. */
+static void remove_left(const char *path, size_t kept)
+{
+    char folder[PATH_MAX];
+    const char *name = file_name(path);
+    size_t n = (size_t)(name - path);
+    if (n + NAME_MAX >= sizeof folder) return;
+    memcpy(folder, path, n);
+    folder[n] = 0;
+    DIR *d = opendir(n ? folder : ".");
+    if (!d) return;
+    for (struct dirent *one; (one = readdir(d)) != NULL;) {
+        if (!is_temporary(one->d_name, name, kept)) continue;
+        int fd = openat(dirfd(d), one->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0) continue;
+        struct stat st;
+        bool left = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (left) unlinkat(dirfd(d), one->d_name, 0);
+        close(fd);
+    }
+    closedir(d);
+}
+
+/* Takes a new temporary for this process. Not if somebody removed it before it was locked; where
+ * files cannot be locked nobody removes it either. */
+static bool lock_temporary(int fd)
+{
+    struct stat st;
+    (void)flock(fd, LOCK_EX | LOCK_NB);
+    return fstat(fd, &st) != 0 || st.st_nlink > 0;
+}
+
 static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, struct err *e)
 {
     const char *name = file_name(f->path);
     int kept = (int)(name - f->path) + (int)MIN(strlen(name), NAME_MAX - sizeof ".tmp-XXXXXX");
+    remove_left(f->path, (size_t)kept - (size_t)(name - f->path));
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -152,6 +196,11 @@ static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, stru
             errno = EACCES;
         else
             f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (f->fd >= 0 && !lock_temporary(f->fd)) {
+            close(f->fd);
+            f->fd = -1;
+            continue;
+        }
         if (f->fd >= 0 || errno != EEXIST) break;
     }
     if (f->fd >= 0) return 0;

@@ -197,6 +197,10 @@ static int grow(int n)
 void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), void *ctx)
 {
     assert(n >= 1 && n < MEMBERS_MOST);
+    if (n == 1) { /* from any thread: the pool is not looked at */
+        fn(ctx, &(struct thread_team){.n = 1}, 0);
+        return;
+    }
     struct thread_team team = {.n = n > thread_pool.n_made + 1 ? grow(n) : n};
     if (team.n > 1) {
         thread_pool.team = &team;
@@ -220,6 +224,35 @@ void thread_alone(void (*fn)(void *ctx), void *ctx)
     omp_set_num_threads(1);
     fn(ctx);
     omp_set_num_threads(threads);
+}
+
+static void *aside(void *arg)
+{
+    const struct thread_aside *t = arg;
+    t->fn(t->ctx);
+    return NULL;
+}
+
+bool thread_aside(struct thread_aside *t, void (*fn)(void *ctx), void *ctx)
+{
+    _Static_assert(sizeof(pthread_t) <= sizeof t->id, "a thread's name fits");
+    sigset_t all, before;
+    pthread_t thread;
+    t->fn = fn;
+    t->ctx = ctx;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool made = pthread_create(&thread, NULL, aside, t) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (made) memcpy(t->id, &thread, sizeof thread);
+    return made;
+}
+
+void thread_join(struct thread_aside *t)
+{
+    pthread_t thread;
+    memcpy(&thread, t->id, sizeof thread);
+    pthread_join(thread, NULL);
 }
 
 void thread_barrier(struct thread_team *team)

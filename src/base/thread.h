@@ -26,6 +26,17 @@ void thread_run(int n, void (*fn)(void *ctx, struct thread_team *team, int id), 
  * makes to be run by one member of a team. */
 void thread_alone(void (*fn)(void *ctx), void *ctx);
 
+/* A thread beside the caller's, for what mostly waits or is done ahead: it opens no team of more
+ * than itself. thread_aside: fn(ctx) in it; false if the system refuses a thread, and nothing was
+ * called. It takes no signals. thread_join: when it has returned; once for each. */
+struct thread_aside {
+    void (*fn)(void *ctx);
+    void *ctx;
+    uint64_t id[2]; /* room for a pthread_t */
+};
+bool thread_aside(struct thread_aside *t, void (*fn)(void *ctx), void *ctx);
+void thread_join(struct thread_aside *t);
+
 /* thread_barrier: returns when all members have called it. Spins a little, then sleeps: steps last
  * microseconds. */
 void thread_barrier(struct thread_team *team);

@@ -23,6 +23,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 enum { MOST_THREADS = 1024 };
@@ -59,7 +61,8 @@ struct backend_plan {
     _Atomic int failed; /* first step that failed in this run, or -1 */
 };
 
-static const char *const level_names[CPU_LEVELS] = {"ref", "base", "avx2", "avx512", "avx512fp16"};
+static const char *const level_names[CPU_LEVELS] = {"ref",    "base",       "avx2",
+                                                    "avx512", "avx512fp16", "amx"};
 
 const char *cpu_level_name(enum cpu_level level)
 {
@@ -74,6 +77,21 @@ static bool has_fp16(void)
     unsigned eax, ebx, ecx, edx;
     return WITH_FP16 && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & 1u << 23);
 }
+
+/* Linux lets a process use the 8 KB of tile registers only if it asks (ARCH_REQ_XCOMP_PERM, state
+ * 18), because its threads' contexts grow by them; what it grants holds for all threads, those that
+ * run already, too. It refuses where a thread's signal stack is too small for them. */
+static bool has_amx(void)
+{
+#if WITH_AMX && defined(__linux__)
+    const unsigned need = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tiles, int8 */
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & need) != need) return false;
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
 enum cpu_level cpu_level_best(void)
@@ -87,7 +105,7 @@ enum cpu_level cpu_level_best(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
-        return has_fp16() ? CPU_FP16 : CPU_AVX512;
+        return !has_fp16() ? CPU_AVX512 : has_amx() ? CPU_AMX : CPU_FP16;
     return CPU_AVX2;
 #else
     return CPU_BASE;
@@ -109,7 +127,7 @@ static int level_of(const char *text, enum cpu_level *out, struct err *e)
     }
     return err_set(e, E_USAGE,
                    "\"%s\" is not a level of kernels; levels are auto, ref, base, avx2, "
-                   "avx512, avx512fp16",
+                   "avx512, avx512fp16, amx",
                    text);
 }
 
@@ -154,6 +172,11 @@ static void cpu_describe(const struct backend_device *d, struct strbuf *out)
     add_name(out);
     strbuf_format(out, ", %d thread%s, %s", d->threads, d->threads == 1 ? "" : "s",
                   level_names[d->level]);
+}
+
+static bool cpu_halves(const struct backend_device *d)
+{
+    return d->level >= CPU_FP16;
 }
 
 /* ---- which kernel, which form -------------------------------------------------------------- */
@@ -487,6 +510,7 @@ const struct backend cpu_backend = {
     .name = "cpu",
     .open = cpu_open,
     .describe = cpu_describe,
+    .halves = cpu_halves,
     .measure = cpu_measure,
     .prepare = cpu_prepare,
     .memory = cpu_memory,

@@ -25,6 +25,7 @@ enum cpu_level {
     CPU_AVX2,   /* AVX2, FMA, F16C */
     CPU_AVX512, /* AVX-512 F, BW, DQ, VL and VNNI */
     CPU_FP16,   /* AVX512-FP16, which only plans that allow f16 use */
+    CPU_AMX,    /* AMX for i8 and bf16, if the system grants its registers */
     CPU_LEVELS
 };
 

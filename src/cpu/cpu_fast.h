@@ -9,24 +9,30 @@
  * core while all columns of the product are formed. */
 #define FAST_LINES 64
 
-/* What one member needs for products with K inner elements, in bytes from its part's start. */
+/* What one member needs for products of that many lines at a time with K inner elements, in bytes
+ * from its part's start. */
 struct fast_matrix {
     size_t factor, least, quant, panels, rows, bytes;
     int64_t stride; /* elements between lines of quant; not a multiple of a page's part, so that
                        lines do not push each other out of the cache */
 };
 
-static inline struct fast_matrix fast_matrix_layout(int64_t k)
+/* As many lines as keep a block of activations within half a megabyte, for AMX. */
+static inline int64_t fast_amx_lines(int64_t k)
+{
+    return MAX(FAST_LINES, MIN(512, (1 << 19) / k / 32 * 32));
+}
+
+static inline struct fast_matrix fast_matrix_layout(int64_t k, int64_t lines)
 {
     struct fast_matrix m;
     size_t up = (size_t)ALIGN_UP(k, BASE_LINE);
     m.stride = (int64_t)up + BASE_LINE;
-    m.factor = 8 * 48 * sizeof(float); /* first lie the sums of one tile */
-    m.least = m.factor + FAST_LINES * sizeof(float);
-    m.quant = m.least + FAST_LINES * sizeof(float);
+    m.factor = 32 * 48 * sizeof(float); /* first lie the sums of one tile */
+    m.least = m.factor + (size_t)lines * sizeof(float);
+    m.quant = m.least + (size_t)lines * sizeof(float);
     m.panels = m.quant; /* a kernel needs one of the two */
-    size_t quant = FAST_LINES * (size_t)m.stride * sizeof(int16_t),
-           panels = 48 * up * sizeof(float);
+    size_t quant = (size_t)(lines * m.stride) * sizeof(int16_t), panels = 48 * up * sizeof(float);
     m.rows = m.quant + MAX(quant, panels);
     m.bytes = ALIGN_UP(m.rows + 8 * up * sizeof(float), 4096);
     return m;
@@ -163,23 +169,39 @@ static inline size_t fast_mel_floats(void)
     return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
 }
 
-/* nearest: a member's panels of 48 rows of the base, the products of a tile, queries that do not
- * fill a tile, and for every query a list and what is known of it; bytes from its part's start. */
+/* nearest: of each member the sums of a tile, and for every query a list and what is known of it,
+ * bytes from its part's start; behind all parts the queries in i8, whole tiles of them. */
+#define FAST_TOP_ROWS 32 /* queries of a tile, at most */
+
 struct fast_top {
-    size_t sums, few, lists, best, part;
+    size_t sums, lists, best, part, shared, bytes;
+    size_t narrow, plain; /* bytes of a query in i8, and of its plain form at the end of these */
 };
 
-static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top)
+static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top,
+                                              int threads)
 {
     struct fast_top m;
-    size_t queries = (size_t)q_count, row = (size_t)c_count * sizeof(float);
-    m.sums = ALIGN_UP(48 * row, BASE_LINE);
-    m.few = m.sums + 8 * 48 * sizeof(float);
-    m.lists = m.few + ALIGN_UP(8 * row, BASE_LINE);
+    size_t queries = (size_t)q_count;
+    m.sums = 0;
+    m.lists = FAST_TOP_ROWS * 48 * sizeof(int32_t);
     m.best = m.lists + ALIGN_UP(queries * (size_t)top * 2 * sizeof(float), BASE_LINE);
     m.part = ALIGN_UP(m.best + queries * 32, 4096);
+    m.shared = (size_t)threads * m.part;
+    m.plain = ALIGN_UP((size_t)c_count, BASE_LINE);
+    m.narrow = BASE_LINE + m.plain * (sizeof(int16_t) + 1);
+    m.bytes = m.shared + ALIGN_UP(queries, (size_t)FAST_TOP_ROWS) * m.narrow;
     return m;
 }
+
+/* nearest: its base in i8, made by prepare. */
+struct fast_base {
+    const int8_t *data; /* as CPU_I8 */
+    const float *scale; /* [N up to 16], like all */
+    const int32_t *comp;
+    const float *norm; /* length of a row, at least */
+    const float *off;  /* how far its i8 form may be from it */
+};
 
 /* lstm: its weights turned into panels of 16 channels. In a panel stand, for each k, the four gates
  * of these channels, so that a step goes through them from front to back: w(gate C + 16 p + i, k)
@@ -190,6 +212,7 @@ static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, 
 /* cpu_fast_NAME: bytes of scratch for the kernels of that op (see cpu_kernel.scratch). matrix: of
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_matrix_amx(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
@@ -200,6 +223,10 @@ bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
 #if WITH_FP16
 int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int id);
 int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int id);
+bool cpu_half_linear_fits(const struct plan *p, const struct plan_step *s);
+size_t cpu_half_linear_scratch(const struct plan *p, const struct plan_step *s, int threads);
+int cpu_half_linear_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+int cpu_half_linear_run(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
@@ -220,6 +247,9 @@ size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threa
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
+/* cpu_fast_nearest_prepare: fills s->own with a struct fast_base. */
+int cpu_fast_nearest_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+
 /* cpu_fast_lstm_prepare: fills s->own with the weights in panels, see FAST_GATES. */
 int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
@@ -234,6 +264,11 @@ CPU_FAST_KERNEL(cpu_matrix_conv1d);
 CPU_FAST_KERNEL(cpu_vec_addpos);
 CPU_FAST_KERNEL(cpu_vec_layernorm);
 CPU_FAST_KERNEL(cpu_matrix_linear);
+#if WITH_AMX
+int cpu_matrix_linear_amx(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_matrix_conv1d_amx(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_top_nearest_amx(const struct cpu_step *s, struct thread_team *team, int id);
+#endif
 CPU_FAST_KERNEL(cpu_attn_attention);
 CPU_FAST_KERNEL(cpu_attn_attnrange);
 CPU_FAST_KERNEL(cpu_vec_pool);

@@ -11,6 +11,12 @@
  * window lies in one piece, and only the windows over the edge are copied. */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_tile.h"
+#if defined __AMX_INT8__
+#include "cpu/cpu_amx.h"
+#define QUANT_LINES(k) fast_amx_lines(k)
+#else
+#define QUANT_LINES(k) FAST_LINES
+#endif
 
 struct product {
     const float *x, *bias, *residual;
@@ -32,7 +38,7 @@ struct room { /* one member's scratch, see fast_matrix_layout */
 
 static struct room room_of(const struct cpu_step *s, const struct product *p, int id)
 {
-    struct fast_matrix m = fast_matrix_layout(p->k);
+    struct fast_matrix m = fast_matrix_layout(p->k, QUANT_LINES(p->k));
     char *base = (char *)s->scratch + (size_t)id * m.bytes;
     return (struct room){.sums = base,
                          .factor = (float *)(base + m.factor),
@@ -90,13 +96,13 @@ static const float *lines_at(const struct product *p, int64_t line, float *copy,
 enum sums { SUMS_F32, SUMS_I8, SUMS_SKEW };
 
 /* sums [rows][columns], 48 apart, f32 or i32 with factor [rows] and, of skewed ones, least [rows],
- * of lines from `line` and columns from `column` on, to y. act, kind and whole (48 columns) are
+ * of lines from `line` and columns from `column` on, to y. act, kind and whole (panels) are
  * constants. */
 ISA_INLINE void finish_as(const struct product *p, const void *sums, const float *factor,
                           const float *least, int64_t line, int64_t rows, int64_t column,
                           int64_t columns, enum op_act act, enum sums kind, bool whole)
 {
-    const bool in_i8 = kind != SUMS_F32, shifted = kind == SUMS_SKEW || QUANT_SHIFT;
+    const bool in_i8 = kind != SUMS_F32, shifted = kind == SUMS_SKEW || QUANT_SHIFT != 0;
     for (int64_t i = 0; i < columns; i += W) {
         int64_t left = whole ? W : columns - i, at = line * p->n + column + i;
         vf bias = p->bias ? vf_load_n(p->bias + column + i, left) : vf_all(0);
@@ -126,14 +132,14 @@ ISA_INLINE void finish_kind(const struct product *p, const void *sums, const flo
                             const float *least, int64_t line, int64_t rows, int64_t column,
                             int64_t columns, enum sums kind)
 {
-    if (columns < TILE_COLS)
+    if (columns % CPU_PANEL)
         finish_as(p, sums, factor, least, line, rows, column, columns, p->act, kind, false);
     else if (p->act == OP_ACT_NONE)
-        finish_as(p, sums, factor, least, line, rows, column, TILE_COLS, OP_ACT_NONE, kind, true);
+        finish_as(p, sums, factor, least, line, rows, column, columns, OP_ACT_NONE, kind, true);
     else if (p->act == OP_ACT_GELU)
-        finish_as(p, sums, factor, least, line, rows, column, TILE_COLS, OP_ACT_GELU, kind, true);
+        finish_as(p, sums, factor, least, line, rows, column, columns, OP_ACT_GELU, kind, true);
     else
-        finish_as(p, sums, factor, least, line, rows, column, TILE_COLS, OP_ACT_RELU, kind, true);
+        finish_as(p, sums, factor, least, line, rows, column, columns, OP_ACT_RELU, kind, true);
 }
 
 /* The same for columns up to before `end`. */
@@ -228,7 +234,27 @@ static void few_i8(const struct room *m, const quant_t *a, int64_t rows, const i
     }
 }
 
-/* Lines [from, to), at most FAST_LINES, times panels [first, last). */
+#if defined __AMX_INT8__
+/* Lines [from, to), quantised, times panels [first, last): 32 x 32 sums at a time. */
+static void block_amx(const struct product *p, const struct room *m, int64_t from, int64_t to,
+                      int64_t first, int64_t last)
+{
+    int64_t quads = (p->k + 3) / 4, panel = quads * CPU_PANEL * 4;
+    for (int64_t j = first; j < last; j += 2) {
+        const int8_t *b = (const int8_t *)p->w->data + j * panel;
+        int64_t next = MIN(j + 2, last);
+        for (int64_t r = 0; r < to - from; r += 2 * AMX_ROWS) {
+            int64_t rows = MIN(2 * AMX_ROWS, to - from - r);
+            amx_i8(rows > AMX_ROWS, next - j > 1, m->quant + r * m->stride, m->stride, b, panel,
+                   quads, m->sums, TILE_COLS);
+            finish(p, m->sums, m->factor + r, m->least + r, from + r, rows, j * CPU_PANEL,
+                   next * CPU_PANEL);
+        }
+    }
+}
+#endif
+
+/* Lines [from, to), at most QUANT_LINES, times panels [first, last). */
 static void block_i8(const struct product *p, const struct room *m, int64_t from, int64_t to,
                      int64_t first, int64_t last)
 {
@@ -238,6 +264,12 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
         m->factor[r - from] =
             p->skew ? quantise_skew(x, p->k, q, &m->least[r - from]) : quantise(x, p->k, q);
     }
+#if defined __AMX_INT8__
+    if (to - from >= AMX_FEWEST) {
+        block_amx(p, m, from, to, first, last);
+        return;
+    }
+#endif
     int64_t quads = (p->k + 3) / 4, panel = quads * CPU_PANEL * 4, next;
     for (int64_t j = first; j < last; j = next) {
         next = MIN(j + TILE_PANELS, last);
@@ -409,13 +441,19 @@ static void multiply(const struct cpu_step *s, const struct product *p, bool in_
         few_lines_float(p, &m, first, last);
         return;
     }
-    int64_t lines = in_i8 ? FAST_LINES : float_lines(p->k);
+#if defined __AMX_INT8__
+    if (in_i8) amx_begin();
+#endif
+    int64_t lines = in_i8 ? QUANT_LINES(p->k) : float_lines(p->k);
     for (int64_t r = from; r < to; r += lines) {
         if (in_i8)
             block_i8(p, &m, r, MIN(r + lines, to), first, last);
         else
             block_float(p, &m, r, MIN(r + lines, to), first, last);
     }
+#if defined __AMX_INT8__
+    if (in_i8) amx_end();
+#endif
 }
 
 int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *team, int id)

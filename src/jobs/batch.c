@@ -308,12 +308,20 @@ static int end_window(struct batch *b, struct lane *l, struct err *e)
     return 0;
 }
 
+/* Of a window, where each has its own. */
+static int language_of(const struct batch *b, int own)
+{
+    return b->o.each ? own : b->o.language;
+}
+
 /* A decoding has ended: its window is decided, or goes up the ladder. */
 static int end_attempt(struct batch *b, struct lane *l, struct err *e)
 {
     TRY(decode_take(b->decode, (int)(l - b->lane), &b->taken, e));
     struct str said = str_trim(text_of(b, b->taken.token, b->taken.n));
-    if (window_climb(&l->ladder, &b->o.window, &b->taken, ratio_text(b->ratio, said.p, said.n)))
+    unsigned scripts = scribe_scripts(&b->o, language_of(b, l->language));
+    if (window_climb(&l->ladder, &b->o.window, &b->taken, ratio_text(b->ratio, said.p, said.n),
+                     script_foreign(said, scripts)))
         return end_window(b, l, e);
     start_attempt(b, l);
     return 0;
@@ -370,12 +378,14 @@ static int give_segment(struct batch *b, const struct held *h, const struct wind
         .language = b->o.each ? net_language_code(h->language) : NULL,
     };
     segment.text = text_of(b, segment.token, (int)segment.n_tokens);
+    unsigned scripts = scribe_scripts(&b->o, language_of(b, h->language));
+    if (script_foreign(segment.text, scripts)) segment.flags |= OUT_WRONG_SCRIPT;
     if (b->words) add_words(b, span, &segment);
     return ev->segment(ev->ctx, &segment, e);
 }
 
-static int give_window(struct batch *b, const struct held *h, const struct scribe_events *ev,
-                       struct err *e)
+static int give_segments(struct batch *b, const struct held *h, const struct scribe_events *ev,
+                         struct err *e)
 {
     struct window_span span[DECODE_MOST];
     int64_t advance;
@@ -396,6 +406,21 @@ static int give_window(struct batch *b, const struct held *h, const struct scrib
         if (says(b, h, &span[i])) TRY(give_segment(b, h, &span[i], ev, e));
     }
     return 0;
+}
+
+/* What was said in a window, and how often it was decoded if that is more than once. */
+static int give_window(struct batch *b, const struct held *h, const struct scribe_events *ev,
+                       struct err *e)
+{
+    struct out_again again;
+    TRY(give_segments(b, h, ev, e));
+    if (h->ladder.step <= 1) return 0;
+    double from_s = (double)h->start / SECOND + (double)h->seek / FRAMES;
+    window_again(&b->o.window, &h->ladder, &again);
+    again.t0_s = time_of(b, from_s, false);
+    again.t1_s = time_of(b, from_s + (double)h->size / FRAMES, true);
+    again.language = b->o.each ? net_language_code(h->language) : NULL;
+    return ev->again(ev->ctx, &again, e);
 }
 
 /* Gives out what is decided, in order: of the first part all its windows so far, of the next ones
@@ -479,22 +504,18 @@ static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
     return audio_read(ctx, dst, n, e);
 }
 
-int batch_audio(struct batch *b, struct arena *a, struct vad *vad, struct audio *audio,
-                const struct scribe_events *ev, struct scribe_totals *totals, struct err *e)
+int batch_audio(struct batch *b, struct audio *audio, const struct vad_regions *regions,
+                int64_t n_samples, const struct scribe_events *ev, struct scribe_totals *totals,
+                struct err *e)
 {
+    struct vad_joined joined = {.audio = audio, .regions = regions};
     struct audio_info info;
-    struct vad_options options = vad_batched();
-    struct vad_regions regions;
-    struct vad_joined joined = {.audio = audio, .regions = &regions};
-    int64_t n;
     audio_info(audio, &info);
     struct batch_source whole = {audio, read_audio, info.n_samples, NULL};
-    if (!vad) return batch_run(b, &whole, ev, totals, e);
-    TRY(vad_regions(a, vad, vad_audio(audio), &options, &regions, &n, e));
-    TRY(audio_rewind(audio, e));
-    struct batch_source speech = {&joined, vad_joined_read, vad_samples(&regions), &regions};
+    if (!regions) return batch_run(b, &whole, ev, totals, e);
+    struct batch_source speech = {&joined, vad_joined_read, vad_samples(regions), regions};
     int rc = batch_run(b, &speech, ev, totals, e);
-    totals->audio_s = (double)n / WHISPER_RATE_HZ;
+    totals->audio_s = (double)n_samples / WHISPER_RATE_HZ;
     return rc;
 }
 

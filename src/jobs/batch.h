@@ -34,10 +34,11 @@ int batch_open(struct arena *a, struct speech *s, const struct scribe_options *o
 int batch_run(struct batch *b, const struct batch_source *source,
               const struct scribe_events *events, struct scribe_totals *totals, struct err *e);
 
-/* batch_audio: of an audio at its start; with vad (else NULL) of its speech alone. a: for the list
- * of regions. */
-int batch_audio(struct batch *b, struct arena *a, struct vad *vad, struct audio *audio,
-                const struct scribe_events *events, struct scribe_totals *totals, struct err *e);
+/* batch_audio: of an audio at its start, n_samples long; with regions (else NULL, and n_samples is
+ * not looked at) of these alone. */
+int batch_audio(struct batch *b, struct audio *audio, const struct vad_regions *regions,
+                int64_t n_samples, const struct scribe_events *events, struct scribe_totals *totals,
+                struct err *e);
 
 /* batch_language: of what is decoded from now on. */
 void batch_language(struct batch *b, int language);

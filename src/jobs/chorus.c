@@ -45,6 +45,14 @@ static int take(void *chorus, const struct out_segment *s, struct err *e)
     return 0;
 }
 
+static int again(void *chorus, const struct out_again *w, struct err *e)
+{
+    struct chorus *c = chorus;
+    struct out_again own = *w;
+    own.speaker = c->speaker;
+    return c->to->again(c->to->ctx, &own, e);
+}
+
 static void progress(void *chorus, const char *what, double done_s, double total_s)
 {
     const struct chorus *c = chorus;
@@ -59,7 +67,7 @@ static bool cancelled(void *chorus)
 
 struct scribe_events chorus_events(struct chorus *c)
 {
-    return (struct scribe_events){c, take, progress, cancelled};
+    return (struct scribe_events){c, take, again, progress, cancelled};
 }
 
 static int by_start(const void *x, const void *y)

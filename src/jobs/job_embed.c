@@ -47,7 +47,7 @@ static const struct opt_row rows[] = {
      .help = "A preference, resolved for the device; the summary says what was used. auto is int8 on the CPU, float16 on a GPU; float32 gives the vectors of sentence-transformers to 6 digits."},
     {.name = "measure-loss", .type = OPT_INT, .offset = AT(loss), .min = 0, .max = 1000000, .fallback = "0", .value = "N",
      .help = "Embed N of the texts, evenly drawn, in float32 too, and say how near the vectors are (the cosine's median and least). Loads the model a second time."},
-    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16|amx", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Other"},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
     {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .help = "No summary on standard error."},

@@ -1,34 +1,18 @@
 /* `lode transcribe`: options, files and folders in, transcripts out. The algorithm is scribe's. */
 #include "base/thread.h"
-#include "doctor/history.h"
-#include "jobs/batch.h"
+#include "jobs/ahead.h"
 #include "jobs/chorus.h"
-#include "jobs/host.h"
+#include "jobs/desk.h"
 #include "jobs/jobs.h"
 #include "jobs/journal.h"
-#include "jobs/scribe.h"
-#include "jobs/tongue.h"
 #include "load/store.h"
-#include "nets/net_language.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-struct transcribe_opts {
-    const char *model, *language, *languages, *output, *output_dir, *temperature, *device;
-    int format, task, compute_type, kernels;
-    int64_t threads, beam, best_of, batch, seed, tongue_windows;
-    int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
-    double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
-        initial_timestamp, repetition_penalty, reset_above, silence, price, tongue_threshold;
-    const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
-    bool multilingual, channels, resume, strict, vad, condition, timestamps, without_timestamps,
-        suppress_blank, stop_loops, words, highlight, offline, quiet;
-};
-
 #define FORMATS_TEXT ".txt, .srt, .vtt, .json, .tsv, .csv or .lrc"
 #define FORMATS      "txt|srt|vtt|json|tsv|csv|lrc"
-#define AT(field)    offsetof(struct transcribe_opts, field)
+#define AT(field)    offsetof(struct transcribe_options, field)
 /* clang-format off */
 static const struct opt_row rows[] = {
     {.help = "What and where to"},
@@ -45,6 +29,9 @@ static const struct opt_row rows[] = {
     {.name = "language-detection-segments", .type = OPT_INT, .offset = AT(tongue_windows), .min = 1, .max = 1000, .fallback = "4", .value = "N", .help = "Windows of 30 s listened to for the language, at most; the mean decides."},
     {.name = "language-detection-threshold", .type = OPT_NUMBER, .offset = AT(tongue_threshold), .min = 0, .max = 1, .fallback = "0.5", .value = "X", .help = "A window that is surer of its language than this decides alone."},
     {.name = "multilingual", .type = OPT_BOOL, .offset = AT(multilingual), .help = "Listen for the language of every window: for files that change it."},
+    {.name = "route", .type = OPT_TEXT, .offset = AT(route), .value = "LIST",
+     .help = "Which model takes which language: en=tiny.en:int8,hi+ta=medium,default=small. The default listens and takes the rest; after a colon a compute type of its own. Models are opened when a file comes to them, and one makes room for another where memory is short."},
+    {.name = "route-memory", .type = OPT_INT, .offset = AT(route_memory), .min = 0, .max = 1e9, .fallback = "0", .value = "MIB", .help = "What the models of a route may take together, as `lode plan` counts it. 0: as much as there is."},
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
     {.help = "Where it runs"},
     {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used; cuda:1 is the second one."},
@@ -52,12 +39,11 @@ static const struct opt_row rows[] = {
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
     {.name = "strict-compute-type", .type = OPT_BOOL, .offset = AT(strict), .help = "A compute type the device does not have is an error, not a preference."},
-    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16|amx", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.help = "Many windows at a time"},
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
      .help = "Above 1: the audio is cut at pauses into parts, and so many are decoded together, with the same care; faster, but no window is conditioned on the text before."},
     {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). Saves time in long silences; quiet speech may be lost."},
-    {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
     {.name = "channels", .type = OPT_BOOL, .offset = AT(channels), .help = "Every channel is a speaker: transcribed by itself and named before the text (left, right, or channel 3)."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
@@ -74,6 +60,7 @@ static const struct opt_row rows[] = {
     {.name = "repetition-penalty", .type = OPT_NUMBER, .offset = AT(repetition_penalty), .min = 0.01, .max = 100, .fallback = "1", .value = "X", .help = "Above 1: tokens the window already has become less likely."},
     {.name = "no-repeat-ngram-size", .type = OPT_INT, .offset = AT(no_repeat_ngram), .min = 0, .max = 223, .fallback = "0", .value = "N", .help = "No N tokens in a row twice in a window. 0: off."},
     {.name = "stop-loops", .type = OPT_BOOL, .offset = AT(stop_loops), .fallback = "true", .help = "A window that says the same over and over ends there and is tried again. What is kept of a loop is its first round, flagged \"repetition\" in json."},
+    {.name = "check-script", .type = OPT_BOOL, .offset = AT(check_script), .fallback = "true", .help = "Text not written as its language is (Hindi in Latin letters) is tried again; what stays is flagged \"wrong-script\" in json."},
     {.name = "max-new-tokens", .type = OPT_INT, .offset = AT(max_new_tokens), .min = 0, .max = 224, .fallback = "0", .value = "N", .help = "At most so many tokens in a window. 0: 224.", .alias = "sample-len"},
     {.name = "initial-prompt", .type = OPT_TEXT, .offset = AT(initial_prompt), .value = "TEXT", .alias = "prompt", .help = "What was said before the first window: names, spelling, style."},
     {.name = "hotwords", .type = OPT_TEXT, .offset = AT(hotwords), .value = "TEXT", .help = "The same before every window. With the text so far at most 223 tokens; hotwords come first."},
@@ -112,24 +99,35 @@ static const char *choice(const char *name, int index, char *buf)
     return opt_choice(opt_find(rows, COUNT(rows), name), index, buf, WORD);
 }
 
+struct pending {      /* an input whose turn has not come */
+    const char *path; /* NULL: there is none */
+    bool failed;      /* a folder that cannot be listed: */
+    struct err e;
+};
+
+struct walk { /* through what was given: files, and the files of folders */
+    const struct opt_list *inputs;
+    size_t i; /* the next of them */
+    const char *folder;
+    char **name; /* [n] of the folder */
+    size_t n, k;
+};
+
 struct run { /* of all inputs */
-    const struct transcribe_opts *o;
+    const struct transcribe_options *o;
     const struct lode_host *host;
     struct arena *model, *job; /* job is reset for each input */
-    struct speech *speech;
-    struct scribe *scribe; /* one of the two: sequential, or */
-    struct batch *batch;   /* batched, with */
+    struct transcribe_wishes wishes;
+    struct desk_set desks;
+    struct desk *desk; /* of the input at hand */
     struct vad *vad;
+    struct ahead *ahead;
+    struct pending next; /* the input after the one at hand */
+    char compute_type[WORD], kernels[WORD];
     const struct out_writer *writer; /* [n_writers] */
     size_t n_writers;
-    struct cue_style style;
-    struct scribe_options options; /* of either */
-    const char *output;            /* file or folder; NULL: standard output */
+    const char *output; /* file or folder; NULL: standard output */
     bool many, to_folder;
-    int language; /* of the input at hand */
-    bool listens; /* for the language of each input */
-    struct tongue_options tongue;
-    float *logits;                  /* [vocabulary], scratch for it */
     int n_done, n_failed, n_before; /* n_before: finished by an earlier run */
     double audio_s, wall_s;         /* of those done */
     struct journal *journal;        /* NULL: none is kept */
@@ -139,6 +137,8 @@ struct run { /* of all inputs */
     char **taken; /* [n_taken] the files this run has written */
     size_t n_taken, taken_cap;
 };
+
+#define AGAIN_LISTED 8 /* windows that went up the ladder, in a note; json has them all */
 
 struct output { /* a transcript in one format */
     struct transcript *of;
@@ -153,179 +153,11 @@ struct transcript { /* of one input */
     struct run *run;
     struct out_about about;
     struct output *out; /* [run->n_writers] */
+    char again[900];    /* the windows that went up the ladder, for people */
+    int n_again;
 };
 
 /* ---- options ---- */
-
-static int read_language(struct run *r, struct err *e)
-{
-    const struct transcribe_opts *o = r->o;
-    r->language = -1;
-    r->tongue = (struct tongue_options){.windows = (int)o->tongue_windows,
-                                        .threshold = o->tongue_threshold};
-    if (o->language) TRY(tongue_find("language", o->language, &r->language, e));
-    if (o->language && (o->languages || o->multilingual))
-        return err_set(e, E_USAGE, "--language %s: then --%s has nothing to find", o->language,
-                       o->languages ? "languages" : "multilingual");
-    return tongue_allow(&r->tongue, o->languages, e);
-}
-
-/* A language the model does not speak is the user's mistake, said before any file is read. */
-static int check_language(struct run *r, struct err *e)
-{
-    const struct net_whisper_config *c = &r->speech->net.config;
-    if (!c->multilingual) {
-        if (r->language > 0 || r->o->languages || r->o->multilingual)
-            return err_set(e, E_USAGE, "model %s is English only; \"%s\" needs a multilingual one",
-                           r->o->model,
-                           r->o->language    ? r->o->language
-                           : r->o->languages ? r->o->languages
-                                             : "--multilingual");
-        if (r->o->task == 1)
-            return err_set(e, E_USAGE, "model %s is English only and cannot translate",
-                           r->o->model);
-        r->language = 0;
-        return 0;
-    }
-    if (r->language < 0) {
-        bool any = false;
-        for (int i = 0; i < c->n_languages; i++) any |= r->tongue.allowed[i];
-        if (!any)
-            return err_set(e, E_USAGE, "model %s knows none of %s", r->o->model, r->o->languages);
-        r->listens = true;
-        r->language = 0;
-        r->logits = ARENA_NEW(r->model, float, (size_t)c->vocab, e);
-        return r->logits ? 0 : -1;
-    }
-    if (r->language < c->n_languages) return 0;
-    return err_set(e, E_USAGE, "model %s does not know %s", r->o->model,
-                   net_language_name(r->language));
-}
-
-/* The numbers of a list, in arena memory; how many, or -1. */
-static int64_t read_numbers(struct run *r, const char *option, const char *list, double least,
-                            double **out, struct err *e)
-{
-    size_t most = 1, n = 0;
-    for (const char *c = list; *c; c++) most += *c == ',';
-    *out = ARENA_NEW(r->names, double, most, e);
-    if (!*out) return -1;
-    for (const char *p = list; *p;) {
-        char word[32];
-        size_t length = strcspn(p, ",");
-        snprintf(word, sizeof word, "%.*s", (int)MIN(length, sizeof word - 1), p);
-        double *v = &(*out)[n++];
-        if (!str_double(word, v) || *v < least || *v > 1e9)
-            return err_set(e, E_USAGE, "--%s: \"%s\" is not a number from %g on", option, word,
-                           least);
-        p += length + (p[length] == ',');
-    }
-    return (int64_t)n;
-}
-
-static int read_clips(struct run *r, struct scribe_options *s, struct err *e)
-{
-    double *t_s;
-    if (!r->o->clips) return 0;
-    int64_t n = read_numbers(r, "clip-timestamps", r->o->clips, 0, &t_s, e);
-    if (n < 0) return -1;
-    struct scribe_clip *clip = ARENA_NEW(r->names, struct scribe_clip, (size_t)(n + 1) / 2, e);
-    if (!clip) return -1;
-    for (int64_t i = 1; i < n; i++)
-        if (t_s[i] < t_s[i - 1])
-            return err_set(e, E_USAGE, "--clip-timestamps: %g comes after %g", t_s[i], t_s[i - 1]);
-    for (int64_t i = 0; i < n; i += 2) {
-        clip[i / 2].from = llrint(t_s[i] * 100);
-        clip[i / 2].to = i + 1 < n ? llrint(t_s[i + 1] * 100) : INT64_MAX;
-    }
-    s->clip = clip;
-    s->n_clips = (int)((n + 1) / 2);
-    return 0;
-}
-
-static int read_suppress(struct run *r, struct speech_options *so, struct err *e)
-{
-    double *id;
-    int64_t n = read_numbers(r, "suppress-tokens", r->o->suppress, -1, &id, e);
-    if (n < 0) return -1;
-    int *token = ARENA_NEW(r->names, int, (size_t)n + 1, e);
-    if (!token) return -1;
-    so->suppress = token;
-    so->allow_non_speech = true;
-    for (int64_t i = 0; i < n; i++) {
-        if (id[i] != floor(id[i]))
-            return err_set(e, E_USAGE, "--suppress-tokens: %g is not a whole number", id[i]);
-        if (id[i] < 0)
-            so->allow_non_speech = false;
-        else
-            token[so->n_suppress++] = (int)id[i];
-    }
-    return 0;
-}
-
-/* What subtitles look like. An option without the one it works on is a mistake, not a wish. */
-static int read_style(const struct transcribe_opts *o, struct cue_style *s, struct err *e)
-{
-    const struct {
-        const char *name, *needs;
-        bool asked, has;
-    } pairs[] = {
-        {"highlight-words", "word-timestamps", o->highlight, o->words},
-        {"max-line-width", "word-timestamps", o->line_width > 0, o->words},
-        {"max-words-per-line", "word-timestamps", o->words_per_line > 0, o->words},
-        {"hallucination-silence-threshold", "word-timestamps", o->silence > 0, o->words},
-        {"max-line-count", "max-line-width", o->line_count > 0, o->line_width > 0},
-    };
-    for (size_t i = 0; i < COUNT(pairs); i++)
-        if (pairs[i].asked && !pairs[i].has)
-            return err_set(e, E_USAGE, "--%s needs --%s", pairs[i].name, pairs[i].needs);
-    *s = (struct cue_style){.line_width = (int)o->line_width,
-                            .line_count = (int)o->line_count,
-                            .words_per_line = o->line_width ? 0 : (int)o->words_per_line,
-                            .highlight = o->highlight};
-    return 0;
-}
-
-/* What only windows one after the other can do, and what several voices cannot. */
-static int check_batch(const struct transcribe_opts *o, struct err *e)
-{
-    if (o->channels && (o->highlight || o->line_width || o->words_per_line))
-        return err_set(e, E_USAGE, "--channels cannot be had with cues cut by words");
-    const char *way = o->batch > 1 ? "--batch-size above 1" : "--vad";
-    if (o->batch == 1 && !o->vad) return 0;
-    if (o->silence > 0)
-        return err_set(e, E_USAGE, "--hallucination-silence-threshold cannot be had with %s", way);
-    if (o->clips) return err_set(e, E_USAGE, "--clip-timestamps cannot be had with %s", way);
-    return 0;
-}
-
-static int scribe_options(const struct transcribe_opts *o, struct scribe_options *s, struct err *e)
-{
-    *s = (struct scribe_options){
-        .decode = {.beam = (int)o->beam,
-                   .best_of = (int)o->best_of,
-                   .patience = o->patience,
-                   .length_penalty = o->length_penalty,
-                   .initial_times = (int)lround(o->initial_timestamp / WHISPER_TIME_STEP_S),
-                   .suppress_blank = o->suppress_blank,
-                   .no_repeat_ngram = (int)o->no_repeat_ngram,
-                   .most = (int)o->max_new_tokens,
-                   .stop_loops = o->stop_loops,
-                   .seed = (uint64_t)o->seed},
-        .translate = o->task == 1,
-        .timestamps = o->timestamps && !o->without_timestamps,
-        .window = {.compression_ratio = o->compression_ratio > 0 ? o->compression_ratio : NAN,
-                   .logprob = o->logprob,
-                   .no_speech = o->no_speech},
-        .condition = o->condition,
-        .reset_above = o->reset_above,
-        .word_times = o->words,
-        .words = {.prepend = o->prepend,
-                  .append = o->append,
-                  .silence_s = o->silence > 0 ? o->silence : NAN},
-    };
-    return window_read_ladder(o->temperature, o->increment, &s->window, e);
-}
 
 /* The writers: by --format, else by what the name after -o ends in; txt for standard output and for
  * folders. */
@@ -373,6 +205,41 @@ static int on_segment(void *ctx, const struct out_segment *s, struct err *e)
     for (size_t i = 0; i < t->run->n_writers; i++) {
         struct output *o = &t->out[i];
         TRY(o->writer->segment(&o->sink, s, o->state, e));
+    }
+    return 0;
+}
+
+/* " 31.2-58.1 s (0: log-probability -1.31; 0.2: trusted)" after the others. */
+static void list_again(struct transcript *t, const struct out_again *w)
+{
+    struct strbuf b;
+    size_t held = strlen(t->again);
+    strbuf_init(&b, t->again + held, sizeof t->again - held);
+    if (t->n_again++ >= AGAIN_LISTED) return;
+    strbuf_format(&b, "%s %.1f-%.1f s (", held ? "," : "", w->t0_s, w->t1_s);
+    for (int i = 0; i < w->n_tries; i++) {
+        const struct out_try *one = &w->tried[i];
+        const char *comma = "";
+        strbuf_format(&b, "%s%g: ", i ? "; " : "", one->temperature);
+        for (int bit = 0; out_why(bit); bit++) {
+            if (!(one->why >> bit & 1)) continue;
+            strbuf_format(&b, "%s%s", comma, out_why(bit));
+            if (1u << bit == OUT_WHY_RATIO) strbuf_format(&b, " %.2f", one->compression_ratio);
+            if (1u << bit == OUT_WHY_LOGPROB) strbuf_format(&b, " %.2f", one->avg_logprob);
+            comma = " and ";
+        }
+        if (!one->why) strbuf_format(&b, "%s", w->silent ? "silence" : "trusted");
+    }
+    strbuf_format(&b, ")");
+}
+
+static int on_again(void *ctx, const struct out_again *w, struct err *e)
+{
+    struct transcript *t = ctx;
+    list_again(t, w);
+    for (size_t i = 0; i < t->run->n_writers; i++) {
+        struct output *o = &t->out[i];
+        if (o->writer->again) TRY(o->writer->again(w, o->state, e));
     }
     return 0;
 }
@@ -445,7 +312,7 @@ static void tell_watchers(const struct transcript *t, const struct scribe_totals
 {
     const struct run *r = t->run;
     host_note(r->host, "Transcription completed in %.2f s", t->about.wall_s);
-    if (r->batch && strcmp(t->about.device, "cuda") == 0)
+    if (r->desk->batch && strcmp(t->about.device, "cuda") == 0)
         host_note(r->host, "GPU batch processing completed: %lld windows, %lld of them again",
                   (long long)n->windows, (long long)n->windows_again);
     if (r->o->price > 0)
@@ -457,6 +324,7 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
 {
     const struct run *r = t->run;
     const char *path = t->out[0].path;
+    char more[40] = "";
     double speed = t->about.wall_s > 0 ? t->about.audio_s / t->about.wall_s : 0;
     if (r->o->quiet) return;
     host_progress(r->host, "", LODE_SECONDS, -1, 0);
@@ -466,18 +334,14 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
         "loaded in %.2f s; %s, %s, %s",
         t->about.input, t->about.audio_s, t->about.wall_s, speed, (long long)n->segments,
         n->segments == 1 ? "" : "s", path ? " -> " : "", path ? path : "",
-        r->n_writers > 1 ? " .." : "", t->about.model, r->speech->load_s, t->about.device,
+        r->n_writers > 1 ? " .." : "", t->about.model, t->about.load_s, t->about.device,
         t->about.device_name, t->about.compute_type);
+    if (t->n_again > AGAIN_LISTED)
+        snprintf(more, sizeof more, ", and %d more", t->n_again - AGAIN_LISTED);
+    if (t->n_again)
+        host_note(r->host, "Windows tried again: %d of %lld:%s%s", t->n_again,
+                  (long long)n->windows, t->again, more);
     tell_watchers(t, n);
-}
-
-static int decode_audio(struct transcript *t, struct audio *audio,
-                        const struct scribe_events *events, struct scribe_totals *totals,
-                        struct err *e)
-{
-    struct run *r = t->run;
-    return r->batch ? batch_audio(r->batch, r->job, r->vad, audio, events, totals, e)
-                    : scribe_run(r->scribe, audio, events, totals, e);
 }
 
 /* Channel by channel, each read anew. What a stop leaves of them is given out, too. */
@@ -491,16 +355,17 @@ static int decode_channels(struct transcript *t, const char *input, int channels
     int rc = 0;
     chorus_init(&chorus, r->job, to);
     for (int i = 1; i <= channels && rc == 0; i++) {
-        struct audio *audio;
+        struct ahead_input *in;
         struct scribe_totals one = {0};
         struct scribe_events events = chorus_events(&chorus);
         chorus.speaker = channels > 2 ? arena_format(r->job, e, "channel %d", i)
                          : i == 1     ? "left"
                                       : "right";
         if (!chorus.speaker) return -1;
-        TRY(audio_open_channel(r->job, input, WHISPER_RATE_HZ, i, &audio, e));
-        rc = decode_audio(t, audio, &events, &one, e);
-        audio_close(&audio);
+        TRY(ahead_take(r->ahead, input, i, &in, e));
+        rc = desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples, &events,
+                      &one, e);
+        audio_close(&in->audio);
         totals->audio_s = fmax(totals->audio_s, one.audio_s);
         totals->segments += one.segments;
         totals->windows += one.windows;
@@ -510,25 +375,42 @@ static int decode_channels(struct transcript *t, const char *input, int channels
     return chorus_give(&chorus, rc ? &ignored : e) ? -1 : rc;
 }
 
-/* The language of this input, where it was not said. */
-static int hear_language(struct transcript *t, struct audio *audio, struct err *e)
+/* The language of this input, where it was not said; then the desk that takes it. */
+static int choose_desk(struct transcript *t, struct audio *audio, struct err *e)
 {
     struct run *r = t->run;
-    struct tongue heard;
-    if (!r->listens) return 0;
-    TRY(tongue_listen(r->speech, audio, &r->tongue, r->logits, &heard, e));
-    TRY(audio_rewind(audio, e));
-    r->language = heard.language;
-    if (r->batch)
-        batch_language(r->batch, heard.language);
-    else
-        scribe_language(r->scribe, heard.language);
-    t->about.language = net_language_code(heard.language);
-    if (!r->o->quiet)
+    struct tongue heard = {.language = r->wishes.language};
+    if (r->desks.listens) TRY(desk_listener(&r->desks, &r->desk, e));
+    if (r->desks.listens) {
+        TRY(tongue_listen(r->desk->speech, audio, &r->wishes.tongue, r->desk->logits, &heard, e));
+        TRY(audio_rewind(audio, e));
+    }
+    TRY(desk_at(&r->desks, heard.language, &r->desk, e));
+    const struct speech *s = r->desk->speech;
+    t->about.model = s->name;
+    t->about.language = net_language_code(MAX(heard.language, 0));
+    t->about.device = engine_device(s->engine);
+    t->about.device_name = engine_describe(s->engine);
+    t->about.device_reason = engine_reason(s->engine);
+    t->about.compute_type = s->compute_type;
+    t->about.load_s = s->load_s;
+    if (r->desks.listens && !r->o->quiet)
         host_note(r->host, "%s: language %s (probability %.2f, %d window%s of it)", t->about.input,
                   t->about.language, heard.probability, heard.n_windows,
                   heard.n_windows == 1 ? "" : "s");
     return 0;
+}
+
+/* Begins with the next input while this one is transcribed, if it can be read when its turn comes,
+ * and is not likely to be finished already. */
+static void look_ahead(struct run *r)
+{
+    const char *next = r->next.path;
+    struct err ignored;
+    bool done = false;
+    if (!next || r->next.failed || r->o->channels || file_kind(next) != FILE_REGULAR) return;
+    if (r->journal && journal_has(r->journal, r->job, next, &done, &ignored)) return;
+    if (!done) ahead_start(r->ahead, next);
 }
 
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
@@ -536,23 +418,26 @@ static int hear_language(struct transcript *t, struct audio *audio, struct err *
 static int transcribe(struct transcript *t, const char *input, struct err *e)
 {
     struct run *r = t->run;
-    struct audio *audio = NULL;
+    struct ahead_input *in;
     struct audio_info info;
     struct scribe_totals totals = {0};
-    struct scribe_events events = {t, on_segment, on_progress, on_cancelled};
+    struct scribe_events events = {t, on_segment, on_again, on_progress, on_cancelled};
     struct err stop = {0};
     double start_s = thread_seconds();
-    TRY(audio_open(r->job, input, WHISPER_RATE_HZ, &audio, e));
-    int rc = hear_language(t, audio, e);
+    TRY(ahead_take(r->ahead, input, 0, &in, e));
+    look_ahead(r);
+    int rc = choose_desk(t, in->audio, e);
     for (size_t i = 0; i < r->n_writers && rc == 0; i++)
         rc = t->out[i].writer->begin(&t->out[i].sink, &t->about, t->out[i].state, e);
-    audio_info(audio, &info);
+    audio_info(in->audio, &info);
     bool voices = r->o->channels && info.source_channels > 1;
+    if (voices) audio_close(&in->audio); /* each channel is opened by itself */
     if (rc == 0)
         rc = voices ? decode_channels(t, input, info.source_channels, &events, &totals, e)
-                    : decode_audio(t, audio, &events, &totals, e);
-    int64_t damaged = audio_damage(audio);
-    audio_close(&audio);
+                    : desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples,
+                               &events, &totals, e);
+    int64_t damaged = in->audio ? audio_damage(in->audio) : 0;
+    audio_close(&in->audio);
     bool nothing =
         t->out[0].path && totals.segments == 0; /* an older file of that name is worth more */
     if (rc && (e->code != E_CANCELLED || nothing)) return -1;
@@ -607,15 +492,8 @@ static int one_input(struct run *r, const char *input, struct err *e)
     struct transcript t = {
         .run = r,
         .about = {.input = strcmp(input, "-") == 0 ? "standard input" : input,
-                  .model = r->speech->name,
-                  .language = net_language_code(r->language),
-                  .device = engine_device(r->speech->engine),
-                  .device_name = engine_describe(r->speech->engine),
-                  .device_reason = engine_reason(r->speech->engine),
-                  .compute_type = r->speech->compute_type,
                   .version = lode_version(),
-                  .style = &r->style,
-                  .load_s = r->speech->load_s},
+                  .style = &r->wishes.style},
     };
     t.out = ARENA_NEW(r->job, struct output, r->n_writers, e);
     if (!t.out) return -1;
@@ -680,26 +558,47 @@ static int count_input(struct run *r, const char *input, struct err *e)
 
 /* ---- all inputs ---- */
 
-/* The files in a folder; not those whose names begin with a dot, and not its folders. */
-static int every_file(struct run *r, const char *folder, struct err *e)
+/* The next input: of a folder its files, not those whose names begin with a dot, and not its
+ * folders. */
+static int next_input(struct run *r, struct walk *w, struct pending *next, struct err *e)
 {
-    char **name;
-    size_t n;
-    if (file_list(r->names, folder, &name, &n, e)) return fail_input(r, e);
-    for (size_t k = 0; k < n; k++) {
-        char *path = file_join(r->names, folder, name[k], e);
-        if (!path) return -1;
-        if (name[k][0] != '.' && file_kind(path) == FILE_REGULAR) TRY(count_input(r, path, e));
+    *next = (struct pending){0};
+    while (w->folder || w->i < w->inputs->n) {
+        if (!w->folder) {
+            next->path = w->inputs->words[w->i++];
+            if (strcmp(next->path, "-") == 0 || file_kind(next->path) != FILE_FOLDER) return 0;
+            next->failed = file_list(r->names, next->path, &w->name, &w->n, &next->e) != 0;
+            if (next->failed) return 0;
+            w->folder = next->path;
+            w->k = 0;
+        }
+        next->path = NULL;
+        while (w->k < w->n) {
+            const char *name = w->name[w->k++];
+            char *path = file_join(r->names, w->folder, name, e);
+            if (!path) return -1;
+            next->path = path;
+            if (name[0] != '.' && file_kind(path) == FILE_REGULAR) return 0;
+        }
+        next->path = NULL;
+        w->folder = NULL;
     }
     return 0;
 }
 
 static int every_input(struct run *r, const struct opt_list *inputs, struct err *e)
 {
-    for (size_t i = 0; i < inputs->n; i++) {
-        const char *input = inputs->words[i];
-        bool folder = strcmp(input, "-") != 0 && file_kind(input) == FILE_FOLDER;
-        TRY(folder ? every_file(r, input, e) : count_input(r, input, e));
+    struct walk walk = {.inputs = inputs};
+    struct pending now;
+    TRY(next_input(r, &walk, &r->next, e));
+    while ((now = r->next).path) {
+        TRY(next_input(r, &walk, &r->next, e));
+        if (now.failed) {
+            *e = now.e;
+            TRY(fail_input(r, e));
+        } else {
+            TRY(count_input(r, now.path, e));
+        }
     }
     return 0;
 }
@@ -731,7 +630,7 @@ static int verdict(const struct run *r, struct err *e)
 
 static int find_output(struct run *r, const struct opt_list *inputs, struct err *e)
 {
-    const struct transcribe_opts *o = r->o;
+    const struct transcribe_options *o = r->o;
     char format[WORD];
     bool all = strcmp(choice("format", o->format, format), "all") == 0;
     if (o->output && o->output_dir)
@@ -770,84 +669,42 @@ static int open_journal(struct run *r, struct err *e)
     return journal_open(r->names, r->output, settings, &r->journal, e);
 }
 
-/* The user's text as tokens. */
-static int encode(struct run *r, const char *option, const char *text, struct scribe_tokens *out,
-                  struct err *e)
+/* All that every input needs. A model of a route waits until an input comes to it. */
+static int open_models(struct run *r, struct err *e)
 {
-    if (!text) return 0;
-    if (!str_utf8_whole(text, strlen(text)))
-        return err_set(e, E_USAGE, "--%s is not UTF-8", option);
-    int *token = ARENA_NEW(r->model, int, (size_t)DECODE_MOST, e);
-    if (!token) return -1;
-    int64_t n = speech_encode(r->model, r->speech, text, token, DECODE_MOST - 1, e);
-    *out = (struct scribe_tokens){token, (int)n};
-    return n < 0 ? -1 : 0;
-}
-
-/* For the doctor: whether the GPU was used, where one was wanted. */
-static void note_device(const struct engine *engine)
-{
-    const char *reason = engine_reason(engine);
-    if (*reason || strcmp(engine_device(engine), "cpu") != 0) history_note("", reason);
-}
-
-static int open_model(struct run *r, struct err *e)
-{
-    char compute[WORD], kernels[WORD], *folder;
+    struct engine_options eo = {.threads = 1, .kernels = r->kernels}; /* it listens aside */
     struct fetch_watch watch = host_watch(r->host);
-    TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
-    const struct transcribe_opts *o = r->o;
-    struct speech_options so = {
-        .folder = folder,
-        .words = o->words,
-        .dampen =
-            o->repetition_penalty != 1 || o->no_repeat_ngram > 0 ? (float)o->repetition_penalty : 0,
-        .name = r->o->model,
-        .compute_type = choice("compute-type", r->o->compute_type, compute),
-        .engine = {.device = r->o->device,
-                   .kernels = choice("kernels", r->o->kernels, kernels),
-                   .threads = (int)MIN(r->o->threads, thread_cpus())},
-        .beam = (int)r->o->beam,
-        .best_of = (int)r->o->best_of,
-        .batch = (int)r->o->batch,
-    };
-    TRY(read_suppress(r, &so, e));
-    TRY(speech_open(r->model, &so, &r->speech, e));
-    note_device(r->speech->engine);
-    if (o->strict && strcmp(so.compute_type, "auto") != 0 &&
-        strcmp(so.compute_type, r->speech->compute_type) != 0)
-        return err_set(e, E_USAGE, "--strict-compute-type: %s has no %s; the nearest is %s",
-                       engine_device(r->speech->engine), so.compute_type, r->speech->compute_type);
-    TRY(check_language(r, e));
-    struct scribe_options *s = &r->options;
-    TRY(encode(r, "initial-prompt", o->initial_prompt, &s->initial, e));
-    TRY(encode(r, "hotwords", o->hotwords, &s->hotwords, e));
-    TRY(encode(r, "prefix", o->prefix, &s->prefix, e));
-    s->language = r->language;
-    s->each = r->o->multilingual && r->listens ? &r->tongue : NULL;
-    if (!o->vad && o->batch == 1) return scribe_open(r->model, r->speech, s, &r->scribe, e);
-    if (o->vad) {
-        TRY(store_find(r->model, "silero-vad-v6", o->offline, &watch, &folder, e));
-        TRY(vad_open(r->model, folder, &so.engine, &r->vad, e));
+    char *folder;
+    choice("kernels", r->o->kernels, r->kernels);
+    choice("compute-type", r->o->compute_type, r->compute_type);
+    r->desks = (struct desk_set){.o = r->o,
+                                 .wishes = &r->wishes,
+                                 .kernels = r->kernels,
+                                 .compute_type = r->compute_type,
+                                 .host = r->host};
+    TRY(desk_find(&r->desks, r->model, e));
+    if (r->desks.listens) TRY(desk_listener(&r->desks, &r->desk, e));
+    if (!r->desks.listens) TRY(desk_at(&r->desks, r->wishes.language, &r->desk, e));
+    if (r->o->vad) {
+        TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
+        TRY(vad_open(r->model, folder, &eo, &r->vad, e));
     }
-    return batch_open(r->model, r->speech, s, &r->batch, e);
+    return ahead_open(r->model, r->vad, &r->ahead, e);
 }
 
 static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     /* a wrong option is said before a model is fetched or a file is touched */
     TRY(engine_check(r->o->device, e));
-    TRY(scribe_options(r->o, &r->options, e));
-    TRY(read_clips(r, &r->options, e));
-    TRY(read_suppress(r, &(struct speech_options){0}, e));
-    TRY(read_style(r->o, &r->style, e));
-    TRY(check_batch(r->o, e));
-    TRY(read_language(r, e));
+    TRY(transcribe_options_read(r->names, r->o, &r->wishes, e));
+    if (r->o->route && strcmp(r->o->model, opt_find(rows, COUNT(rows), "model")->fallback) != 0)
+        return err_set(e, E_USAGE, "--model %s beside --route: say default=%s there", r->o->model,
+                       r->o->model);
     TRY(find_output(r, inputs, e));
     TRY(choose_writers(r, e));
     TRY(check_output(r, e));
     TRY(open_journal(r, e));
-    TRY(open_model(r, e));
+    TRY(open_models(r, e));
     TRY(every_input(r, inputs, e));
     return verdict(r, e);
 }
@@ -862,8 +719,9 @@ static int run_transcribe(const void *opts, const struct opt_list *inputs,
         rc = with_arenas(&r, inputs, e);
     }
     journal_close(&r.journal);
+    ahead_close(&r.ahead);
     vad_close(&r.vad);
-    speech_close(&r.speech);
+    desk_close(&r.desks);
     arena_close(&r.names);
     arena_close(&r.job);
     arena_close(&r.model);
@@ -889,7 +747,7 @@ const struct lode_job job_transcribe_row = {
                "  ffmpeg -i stream -f wav - | lode transcribe -\n",
     .rows = rows,
     .n_rows = COUNT(rows),
-    .opts_bytes = sizeof(struct transcribe_opts),
+    .opts_bytes = sizeof(struct transcribe_options),
     .inputs_min = 1,
     .inputs_max = -1,
     .run = run_transcribe,

@@ -394,7 +394,8 @@ static int segment_lrc(const struct out_sink *s, const struct out_segment *seg, 
 struct json_state {
     struct json_out j;
     int spool; /* the text of all segments so far, in one piece; valid UTF-8 */
-    bool open; /* the spool is */
+    int again; /* struct out_again of all windows decoded more than once */
+    bool open; /* both are */
 };
 _Static_assert(sizeof(struct json_state) <= OUT_STATE_BYTES, "the state fits");
 
@@ -424,7 +425,10 @@ static int pause_here(struct json_state *st)
 static void drop_json(void *state)
 {
     struct json_state *st = state;
-    if (st->open) close(st->spool);
+    if (st->open) {
+        close(st->spool);
+        close(st->again);
+    }
     st->open = false;
 }
 
@@ -434,6 +438,10 @@ static int begin_json(const struct out_sink *s, const struct out_about *about, v
     (void)about;
     struct json_state *st = state;
     TRY(file_spool(&st->spool, e));
+    if (file_spool(&st->again, e)) {
+        close(st->spool);
+        return -1;
+    }
     st->open = true;
     struct pen pen = {.sink = s, .e = e};
     json_out_init(&st->j, 0, json_put, &pen, e);
@@ -453,7 +461,8 @@ static int spool_put(void *ctx, const char *p, size_t n, struct err *e)
 /* What the segment's words and doubts are: faster-whisper's names, and flags of our own. */
 static void put_words_json(struct json_out *j, const struct out_segment *seg)
 {
-    static const char *const flags[] = {"repetition", "over-silence", "low-confidence"};
+    static const char *const flags[] = {"repetition", "over-silence", "low-confidence",
+                                        "wrong-script"};
     json_out_key(j, "flags");
     json_out_array(j);
     for (size_t i = 0; i < COUNT(flags); i++)
@@ -543,6 +552,73 @@ static int put_spool(struct json_out *j, int spool, struct err *e)
     return 0;
 }
 
+static int again_json(const struct out_again *w, void *state, struct err *e)
+{
+    struct json_state *st = state;
+    return file_write_all(st->again, (const char *)w, sizeof *w, e);
+}
+
+const char *out_why(int bit)
+{
+    static const char *const names[] = {"loop", "compression-ratio", "log-probability",
+                                        "wrong-script"};
+    return bit < (int)COUNT(names) ? names[bit] : NULL;
+}
+
+static void put_try(struct json_out *j, const struct out_try *t)
+{
+    json_out_object(j);
+    json_out_key(j, "temperature");
+    json_out_number(j, t->temperature, 3);
+    json_out_key(j, "why");
+    json_out_array(j);
+    for (int bit = 0; out_why(bit); bit++)
+        if (t->why >> bit & 1) json_out_str(j, out_why(bit));
+    json_out_end(j, ']');
+    json_out_key(j, "avg_logprob");
+    json_out_number(j, t->avg_logprob, 9);
+    json_out_key(j, "compression_ratio");
+    json_out_number(j, t->compression_ratio, 9);
+    json_out_key(j, "no_speech_prob");
+    json_out_number(j, t->no_speech_prob, 15);
+    json_out_end(j, '}');
+}
+
+/* The windows that went up the ladder of temperatures. */
+static int put_again(struct json_out *j, int spool, struct err *e)
+{
+    struct out_again w;
+    json_out_key(j, "windows_again");
+    json_out_array(j);
+    for (uint64_t at = 0;; at += sizeof w) {
+        int64_t n = file_read_at(spool, &w, sizeof w, at, e);
+        if (n < 0) return -1;
+        if (n != (int64_t)sizeof w) break;
+        json_out_object(j);
+        json_out_key(j, "start");
+        json_out_number(j, w.t0_s, 3);
+        json_out_key(j, "end");
+        json_out_number(j, w.t1_s, 3);
+        if (w.speaker) {
+            json_out_key(j, "speaker");
+            json_out_str(j, w.speaker);
+        }
+        if (w.language) {
+            json_out_key(j, "language");
+            json_out_str(j, w.language);
+        }
+        json_out_key(j, "silent");
+        json_out_bool(j, w.silent);
+        json_out_key(j, "tried");
+        json_out_array(j);
+        for (int i = 0; i < w.n_tries; i++) put_try(j, &w.tried[i]);
+        json_out_end(j, ']');
+        json_out_end(j, '}');
+    }
+    json_out_end(j, ']');
+    return 0;
+}
+
 static void put_about(struct json_out *j, const struct out_about *about)
 {
     const struct {
@@ -593,6 +669,7 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
     json_out_end(j, ']');
     json_out_key(j, "text");
     int rc = put_spool(j, st->spool, e);
+    if (rc == 0) rc = put_again(j, st->again, e);
     drop_json(st);
     if (rc != 0) return -1;
     put_about(j, about);
@@ -606,14 +683,14 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
 /* In the order in which help names them; the first is the default. */
 /* clang-format off */
 static const struct out_writer WRITERS[] = {
-    {"txt",  ".txt",  "plain text, a line per segment", begin_plain, segment_txt,  end_plain, drop_plain},
-    {"srt",  ".srt",  "SubRip subtitles",               begin_srt,   segment_cue,  end_cues,  drop_plain},
-    {"vtt",  ".vtt",  "WebVTT subtitles",               begin_vtt,   segment_cue,  end_cues,  drop_plain},
+    {"txt",  ".txt",  "plain text, a line per segment", begin_plain, segment_txt,  NULL,       end_plain, drop_plain},
+    {"srt",  ".srt",  "SubRip subtitles",               begin_srt,   segment_cue,  NULL,       end_cues,  drop_plain},
+    {"vtt",  ".vtt",  "WebVTT subtitles",               begin_vtt,   segment_cue,  NULL,       end_cues,  drop_plain},
     {"json", ".json", "one object: text, segments with times, tokens, probabilities and words, device",
-                                                        begin_json,  segment_json, end_json,  drop_json},
-    {"tsv",  ".tsv",  "a table: milliseconds and text, tabs between", begin_tsv, segment_tsv, end_plain, drop_plain},
-    {"csv",  ".csv",  "the same as comma-separated values", begin_csv, segment_csv, end_plain, drop_plain},
-    {"lrc",  ".lrc",  "lyrics: a time before each line", begin_lrc,  segment_lrc,  end_plain, drop_plain},
+                                                        begin_json,  segment_json, again_json, end_json,  drop_json},
+    {"tsv",  ".tsv",  "a table: milliseconds and text, tabs between", begin_tsv, segment_tsv, NULL, end_plain, drop_plain},
+    {"csv",  ".csv",  "the same as comma-separated values", begin_csv, segment_csv, NULL, end_plain, drop_plain},
+    {"lrc",  ".lrc",  "lyrics: a time before each line", begin_lrc,  segment_lrc, NULL, end_plain, drop_plain},
 };
 /* clang-format on */
 

@@ -104,10 +104,16 @@ void scribe_prompt(const struct net_whisper_config *c, const struct scribe_optio
     p->forced = p->n - p->forced;
 }
 
+unsigned scribe_scripts(const struct scribe_options *o, int language)
+{
+    return o->check_script ? net_language_scripts(o->translate ? 0 : language) : 0;
+}
+
 /* Decodes the window at hand until its text can be trusted; what is kept is in s->ladder. */
 static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
 {
     bool ended = false;
+    unsigned scripts = scribe_scripts(&s->o, s->o.language);
     scribe_prompt(&s->speech->net.config, &s->o, s->previous, s->n_previous, seek == 0, &s->prompt);
     s->ladder = (struct window_ladder){0};
     while (!ended) {
@@ -115,8 +121,8 @@ static int climb_ladder(struct scribe *s, int64_t seek, struct err *e)
         uint64_t key = (uint64_t)seek << 8 | (uint64_t)step;
         TRY(decode_window(s->decode, &s->prompt, s->o.window.temperature[step], key, &s->tried, e));
         struct str text = str_trim(text_of(s, s->tried.token, s->tried.n));
-        ended =
-            window_climb(&s->ladder, &s->o.window, &s->tried, ratio_text(s->ratio, text.p, text.n));
+        ended = window_climb(&s->ladder, &s->o.window, &s->tried,
+                             ratio_text(s->ratio, text.p, text.n), script_foreign(text, scripts));
     }
     return 0;
 }
@@ -137,6 +143,7 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
                 const struct scribe_events *ev, struct scribe_totals *totals, struct err *e)
 {
     double offset_s = (double)seek * 0.01;
+    unsigned scripts = scribe_scripts(&s->o, s->o.language);
     for (int i = 0; i < n; i++) {
         const int *token = s->ladder.kept.token + span[i].from;
         int n_tokens = span[i].to - span[i].from;
@@ -155,7 +162,8 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
             .avg_logprob = s->ladder.kept.avg_logprob,
             .compression_ratio = s->ladder.kept_ratio,
             .no_speech_prob = s->ladder.kept.no_speech,
-            .flags = window_flags(&s->o.window, &s->ladder),
+            .flags = window_flags(&s->o.window, &s->ladder) |
+                     (script_foreign(text, scripts) ? OUT_WRONG_SCRIPT : 0u),
             .language = s->o.each ? net_language_code(s->o.language) : NULL,
             .word = s->words ? s->list.word + span[i].word : NULL,
             .n_words = (size_t)span[i].n_words,
@@ -192,6 +200,19 @@ static int add_words(struct scribe *s, int64_t seek, int64_t size, struct window
     return 0;
 }
 
+/* Tells of a window that went up the ladder. */
+static int tell_again(struct scribe *s, int64_t seek, int64_t size, const struct scribe_events *ev,
+                      struct err *e)
+{
+    struct out_again again;
+    if (s->ladder.step <= 1) return 0;
+    window_again(&s->o.window, &s->ladder, &again);
+    again.t0_s = (double)seek * 0.01;
+    again.t1_s = (double)(seek + size) * 0.01;
+    again.language = s->o.each ? net_language_code(s->o.language) : NULL;
+    return ev->again(ev->ctx, &again, e);
+}
+
 /* One window at frame `seek`: *next says where the next one starts. */
 static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct scribe_events *ev,
                       struct scribe_totals *totals, int64_t *next, struct err *e)
@@ -212,12 +233,13 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
     totals->windows_again += s->ladder.step > 1;
 
     *next = seek + size;
-    if (window_silent(&s->o.window, &s->ladder.kept)) return 0;
+    if (window_silent(&s->o.window, &s->ladder.kept)) return tell_again(s, seek, size, ev, e);
     int n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, &advance);
     *next = seek + advance;
     if (s->words) TRY(add_words(s, seek, size, span, &n, next, e));
+    if (n >= 0) TRY(give(s, span, n, seek, ev, totals, e));
+    TRY(tell_again(s, seek, size, ev, e));
     if (n < 0) return 0;
-    TRY(give(s, span, n, seek, ev, totals, e));
     if (!s->o.condition || s->ladder.kept_temperature > s->o.reset_above) s->n_previous = 0;
     return 0;
 }

@@ -25,6 +25,7 @@ struct scribe_options {
     const struct tongue_options *each; /* not NULL: listened for in every window */
     bool translate;
     bool timestamps;
+    bool check_script;  /* a text that is not written as its language is, is not trusted */
     bool condition;     /* the text so far is the next window's prompt */
     double reset_above; /* a window decoded above this temperature is not a prompt */
     struct scribe_tokens initial, hotwords, prefix; /* before the first window; before each; how the
@@ -39,6 +40,8 @@ struct scribe_events {
     void *ctx;
     /* segment: text and tokens are borrowed until it returns. -1 stops the run. */
     int (*segment)(void *ctx, const struct out_segment *s, struct err *e);
+    /* again: after the segments of a window that was decoded more than once. -1 stops the run. */
+    int (*again)(void *ctx, const struct out_again *w, struct err *e);
     void (*progress)(void *ctx, const char *what, double done_s, double total_s);
     bool (*cancelled)(void *ctx);
 };
@@ -54,6 +57,10 @@ struct scribe_totals {
  * are left out. */
 void scribe_prompt(const struct net_whisper_config *c, const struct scribe_options *o,
                    const int *previous, int n_previous, bool with_prefix, struct decode_prompt *p);
+
+/* scribe_scripts: what a text spoken in a language may be written in, for script_foreign; 0: in
+ * anything. */
+unsigned scribe_scripts(const struct scribe_options *o, int language);
 
 #define SCRIBE_PREVIOUS (DECODE_MOST - 1) /* tokens a window is conditioned on, at most */
 

@@ -151,9 +151,9 @@ static int complete_suppress(struct arena *a, struct speech *s, struct net_whisp
     return 0;
 }
 
-/* The plan for the engine's device, which decides the compute type, made ready on it. */
-static int make_ready(struct arena *a, const struct speech_options *o,
-                      const struct net_whisper_config *config, struct speech *s, struct err *e)
+/* The plan for the engine's device, which decides the compute type. */
+static int make_plan(struct arena *a, const struct speech_options *o,
+                     const struct net_whisper_config *config, struct speech *s, struct err *e)
 {
     const char *device = engine_device(s->engine);
     s->compute_type = speech_compute_type(o->compute_type, device);
@@ -165,8 +165,40 @@ static int make_ready(struct arena *a, const struct speech_options *o,
     struct plan *plan;
     TRY(net_whisper_plan(a, &source, config, &shape, &plan, &s->net, e));
     s->plan = plan;
-    struct speech_pages pages = {plan, &s->weights};
-    return engine_prepare(s->engine, a, plan, speech_drop, &pages, &s->prepared, e);
+    return 0;
+}
+
+/* The same, made ready on it. */
+static int make_ready(struct arena *a, const struct speech_options *o,
+                      const struct net_whisper_config *config, struct speech *s, struct err *e)
+{
+    TRY(make_plan(a, o, config, s, e));
+    struct speech_pages pages = {s->plan, &s->weights};
+    return engine_prepare(s->engine, a, s->plan, speech_drop, &pages, &s->prepared, e);
+}
+
+static int measure(struct arena *a, const struct speech_options *o, struct speech *s, size_t *bytes,
+                   size_t *room, struct err *e)
+{
+    struct net_whisper_config config;
+    struct backend_memory m;
+    TRY(load_open(a, o->folder, &s->weights, e));
+    TRY(net_whisper_config(a, &s->weights, &config, e));
+    TRY(engine_open(a, &o->engine, &s->engine, e));
+    TRY(engine_room(s->engine, room, e));
+    TRY(make_plan(a, o, &config, s, e));
+    TRY(engine_measure(s->engine, s->plan, &m, e));
+    *bytes = m.weights + m.state + m.step + m.scratch;
+    return 0;
+}
+
+int speech_measure(struct arena *a, const struct speech_options *o, size_t *bytes, size_t *room,
+                   struct err *e)
+{
+    struct speech s = {0}, *open = &s;
+    int rc = measure(a, o, &s, bytes, room, e);
+    speech_close(&open);
+    return rc;
 }
 
 static int open_parts(struct arena *a, const struct speech_options *o, struct speech *s,

@@ -68,6 +68,10 @@ const char *speech_compute_type(const char *asked, const char *device);
 /* speech_open: everything lives in a (a model arena). Errors: E_MODEL, E_DEVICE, E_NOMEM. */
 int speech_open(struct arena *a, const struct speech_options *o, struct speech **out,
                 struct err *e);
+/* speech_measure: what speech_open would take on the device, and what that has left (SIZE_MAX: not
+ * known), without opening anything for long. a: scratch. */
+int speech_measure(struct arena *a, const struct speech_options *o, size_t *bytes, size_t *room,
+                   struct err *e);
 /* speech_ready: connects the doors of s->net in s->prepared and fills the bans. Part of
  * speech_open; by itself for tests that bring a net of their own. */
 void speech_ready(struct speech *s);

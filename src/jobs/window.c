@@ -1,5 +1,4 @@
 #include "jobs/window.h"
-#include "jobs/out.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,34 +32,44 @@ int window_read_ladder(const char *list, double increment, struct window_options
     return 0;
 }
 
-/* Comparisons with NAN are false, so a threshold that is off never speaks. */
-static bool untrusted(const struct window_options *o, const struct decode_result *r, bool repeats)
+/* Why the text cannot be trusted, as OUT_WHY bits. Comparisons with NAN are false, so a threshold
+ * that is off never speaks. */
+static unsigned distrust(const struct window_options *o, const struct decode_result *r,
+                         double compression_ratio, bool wrong_script)
 {
-    bool unlikely = r->avg_logprob < o->logprob;
-    if (r->no_speech > o->no_speech && unlikely) return false; /* silence is not an error */
-    return repeats || unlikely;
+    return (r->loop && !isnan(o->compression_ratio) ? OUT_WHY_LOOP : 0u) |
+           (compression_ratio > o->compression_ratio ? OUT_WHY_RATIO : 0u) |
+           (r->avg_logprob < o->logprob ? OUT_WHY_LOGPROB : 0u) |
+           (wrong_script ? OUT_WHY_SCRIPT : 0u);
 }
 
 bool window_climb(struct window_ladder *l, const struct window_options *o,
-                  const struct decode_result *r, double compression_ratio)
+                  const struct decode_result *r, double compression_ratio, bool wrong_script)
 {
-    bool loops = r->loop && !isnan(o->compression_ratio);
-    bool repeats = loops || compression_ratio > o->compression_ratio,
-         accepted = !untrusted(o, r, repeats);
-    /* When all fail the likeliest is kept, of those that do not repeat themselves if there are any.
-     */
-    bool better = !l->any || (l->kept_repeats && !repeats) ||
-                  (l->kept_repeats == repeats && r->avg_logprob > l->kept.avg_logprob);
-    if (accepted || better) {
+    unsigned why = distrust(o, r, compression_ratio, wrong_script);
+    if (r->no_speech > o->no_speech && why & OUT_WHY_LOGPROB) why = 0; /* silence is not an error */
+    /* When all fail the likeliest is kept, of those with the least fault. */
+    int fault = (why & (OUT_WHY_LOOP | OUT_WHY_RATIO) ? 2 : 0) + (why & OUT_WHY_SCRIPT ? 1 : 0);
+    bool better = !l->any || fault < l->kept_fault ||
+                  (fault == l->kept_fault && r->avg_logprob > l->kept.avg_logprob);
+    if (!why || better) {
         l->kept = *r;
         l->kept_ratio = compression_ratio;
-        l->kept_repeats = repeats;
+        l->kept_fault = fault;
         l->any = true;
     }
     l->kept_temperature =
         o->temperature[l->step]; /* the last one tried, so that a text nobody trusts is no prompt */
-    l->step++;
-    return accepted || l->step == o->n_temperatures;
+    l->tried[l->step++] =
+        (struct out_try){l->kept_temperature, compression_ratio, r->avg_logprob, r->no_speech, why};
+    return !why || l->step == o->n_temperatures;
+}
+
+void window_again(const struct window_options *o, const struct window_ladder *l,
+                  struct out_again *out)
+{
+    *out = (struct out_again){.n_tries = l->step, .silent = window_silent(o, &l->kept)};
+    memcpy(out->tried, l->tried, (size_t)l->step * sizeof *l->tried);
 }
 
 bool window_silent(const struct window_options *o, const struct decode_result *r)

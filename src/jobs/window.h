@@ -5,8 +5,9 @@
 #define JOBS_WINDOW_H
 
 #include "jobs/decode.h"
+#include "jobs/out.h"
 
-#define WINDOW_TEMPERATURES 16
+#define WINDOW_TEMPERATURES OUT_TRIES
 
 struct window_options {
     double temperature[WINDOW_TEMPERATURES]; /* the ladder, tried in order */
@@ -25,14 +26,21 @@ struct window_ladder {         /* of one window; zero at first */
     int step;                  /* the next attempt is at temperature[step] */
     struct decode_result kept; /* the best attempt so far, or the accepted one */
     double kept_ratio, kept_temperature;
-    bool any, kept_repeats;
+    bool any;
+    int kept_fault; /* how bad it is: 2 if it repeats itself, and 1 if its script is wrong */
+    struct out_try tried[WINDOW_TEMPERATURES]; /* [step] */
 };
 
-/* window_climb: takes an attempt at temperature[ladder->step]. True when the ladder ends:
+/* window_climb: takes an attempt at temperature[ladder->step]. wrong_script: its text is not
+ * written as its language is. True when the ladder ends:
  * ladder->kept, kept_ratio and kept_temperature are the window's then. False: try again at the next
  * step. */
 bool window_climb(struct window_ladder *ladder, const struct window_options *o,
-                  const struct decode_result *r, double compression_ratio);
+                  const struct decode_result *r, double compression_ratio, bool wrong_script);
+
+/* window_again: an account of a ladder of more than one step; its times are the caller's. */
+void window_again(const struct window_options *o, const struct window_ladder *l,
+                  struct out_again *out);
 
 /* window_silent: nothing was said in it. */
 bool window_silent(const struct window_options *o, const struct decode_result *r);

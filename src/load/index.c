@@ -38,8 +38,9 @@ static int failed(struct index *x, struct err *e)
     case SQLITE_ERROR:
         return err_set(e, E_INPUT, "%s: this index is damaged (%s); remove it and it is made anew",
                        x->path, why);
-    case SQLITE_NOMEM:
-        return err_set(e, E_NOMEM, "%s: %s", x->path, why);
+    case SQLITE_NOMEM: /* SQLite says so of some damaged files, too */
+        return err_set(e, E_NOMEM, "%s: SQLite lacks memory for it (%s), or this index is damaged",
+                       x->path, why);
     case SQLITE_BUSY:
         return err_set(e, E_IO, "%s: another process has been writing it for %d s", x->path,
                        BUSY_MS / 1000);

@@ -19,11 +19,15 @@ struct audio {
     const struct reader *reader;
     void *state;
     struct reader_info info;
-    int spool_fd;     /* samples already read from a pipe; -1: the source can be read again */
-    int64_t kept;     /* in the spool */
-    int64_t at;       /* the sample after the block, from the start */
-    int n, used;      /* of the block */
-    int64_t pass_max; /* samples of a whole pass, -1 before the first end */
+    int spool_fd;  /* samples already read from a pipe; -1: the source can be read again */
+    int64_t kept;  /* in the spool */
+    int64_t at;    /* the sample after the block, from the start */
+    int n, used;   /* of the block */
+    int16_t *held; /* [n_held] the first samples, decoded ahead; NULL: none */
+    int64_t n_held;
+    bool held_all;     /* there are no others */
+    int64_t reader_at; /* the sample the reader gives next, if any are held */
+    int64_t pass_max;  /* samples of a whole pass, -1 before the first end */
     int16_t block[AUDIO_BLOCK];
 };
 
@@ -91,6 +95,27 @@ static int choose_reader(struct arena *a, struct audio *au, int rate_hz, struct 
     return -1;
 }
 
+/* The next samples of an audio of which the first ones are held. */
+static int64_t read_held(struct audio *au, struct err *e)
+{
+    int64_t got = MIN((int64_t)AUDIO_BLOCK, au->n_held - au->at);
+    if (got > 0) memcpy(au->block, au->held + au->at, (size_t)got * sizeof au->block[0]);
+    if (got > 0 || au->held_all) return got;
+    if (au->reader_at > au->at) { /* a second pass */
+        TRY(au->reader->rewind(au->state, e));
+        au->reader_at = 0;
+    }
+    while (au->reader_at < au->at) {
+        int64_t skip = MIN((int64_t)AUDIO_BLOCK, au->at - au->reader_at);
+        got = au->reader->read(au->state, au->block, skip, e);
+        if (got <= 0) return got;
+        au->reader_at += got;
+    }
+    got = au->reader->read(au->state, au->block, AUDIO_BLOCK, e);
+    au->reader_at += MAX(got, 0);
+    return got;
+}
+
 /* The next block into memory. n 0: the end. */
 static int fill(struct audio *au, struct err *e)
 {
@@ -104,7 +129,7 @@ static int fill(struct audio *au, struct err *e)
         got /= (int64_t)sizeof au->block[0];
         if (got < want) return err_set(e, E_IO, "the temporary file was cut short");
     } else {
-        got = au->reader->read(au->state, au->block, AUDIO_BLOCK, e);
+        got = au->held ? read_held(au, e) : au->reader->read(au->state, au->block, AUDIO_BLOCK, e);
         if (got < 0) return -1;
         if (au->spool_fd >= 0) {
             TRY(file_write_all(au->spool_fd, au->block, (size_t)got * sizeof au->block[0], e));
@@ -167,13 +192,37 @@ int64_t audio_read(struct audio *au, float *dst, int64_t n, struct err *e)
     return done;
 }
 
+bool audio_seekable(const struct audio *au)
+{
+    return !au->src.pipe;
+}
+
+int audio_hold(struct audio *au, int16_t *pcm, int64_t cap, bool (*stop)(void *ctx), void *ctx,
+               struct err *e)
+{
+    assert(audio_seekable(au) && au->at == au->n && au->used == 0 && cap >= au->n);
+    memcpy(pcm, au->block, (size_t)au->n * sizeof *pcm);
+    au->n_held = au->n;
+    while (au->n_held < cap && !au->held_all && !stop(ctx)) {
+        int64_t n = MIN((int64_t)AUDIO_BLOCK, cap - au->n_held),
+                got = au->reader->read(au->state, pcm + au->n_held, n, e);
+        if (got < 0) return err_note(e, "%s", au->src.name);
+        au->held_all = got == 0;
+        au->n_held += got;
+    }
+    au->held = pcm;
+    au->reader_at = au->n_held;
+    au->at = au->n = 0;
+    return 0;
+}
+
 int audio_rewind(struct audio *au, struct err *e)
 {
     if (au->at == au->n) { /* still in the first block */
         au->used = 0;
         return 0;
     }
-    if (au->spool_fd < 0 && au->reader->rewind(au->state, e) != 0)
+    if (au->spool_fd < 0 && !au->held && au->reader->rewind(au->state, e) != 0)
         return err_note(e, "%s", au->src.name);
     au->at = 0;
     au->n = au->used = 0;

@@ -30,6 +30,14 @@ int audio_open_channel(struct arena *a, const char *path, int rate_hz, int chann
  * what faster-whisper feeds its model. Damaged data in the middle is skipped as the decoder does,
  * counted and reported by audio_damage. */
 int64_t audio_read(struct audio *au, float *dst, int64_t n, struct err *e);
+/* audio_hold: of an audio just opened, not from a pipe: decodes up to cap samples into pcm, which
+ * is the audio's until audio_close. The next read starts at the first sample, and what lies there
+ * is not decoded again. stop: asked now and then; true ends it early. What is read, and what
+ * audio_info says, is the same as without. */
+int audio_hold(struct audio *au, int16_t *pcm, int64_t cap, bool (*stop)(void *ctx), void *ctx,
+               struct err *e);
+/* audio_seekable: whether it is not from a pipe. */
+bool audio_seekable(const struct audio *au);
 /* audio_rewind: the next read starts at the first sample again. */
 int audio_rewind(struct audio *au, struct err *e);
 void audio_info(const struct audio *au, struct audio_info *out);

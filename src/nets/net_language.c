@@ -23,6 +23,20 @@ static const struct { char name[16], code[4]; } aliases[] = {
     {"burmese", "my"}, {"valencian", "ca"}, {"flemish", "nl"}, {"haitian", "ht"}, {"letzeburgesch", "lb"}, {"pushto", "ps"}, {"panjabi", "pa"},
     {"moldavian", "ro"}, {"moldovan", "ro"}, {"sinhalese", "si"}, {"castilian", "es"}, {"mandarin", "zh"},
 };
+/* What is not written in Latin letters alone. Two where both are in use, so that neither is called wrong. */
+static const struct { char code[4]; unsigned scripts; } scripts[] = {
+    {"zh", SCRIPT_HAN}, {"yue", SCRIPT_HAN}, {"ja", SCRIPT_HAN | SCRIPT_KANA}, {"ko", SCRIPT_HANGUL | SCRIPT_HAN},
+    {"ru", SCRIPT_CYRILLIC}, {"uk", SCRIPT_CYRILLIC}, {"bg", SCRIPT_CYRILLIC}, {"be", SCRIPT_CYRILLIC}, {"mk", SCRIPT_CYRILLIC},
+    {"mn", SCRIPT_CYRILLIC}, {"tg", SCRIPT_CYRILLIC}, {"ba", SCRIPT_CYRILLIC}, {"sr", SCRIPT_CYRILLIC | SCRIPT_LATIN},
+    {"bs", SCRIPT_CYRILLIC | SCRIPT_LATIN}, {"kk", SCRIPT_CYRILLIC | SCRIPT_LATIN}, {"tt", SCRIPT_CYRILLIC | SCRIPT_LATIN},
+    {"uz", SCRIPT_CYRILLIC | SCRIPT_LATIN}, {"az", SCRIPT_CYRILLIC | SCRIPT_LATIN}, {"tk", SCRIPT_CYRILLIC | SCRIPT_LATIN},
+    {"ar", SCRIPT_ARABIC}, {"fa", SCRIPT_ARABIC}, {"ur", SCRIPT_ARABIC}, {"ps", SCRIPT_ARABIC}, {"sd", SCRIPT_ARABIC | SCRIPT_DEVANAGARI},
+    {"he", SCRIPT_HEBREW}, {"yi", SCRIPT_HEBREW}, {"el", SCRIPT_GREEK}, {"hy", SCRIPT_ARMENIAN}, {"ka", SCRIPT_GEORGIAN},
+    {"am", SCRIPT_ETHIOPIC}, {"hi", SCRIPT_DEVANAGARI}, {"mr", SCRIPT_DEVANAGARI}, {"ne", SCRIPT_DEVANAGARI}, {"sa", SCRIPT_DEVANAGARI},
+    {"bn", SCRIPT_BENGALI}, {"as", SCRIPT_BENGALI}, {"pa", SCRIPT_GURMUKHI | SCRIPT_ARABIC}, {"gu", SCRIPT_GUJARATI},
+    {"ta", SCRIPT_TAMIL}, {"te", SCRIPT_TELUGU}, {"kn", SCRIPT_KANNADA}, {"ml", SCRIPT_MALAYALAM}, {"si", SCRIPT_SINHALA},
+    {"th", SCRIPT_THAI}, {"lo", SCRIPT_LAO}, {"km", SCRIPT_KHMER}, {"my", SCRIPT_MYANMAR}, {"bo", SCRIPT_TIBETAN},
+};
 /* clang-format on */
 
 int net_language_find(const char *text)
@@ -66,4 +80,11 @@ bool net_language_spaceless(int index)
     for (size_t i = 0; i < COUNT(codes); i++)
         if (strcmp(net_language_code(index), codes[i]) == 0) return true;
     return false;
+}
+
+unsigned net_language_scripts(int index)
+{
+    for (size_t i = 0; i < COUNT(scripts); i++)
+        if (strcmp(net_language_code(index), scripts[i].code) == 0) return scripts[i].scripts;
+    return SCRIPT_LATIN;
 }

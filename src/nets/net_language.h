@@ -2,7 +2,7 @@
 #ifndef NETS_NET_LANGUAGE_H
 #define NETS_NET_LANGUAGE_H
 
-#include "base/base.h"
+#include "text/script.h"
 
 #define NET_LANGUAGES 100
 
@@ -15,5 +15,7 @@ const char *net_language_code(int index); /* "en" */
 /* net_language_spaceless: whether it is written without spaces between words. */
 bool net_language_spaceless(int index);
 const char *net_language_name(int index); /* "english" */
+/* net_language_scripts: what it is written in: SCRIPT_LATIN .., one or several. */
+unsigned net_language_scripts(int index);
 
 #endif

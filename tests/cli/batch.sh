@@ -108,6 +108,28 @@ ok "price: in the summary" grep -q '^lode: 0.0031 hours of audio, cost [0-9.]*$'
 run "$lode" transcribe $fast --price -1 "$jfk"
 says "a price below nothing" 2 'price'
 
+# ---- the next file is opened while this one is at work: nothing else changes
+mkdir "$work/many"
+cp "$jfk" "$work/many/1.wav"
+echo "no audio" >"$work/many/2.wav"
+cp "$work/two.wav" "$work/many/3.wav"
+cp "$work/long.wav" "$work/many/4.wav"
+run "$lode" transcribe $fast "$work/many" -o "$work/texts"
+is "ahead: a bad file in its turn" "$status $(ls "$work/texts" | tr '\n' ' ')" "9 1.txt 3.txt 4.txt "
+is "ahead: in order" "$(sed -n 's/^lode: .*many\/\([0-9]\).wav: .*/\1/p' "$work/err" | tr -d '\n')" 1234
+for i in 3 4; do
+    run "$lode" transcribe $fast "$work/many/$i.wav"
+    ok "ahead: the text of $i is what it is alone" cmp "$work/out" "$work/texts/$i.txt"
+done
+"$lode" transcribe $fast "$work/many/4.wav" "$work/many/4.wav" -o "$work/stopped/" 2>"$work/err" &
+job=$!
+i=0
+while ! [ -s "$(echo "$work"/stopped/4.txt.tmp-*)" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
+kill -INT $job
+status=0
+wait $job || status=$?
+is "ahead: an interrupt" "$status $(ls "$work/stopped")" "130 4.txt"
+
 # ---- resume
 mkdir "$work/in"
 for i in 1 2 3; do cp "$jfk" "$work/in/$i.wav"; done
@@ -116,13 +138,18 @@ cp "$work/long.wav" "$work/in/4.wav"
 job=$!
 i=0
 while [ ! -e "$work/o/2.txt" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
+while ! ls "$work/o" | grep -q '4.txt.tmp-' && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
 kill -9 $job
 wait $job
+: >"$work/o/4.txt.tmp-other" # not ours
+ok "resume: the kill left something behind" sh -c 'ls "$0" | grep -q "4.txt.tmp-......\$"' "$work/o"
 printf 'done 00' >>"$work/o/.lode-journal" # a line that was cut off
 cp "$work/o/1.txt" "$work/kept.txt"
 run "$lode" transcribe $fast --resume "$work/in" -o "$work/o"
 is "resume: status" "$status" 0
-is "resume: all transcripts" "$(ls "$work/o" | grep -v tmp-)" "$(printf '1.txt\n2.txt\n3.txt\n4.txt')"
+is "resume: only what is not ours is left" "$(ls "$work/o" | grep tmp-)" 4.txt.tmp-other
+rm "$work/o/4.txt.tmp-other"
+is "resume: all transcripts" "$(ls "$work/o")" "$(printf '1.txt\n2.txt\n3.txt\n4.txt')"
 is "resume: the first was not done again" "$(grep -c '1.wav' "$work/err")" 0
 run "$lode" transcribe $fast --resume "$work/in" -o "$work/o"
 ok "resume: nothing is left to do" grep -q '0 inputs done, 4 done before' "$work/err"
