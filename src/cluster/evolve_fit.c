@@ -11,15 +11,13 @@
 #define RACE_PART   4
 #define RACE_LEAST  1500 /* rows of a race, and 25 for each cluster */
 #define RACE_STEPS  8
-#define STEPS       12  /* of those that go on: fitness gains nothing from more */
 #define STEPS       300 /* as scikit-learn */
 #define MIX_STEPS   100
 #define TOL         1e-4
 #define MIX_TOL     1e-3
 #define RIDGE       1e-4
 #define CUT_STARTS  3 /* of the k-means that cuts a cluster of dbscan */
-#define CUT_STEPS   20
-#define MIX_STARTS  1 /* from a whole k-means: better than three draws, which scikit-learn takes */
+#define MIX_STARTS  1 /* from a whole k-means; AudioMuse-AI: three from drawn rows */
 #define EPS_ROWS    1000
 
 struct rows { /* what is clustered: the first d components of some songs */
@@ -68,13 +66,13 @@ static int race(struct arena *a, const struct evolve_fit *f, const struct rows *
 
 /* centre [k][d] and label [n] are the caller's. */
 static int fit_kmeans(struct arena *a, const struct evolve_fit *f, const struct rows *rows,
-                      int64_t k, int64_t starts, int64_t steps, uint64_t seed, float *centre,
-                      int32_t *label, struct err *e)
+                      int64_t k, int64_t starts, uint64_t seed, float *centre, int32_t *label,
+                      struct err *e)
 { /* starts 0: from the centres that are there */
     struct arena_mark mark = arena_here(a);
     struct kmeans_options o = {.k = k,
                                .starts = MAX(starts, 1),
-                               .most_steps = steps,
+                               .most_steps = STEPS,
                                .tol = TOL,
                                .seed = seed,
                                .init = starts ? NULL : centre};
@@ -184,8 +182,7 @@ static int cut_cluster(struct fit *t, int32_t own, int64_t size, struct err *e)
     for (int64_t i = 0; i < t->rows.n; i++)
         if (t->label[i] == own) song[have++] = t->rows.song[i];
     struct rows rows = {song, size, t->rows.d};
-    TRY(fit_kmeans(t->a, t->f, &rows, k, CUT_STARTS, CUT_STEPS, t->seed + (uint64_t)own, centre,
-                   label, e));
+    TRY(fit_kmeans(t->a, t->f, &rows, k, CUT_STARTS, t->seed + (uint64_t)own, centre, label, e));
     have = 0;
     for (int64_t i = 0; i < t->rows.n; i++)
         if (t->label[i] == own) t->label[i] = (int32_t)(t->clusters + label[have++]);
@@ -299,7 +296,7 @@ static int fit_begun(struct fit *t, struct err *e)
 {
     for (int64_t i = 0; i < t->clusters * t->rows.d; i++)
         t->centre[i] = t->f->begin[i / t->rows.d * t->f->d + i % t->rows.d];
-    return fit_kmeans(t->a, t->f, &t->rows, t->clusters, 0, STEPS, t->seed, t->centre, t->label, e);
+    return fit_kmeans(t->a, t->f, &t->rows, t->clusters, 0, t->seed, t->centre, t->label, e);
 }
 
 static int fit_method(struct fit *t, struct err *e)
@@ -313,7 +310,7 @@ static int fit_method(struct fit *t, struct err *e)
     case CLUSTER_KMEANS:
         return fit_kmeans(t->a, t->f, &t->rows, k,
                           ((t->f->o->starts ? t->f->o->starts : RACE_STARTS) + RACES - 1) / RACES,
-                          STEPS, t->seed, t->centre, t->label, e);
+                          t->seed, t->centre, t->label, e);
     case CLUSTER_GMM:
         return fit_mixture(t, e);
     case CLUSTER_SPECTRAL:

@@ -132,6 +132,17 @@ static void number_row(void *ctx, int64_t i, double *out)
     numbers_row(ctx, i, out);
 }
 
+static const float *number_single(void *ctx, int64_t i)
+{
+    return numbers_single(ctx, i);
+}
+
+static const float *feature_single(void *ctx, int64_t i)
+{
+    const struct evolve_songs *s = ctx;
+    return s->value + i * s->columns;
+}
+
 static void feature_row(void *ctx, int64_t i, double *out)
 {
     const struct evolve_songs *s = ctx;
@@ -262,7 +273,7 @@ static int with_songs(struct run *r, struct err *e)
     struct songs_options so = r->m->songs;
     struct evolve_watch watch = {{r, on_progress, on_cancelled}, on_done, on_note};
     struct scale_source source = {(void *)(uintptr_t)h->numbers, number_row, h->numbers->rows,
-                                  h->numbers->columns, NULL};
+                                  h->numbers->columns, number_single};
     uint64_t settings;
     so.top_moods = h->o->s.top_moods;
     if (h->o->s.update) TRY(playlist_old_read(h->a, h->o->s.update, &old, e));
@@ -272,7 +283,7 @@ static int with_songs(struct run *r, struct err *e)
                   (long long)r->songs.without, (long long)r->songs.all.n);
     if (h->o->s.features)
         source = (struct scale_source){&r->songs.all, feature_row, r->songs.all.n,
-                                       r->songs.all.columns, NULL};
+                                       r->songs.all.columns, feature_single};
     fill_options(r);
     if (h->o->s.update) TRY(go_on(r, &old, source.d, e));
     if (evolve_open(h->a, h->engine, &watch, &source, &r->songs.all, &r->eo, &r->evolve, e))
