@@ -109,10 +109,10 @@ endif
 MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c)) \
 	$(if $(SQLITE_ON),$(wildcard src/load/index.c))
 SRC := $(filter-out src/media/av.c src/load/pull.c src/load/index.c src/gpu/emu% src/gpu/fake_% \
-	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,src/cpu/cpu_half.c),$(wildcard src/*/*.c))
+	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,$(wildcard src/cpu/cpu_half*.c)),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC))) \
-	$(if $(AMX_ON),$(O)/src/cpu/cpu_matrix_amx.o)
+	$(if $(AMX_ON),$(O)/src/cpu/cpu_matrix_amx.o $(O)/src/cpu/cpu_top_amx.o)
 OBJ := $(patsubst %.c,$(O)/%.o,$(filter-out $(ISA_SRC),$(SRC))) $(ISA_OBJ)
 PARTS := $(filter-out $(O)/src/app/main.o,$(OBJ))
 SO := $(patsubst %.c,$(O)/lode-%.so,$(notdir $(MODULES))) $(O)/lode-fakecuda.so $(O)/lode-fakenvml.so
@@ -130,7 +130,7 @@ $(O)/src/%_$(1).o: src/%_isa.c $(O)/settings
 	$$(COMPILE) $(KERNEL) $(ISA_$(1)) -DISA=$(1) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS) amx,$(eval $(call isa_rule,$(i))))
-$(O)/src/cpu/cpu_half.o: src/cpu/cpu_half.c $(O)/settings
+$(O)/src/cpu/cpu_half.o $(O)/src/cpu/cpu_half_linear.o: $(O)/%.o: %.c $(O)/settings
 	$(COMPILE) -fPIC $(KERNEL) $(ISA_avx512fp16) -DISA=avx512fp16 -c $< -o $@
 
 build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tools/build-images
@@ -214,6 +214,9 @@ $(O)/tests/t_%: tests/t_%.c $(PARTS)
 $(O)/tests/golden_full: tests/golden_full.c $(PARTS)
 	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
 
+$(O)/bench_nearest: bench/nearest.c $(PARTS)
+	$(COMPILE) $< $(PARTS) $(LINK) $(LIBS) -o $@
+
 $(O)/tests/fz_index: $(O)/src/load/index.o
 $(O)/tests/fz_index: private LIBS += -lsqlite3
 $(O)/tests/fz_%: tests/fuzz/fz_%.c tests/fuzz/fz_main.c $(PARTS)
@@ -259,6 +262,13 @@ check: all
 golden-full: $(O)/tests/golden_full
 	PYTHON='$(PYTHON)' tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny)
 
+# 100,000 hostile lines against the tokenizers package, which PYTHON must have: make tokens-full
+TOKENIZERS := $(wildcard tests/golden/tokens_*.json $(or $(LODE_CACHE),$(HOME)/.cache/lode)/models/*MiniLM*/tokenizer.json)
+tokens-full: $(O)/tests/t_tokens
+	@mkdir -p build
+	$(or $(PYTHON),python3) tools/golden/tokens.py $(or $(LINES),100000) $(TOKENIZERS)
+	$(O)/tests/t_tokens build/tokens.bin $(TOKENIZERS)
+
 # The fuzzer proper: make fuzz T=json [ARGS=-max_total_time=60]. What it finds lies in build/fuzz/T.
 fuzz:
 	@$(MAKE) --no-print-directory MODE=fuzz CC=clang build/fuzz/tests/fz_$(T)
@@ -298,12 +308,12 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture nightly install clean"
+	@echo "goals: all test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture nightly install clean"
 	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
 	@echo "fault-full lets every call of the GPU's driver fail with every code (hours);"
 	@echo "nightly runs tests/nightly: hours of silence, noise and music, a day, loops, deaths (T=long.py ARGS=\"loop day\")"
 
-.PHONY: all modules tests test golden-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
+.PHONY: all modules tests test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
 	fault-full torture nightly install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \

@@ -645,6 +645,9 @@ static const struct one cases[] = {
     {.op = OP_linear,    {5, 48, 384},         4, F16, .bare = true},
     {.op = OP_linear,    {3, 19, 37, 5},      -1, F16, RELU},
     {.op = OP_linear,    {34, 80, 96},        -1, F16, GELU},
+    {.op = OP_linear,    {150, 97, 301},     131, F16, RELU},
+    {.op = OP_linear,    {2, 66, 1536, 75},   -1, F16},
+    {.op = OP_linear,    {8, 33, 31},          0, F16, .bare = true},
     {.op = OP_linear,    {1, 1, 1},           -1, I8},
     {.op = OP_linear,    {1, 16, 4},          -1, I8, .bare = true},
     {.op = OP_linear,    {1, 49, 64},         -1, I8, GELU},
@@ -777,6 +780,9 @@ static const struct one cases[] = {
     {.op = OP_nearest,   {9, 64, 200, 1},      7, F32, .args.top = 10},
     {.op = OP_nearest,   {5, 33, 70, 7},      -1, F32, .args.top = 12, .largest = true},
     {.op = OP_nearest,   {2, 16, 40, 4},       0, F32, .args.top = 3},
+    {.op = OP_nearest,   {70, 100, 1000, 3},  45, F32, .args.top = 10},
+    {.op = OP_nearest,   {33, 384, 499, 1},   -1, F32, .args.top = 2},
+    {.op = OP_nearest,   {16, 131, 97, 60},   -1, F32, .args.top = 3, .largest = true},
     {.op = OP_nearest,   {20, 384, 1100, 2},  -1, F32, .args.top = 10},
     {.op = OP_nearest,   {64, 384, 20000, 1}, -1, F32, .args.top = 10, .bench = true},
 
@@ -873,6 +879,9 @@ static const struct one cases[] = {
     {.op = OP_sigmoid,   {1, 1},              -1, F32},
     {.op = OP_sigmoid,   {7, 37},              5, F32},
     {.op = OP_sigmoid,   {3, 16},              0, F32},
+
+    {.op = OP_lloyd,     {1100, 40, 20, 18},  -1, F32}, /* more sets than walk together, several pieces */
+    {.op = OP_estep,     {1300, 67, 20, 0},   -1, F32}, /* several blocks */
 };
 /* clang-format on */
 

@@ -1,5 +1,6 @@
 /* Clustering against scikit-learn: every method through the engine on the sets of
- * tests/golden/cluster (made by tools/golden/cluster.py), with the same starts. */
+ * tests/golden/cluster (made by tools/golden/cluster.py), with the same starts. Kernels "gpu": on
+ * an emulated T4. Not run on a GPU. */
 #include "base/json.h"
 #include "cluster/cluster.h"
 #include "cluster/model.h"
@@ -27,7 +28,9 @@ struct bench { /* of one test */
 
 static void open_bench(struct bench *b, const char *kernels, int threads)
 {
-    struct engine_options o = {.device = "cpu", .kernels = kernels, .threads = threads};
+    bool gpu = strcmp(kernels, "gpu") == 0;
+    struct engine_options o = {
+        .device = gpu ? "cuda" : "cpu", .kernels = gpu ? "auto" : kernels, .threads = threads};
     struct str text;
     *b = (struct bench){0};
     OK(arena_open("t_cluster", 0, &b->arena, &b->e));
@@ -281,7 +284,7 @@ static void run_pca(struct bench *b)
 {
     const struct json *want = json_key(b->want, "pca"), *scaler = json_key(b->want, "scaler");
     struct set x = open_set(b, "a_x"), z = open_set(b, "b_x");
-    struct scale_source source = {&x.numbers, number_row, x.numbers.rows, x.numbers.columns};
+    struct scale_source source = {&x.numbers, number_row, x.numbers.rows, x.numbers.columns, NULL};
     struct scale scale;
     OK(scale_measure(b->arena, &source, true, &scale, &b->e));
     for (int64_t j = 0; j < scale.d; j++) {
@@ -354,7 +357,7 @@ static void test_wide(void **state)
             w.x[i] += 8 / (float)(1 << k) * direction[k * w.d + i % w.d] *
                       tensor_hash("way", (uint64_t)(i / w.d * 4 + k), 1);
     }
-    struct scale_source source = {&w, wide_row, w.n, w.d};
+    struct scale_source source = {&w, wide_row, w.n, w.d, NULL};
     struct scale scale;
     OK(scale_measure(b->arena, &source, false, &scale, &b->e));
     struct plain plain = {b, &source, &scale};
@@ -571,7 +574,7 @@ static double huge(int64_t i, int64_t j)
 static int run_made(struct bench *b, struct made *m, int64_t n, struct cluster_options o,
                     struct cluster_result *r)
 {
-    struct scale_source s = {m, made_row, n, m->d};
+    struct scale_source s = {m, made_row, n, m->d, NULL};
     o.starts = 2;
     o.most_steps = 30;
     o.neighbours = 5;
@@ -655,7 +658,7 @@ static void test_model(void **state)
     struct bench bench, *b = &bench;
     char folder[300], path[400];
     struct made made = {6, spread_out};
-    struct scale_source s = {&made, made_row, 90, 6};
+    struct scale_source s = {&made, made_row, 90, 6, NULL};
     int32_t label[90];
     unit_folder(folder, sizeof folder);
     snprintf(path, sizeof path, "%s/model", folder);
@@ -681,15 +684,124 @@ static void test_model(void **state)
     unit_remove(folder);
 }
 
+/* ---- on a GPU --------------------------------------------------------------------------------
+ */
+
+static void plug_in(void)
+{
+    struct arena *a;
+    struct err e;
+    assert_int_equal(arena_open("t_cluster", 0, &a, &e), 0);
+    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
+    setenv("LODE_FAKE_GPU", "t4", 1);
+    arena_close(&a);
+}
+
+static void on_gpu(void (*run)(struct bench *b))
+{
+    struct bench b;
+    plug_in();
+    open_bench(&b, "gpu", 1);
+    assert_string_equal(engine_device(b.engine), "cuda");
+    run(&b);
+    close_bench(&b);
+}
+
+static void run_some_gmm(struct bench *b)
+{
+    gmm_case(b, GMM_DIAG, "diag", 5);
+    gmm_case(b, GMM_FULL, "full", 1);
+    gmm_case(b, GMM_TIED, "tied", 1);
+    gmm_case(b, GMM_SPHERICAL, "spherical", 5);
+}
+
+static void run_moons(struct bench *b)
+{
+    spectral_case(b, "spectral_moons", "c_x", 500, 2);
+}
+
+static void test_gpu_kmeans(void **state)
+{
+    (void)state;
+    on_gpu(run_kmeans);
+}
+
+static void test_gpu_dbscan(void **state)
+{
+    (void)state;
+    on_gpu(run_dbscan);
+}
+
+static void test_gpu_moments(void **state)
+{
+    (void)state;
+    on_gpu(run_pca);
+    on_gpu(run_some_gmm);
+}
+
+static void test_gpu_metrics(void **state)
+{
+    (void)state;
+    on_gpu(run_metrics);
+}
+
+static void test_gpu_spectral(void **state)
+{
+    (void)state;
+    on_gpu(run_moons);
+}
+
+/* The same labels from the same seed, on the CPU and on a GPU: of every method, with every part of
+ * a request. */
+static void test_gpu_same_labels(void **state)
+{
+    (void)state;
+    enum { N = 150 };
+    struct made m = {6, spread_out};
+    plug_in();
+    for (int method = 0; method <= CLUSTER_SPECTRAL; method++) {
+        struct cluster_options o = {.method = (enum cluster_method)method,
+                                    .k = 5,
+                                    .pca = 4,
+                                    .standardise = method % 2 == 0,
+                                    .tol = 1e-4,
+                                    .seed = 7};
+        struct bench one, two, *b = &one;
+        struct cluster_result cpu, gpu;
+        open_bench(&one, "auto", 2);
+        open_bench(&two, "gpu", 1);
+        OK(run_made(b, &m, N, o, &cpu));
+        b = &two;
+        OK(run_made(b, &m, N, o, &gpu));
+        assert_memory_equal(cpu.label, gpu.label, N * sizeof *gpu.label);
+        assert_true(cpu.steps == gpu.steps || method == CLUSTER_SPECTRAL);
+        if (method != CLUSTER_DBSCAN) /* one cluster */
+            near("silhouette", gpu.metrics.silhouette, cpu.metrics.silhouette, 1e-5);
+        close_bench(&one);
+        close_bench(&two);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kmeans),   cmocka_unit_test(test_starts),
-        cmocka_unit_test(test_dbscan),   cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_pca),      cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_metrics),  cmocka_unit_test(test_gmm),
-        cmocka_unit_test(test_spectral), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_kmeans),
+        cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_dbscan),
+        cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_pca),
+        cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_gmm),
+        cmocka_unit_test(test_spectral),
+        cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_gpu_kmeans),
+        cmocka_unit_test(test_gpu_dbscan),
+        cmocka_unit_test(test_gpu_moments),
+        cmocka_unit_test(test_gpu_metrics),
+        cmocka_unit_test(test_gpu_spectral),
+        cmocka_unit_test(test_gpu_same_labels),
     };
     return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }

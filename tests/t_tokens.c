@@ -1,12 +1,20 @@
 /* Tokenizers against the `tokenizers` package, on hostile lines of many scripts
- * (tools/golden/tokens.py), and what is refused. */
+ * (tools/golden/tokens.py), and what is refused.
+ *
+ *     t_tokens [TOKENS.bin TOKENIZER.json ..]    with these, only the first, of that file */
 #include "unit.h"
 
 #include "text/tokens.h"
 
-static const char *const names[] = {"tests/golden/tokens_wordpiece.json",
-                                    "tests/golden/tokens_unigram.json",
-                                    "tests/golden/tokens_bpe.json"};
+static const char *const own_names[] = {"tests/golden/tokens_wordpiece.json",
+                                        "tests/golden/tokens_unigram.json",
+                                        "tests/golden/tokens_bpe.json"};
+
+struct golden { /* state of test_golden */
+    const char *path;
+    const char *const *names;
+    size_t n;
+};
 
 struct room {
     struct arena *a, *scratch;
@@ -45,33 +53,34 @@ static uint64_t fnv(const int32_t *id, size_t n)
 
 static void test_golden(void **state)
 {
-    (void)state;
-    enum { most = 1 << 16 };
+    const struct golden *g = *state;
+    enum { most = 1 << 22 };
     static int32_t id[most];
     struct room r;
     struct str text;
     uint32_t n_tokenizers, n_lines, bytes, count;
     uint64_t hash;
     room_open(&r);
-    if (file_read(r.a, "tests/golden/tokens.bin", 1 << 24, &text, &r.e)) fail_msg("%s", r.e.text);
+    if (file_read(r.a, g->path, 1 << 28, &text, &r.e)) fail_msg("%s", r.e.text);
     const char *p = text.p;
     memcpy(&n_tokenizers, p, 4);
     memcpy(&n_lines, p + 4, 4);
     p += 8;
-    assert_int_equal(n_tokenizers, COUNT(names));
-    struct tokens *t[COUNT(names)];
-    for (size_t k = 0; k < COUNT(names); k++) t[k] = open_file(&r, names[k]);
+    assert_int_equal(n_tokenizers, g->n);
+    struct tokens **t = ARENA_NEW(r.a, struct tokens *, g->n, &r.e);
+    assert_non_null(t);
+    for (size_t k = 0; k < g->n; k++) t[k] = open_file(&r, g->names[k]);
     for (uint32_t i = 0; i < n_lines; i++) {
         memcpy(&bytes, p, 4);
         struct str line = {p + 4, bytes};
         p += 4 + bytes;
-        for (size_t k = 0; k < COUNT(names); k++, p += 12) {
+        for (size_t k = 0; k < g->n; k++, p += 12) {
             struct tokens_list list = {id, most, 0};
             memcpy(&count, p, 4);
             memcpy(&hash, p + 4, 8);
             int64_t all = tokens_encode(t[k], r.scratch, line, false, &list, &r.e);
             if (all != count || list.n != count || fnv(id, list.n) != hash)
-                fail_msg("%s, line %u: %lld tokens, expected %u", names[k], i, (long long)all,
+                fail_msg("%s, line %u: %lld tokens, expected %u", g->names[k], i, (long long)all,
                          count);
         }
     }
@@ -84,7 +93,7 @@ static void test_cut(void **state)
     int32_t id[6];
     struct room r;
     room_open(&r);
-    struct tokens *t = open_file(&r, names[0]);
+    struct tokens *t = open_file(&r, own_names[0]);
     struct tokens_list list = {id, 6, 0};
     assert_int_equal(tokens_frame(t), 2);
     assert_string_equal(tokens_kind(t), "WordPiece");
@@ -155,13 +164,16 @@ static void test_refused(void **state)
     room_close(&r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    struct golden own = {"tests/golden/tokens.bin", own_names, COUNT(own_names)},
+                  given = {argv[1], (const char *const *)argv + 2, (size_t)MAX(argc - 2, 0)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
+        cmocka_unit_test_prestate(test_golden, argc > 2 ? &given : &own),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_vocab),
         cmocka_unit_test(test_refused),
     };
+    if (argc > 2) return _cmocka_run_group_tests("given", tests, 1, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,7 +81,7 @@ static int run_minibatch(struct run *r, struct err *e)
     float *centre = ARENA_NEW(r->a, float, (size_t)(o->k * r->work.d), e);
     if (!centre) return -1;
     if (!(out->label = ARENA_NEW(r->a, int32_t, (size_t)r->work.n, e))) return -1;
-    TRY(minibatch_run(r->engine, r->watch, work_rows(&r->work), r->work.n, r->work.d, &mb, centre,
+    TRY(minibatch_run(r->engine, r->watch, work_seen(&r->work), r->work.n, r->work.d, &mb, centre,
                       &out->steps, e));
     out->model.centre = centre;
     return kmeans_assign(&r->m.kmeans, centre, out->label, &out->inertia, e);
@@ -203,7 +203,7 @@ static int find_plane(struct run *r, struct err *e)
     struct cluster_result *out = r->out;
     struct pca two = {0};
     int64_t n = r->work.n, d = r->work.d;
-    const float *x = work_rows(&r->work);
+    const float *x = work_seen(&r->work);
     if (!(out->plane = ARENA_NEW(r->a, float, (size_t)(2 * n), e))) return -1;
     bool direct = out->model.pca.m > 0 || d < 3;
     for (int64_t i = 0; i < n && direct; i++) {
@@ -226,7 +226,7 @@ static int judge_found(struct run *r, struct err *e)
     if (rc == 0) rc = metrics_plan(&w, out->clusters, &r->m.metrics, e);
     if (rc == 0) rc = work_ready(&w, e);
     if (rc == 0) {
-        memcpy(work_rows(&w), work_rows(&r->work), (size_t)(out->n * w.d) * sizeof(float));
+        memcpy(work_rows(&w), work_seen(&r->work), (size_t)(out->n * w.d) * sizeof(float));
         rc = metrics_run(&r->m.metrics, out->label, &out->metrics, e);
     }
     work_close(&w);

@@ -2,6 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+/* As in kmeans.c: starts that come to the same mixture differ by rounding alone. */
+#define SAME 1e-6
+
 #define LOG_2_PI   1.8378770664093453
 #define SEED_STEPS 30 /* of the k-means a start begins with: EM goes on from there */
 
@@ -130,7 +133,7 @@ static int scale_model(struct arena *a, struct gmm_model *g, struct err *e)
     for (int64_t k = 0; k < g->k; k++) {
         const double *mean = g->mean + k * d;
         float *shift = g->shift + k * d;
-        double log_det = tied;
+        double log_det = tied, product = 1;
         if (g->kind == GMM_FULL) TRY(square_scale(a, g, k, &log_det, e));
         for (int64_t i = 0; i < d; i++) {
             if (g->kind == GMM_FULL) {
@@ -145,9 +148,14 @@ static int scale_model(struct arena *a, struct gmm_model *g, struct err *e)
                 float scale = (float)(1 / sqrt(variance));
                 g->scale[k * d + i] = scale;
                 shift[i] = (float)(mean[i] * (double)scale);
-                log_det += log((double)scale);
+                product *= (double)scale;
+                if (i % 8 == 7) { /* of 8 floats no product leaves f64, and logarithms cost */
+                    log_det += log(product);
+                    product = 1;
+                }
             }
         }
+        log_det += log(product);
         g->fixed[k] = log(g->weight[k]) - (double)d / 2 * LOG_2_PI + log_det;
     }
     return 0;
@@ -223,7 +231,7 @@ static int take_step(struct gmm *m, const struct gmm_model *g, double *mean, str
 static int from_labels(struct gmm *m, const int32_t *label, struct gmm_model *g, struct err *e)
 {
     int64_t d = m->w->d;
-    const float *x = work_rows(m->w);
+    const float *x = work_seen(m->w);
     double *sums = work_at(m->w, m->sums);
     memset(sums, 0, (size_t)(m->o.k * m->width) * sizeof *sums);
     for (int64_t i = 0; i < m->w->n; i++, x += d) {
@@ -241,7 +249,7 @@ static int from_labels(struct gmm *m, const int32_t *label, struct gmm_model *g,
 static int from_means(struct gmm *m, struct gmm_model *g, struct err *e)
 {
     int64_t d = g->d, n = m->w->n;
-    const float *x = work_rows(m->w);
+    const float *x = work_seen(m->w);
     double mean = 0, all = 0;
     memcpy(g->mean, m->o.init, (size_t)(g->k * d) * sizeof *g->mean);
     memset(g->covariance, 0, gmm_scale_floats(g->kind, g->k, d) * sizeof *g->covariance);
@@ -313,7 +321,7 @@ int gmm_run(struct gmm *m, struct gmm_result *out, struct err *e)
         work_progress(m->w, "mixtures", (double)s, (double)starts);
         TRY(m->o.init ? from_means(m, &now, e) : from_labels(m, seeds.every + s * n, &now, e));
         TRY(climb(m, &now, &r, e));
-        if (s > 0 && r.bound <= out->bound) continue;
+        if (s > 0 && r.bound <= out->bound + SAME * (1 + fabs(out->bound))) continue;
         copy_model(&now, &r.model);
         *out = r;
     }

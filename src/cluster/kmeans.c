@@ -5,6 +5,10 @@
 /* Starts run side by side as long as what each keeps per row stays below this. */
 #define SETS_BYTES (64 << 20)
 
+/* Starts that come to the same clusters differ by rounding alone, which is another on every device:
+ * the first of them is kept. */
+#define SAME 1e-7
+
 struct set {        /* one start */
     double *sum;    /* [k][d] of its clusters' rows */
     int64_t *count; /* [k] */
@@ -66,7 +70,7 @@ int kmeans_plan(struct work *w, const struct kmeans_options *o, struct kmeans *m
 /* Mean variance of a column. */
 static int variance(struct work *w, double *out, struct err *e)
 {
-    const float *x = work_rows(w);
+    const float *x = work_seen(w);
     struct arena_mark mark = arena_here(w->arena);
     double *mean = ARENA_NEW(w->arena, double, (size_t)w->d, e), sum = 0;
     if (!mean) return -1;
@@ -99,7 +103,7 @@ static int seed_sets(struct kmeans *m, struct work_random *random, struct err *e
         *first = j == 0;
         TRY(work_run(w, m->tape_seed, e));
         for (int64_t s = 0; s < m->sets; s++)
-            memcpy(centre + (s * m->o.k + j) * w->d, work_rows(w) + chosen[s] * w->d,
+            memcpy(centre + (s * m->o.k + j) * w->d, work_seen(w) + chosen[s] * w->d,
                    (size_t)w->d * sizeof *centre);
     }
     return 0;
@@ -145,7 +149,7 @@ static int fill_empty(struct lloyd *l, int64_t s, double *sum, int64_t *count, s
         d2[far] = -1;
         count[from]--;
         count[j] = 1;
-        const float *row = work_rows(w) + far * w->d;
+        const float *row = work_seen(w) + far * w->d;
         for (int64_t i = 0; i < w->d; i++) {
             sum[from * w->d + i] -= (double)row[i];
             sum[j * w->d + i] = (double)row[i];
@@ -256,7 +260,7 @@ static int keep_best(struct lloyd *l, int64_t begun, struct err *e)
         if (out->every)
             memcpy(out->every + (begun + s) * m->w->n, label, (size_t)m->w->n * sizeof *label);
         TRY(judge(m, centre, label, &inertia, e));
-        if (begun + s > 0 && inertia >= out->inertia) continue;
+        if (begun + s > 0 && inertia >= out->inertia * (1 - SAME)) continue;
         out->inertia = inertia;
         out->start = begun + s;
         out->steps = l->set[s].steps;

@@ -26,7 +26,7 @@ struct sums {     /* of the rows that have a label */
 static int find_means(struct metrics *m, const int32_t *label, struct sums *s, struct err *e)
 {
     int64_t d = m->w->d;
-    const float *x = work_rows(m->w);
+    const float *x = work_seen(m->w);
     float *centre = work_at(m->w, m->centre);
     *s = (struct sums){0};
     if (!(s->mean = ARENA_NEW(m->w->arena, double, (size_t)((m->k + 1) * d), e))) return -1;

@@ -52,7 +52,7 @@ static int begin(struct batch *b, struct arena *a, struct engine *engine, float 
 static void learn(struct batch *b, struct kmeans *m, bool renew, float *centre)
 {
     int64_t k = b->o->k, d = b->d;
-    const float *rows = work_rows(m->w);
+    const float *rows = work_seen(m->w);
     const double *sum = work_at(m->w, m->sum);
     const int32_t *count = work_at(m->w, m->count);
     double most = 0;

@@ -145,7 +145,7 @@ static int find_means(struct fit *f, struct err *e)
     double whole = 0;
     for (int64_t from = 0; from < n; from += f->w.n) {
         TRY(next_rows(f, from, e));
-        const float *x = work_rows(&f->w);
+        const float *x = work_seen(&f->w);
         for (int64_t i = 0; i < MIN(f->w.n, n - from) * d; i++) {
             f->mean[i % d] += (double)x[i] / (double)n;
             whole += (double)x[i] * (double)x[i];

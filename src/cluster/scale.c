@@ -1,5 +1,6 @@
 #include "cluster/scale.h"
 #include <math.h>
+#include <string.h>
 
 #define FAR 4 /* standard deviations: see the header */
 
@@ -46,7 +47,7 @@ int scale_measure(struct arena *a, const struct scale_source *s, bool standardis
         s->row(s->ctx, i, row);
         TRY(check_row(row, d, i, standardise ? 1e300 : SCALE_MOST, e));
         for (int64_t j = 0; j < d; j++) {
-            most = fmax(most, fabs(row[j]));
+            most = fabs(row[j]) > most ? fabs(row[j]) : most; /* fmax is a call */
             out->mean[j] += row[j] / (double)s->n;
         }
     }
@@ -85,6 +86,17 @@ static bool scale_row(const struct scale *s, double *row, float *out)
     return !bad;
 }
 
+/* Rows that are f32 already and stay as they are. False if one holds what a row may not. */
+static bool copy_row(const struct scale_source *s, int64_t i, float *out)
+{
+    const float *row = s->single ? s->single(s->ctx, i) : NULL;
+    int bad = row == NULL;
+    if (bad) return false;
+    memcpy(out, row, (size_t)s->d * sizeof *out);
+    for (int64_t j = 0; j < s->d; j++) bad |= !(fabsf(out[j]) <= (float)SCALE_MOST);
+    return !bad;
+}
+
 int scale_rows(struct arena *a, const struct scale_source *s, const struct scale *scale,
                int64_t from, int64_t count, float *out, struct err *e)
 {
@@ -92,6 +104,7 @@ int scale_rows(struct arena *a, const struct scale_source *s, const struct scale
     double *row = ARENA_NEW(a, double, (size_t)s->d, e);
     if (!row) return -1;
     for (int64_t i = from; i < from + count; i++, out += s->d) {
+        if (!scale->moves && copy_row(s, i, out)) continue;
         s->row(s->ctx, i, row);
         if (!scale_row(scale, row, out)) TRY(check_row(row, s->d, i, SCALE_MOST, e));
     }

@@ -18,11 +18,13 @@ struct scale {
     bool standardised, moves; /* moves: some shift is not 0 or some unit not 1 */
 };
 
-/* Where numbers come from: row i as double [d]. */
+/* Where numbers come from: row i as double [d]. single, which may be NULL: the same row where it
+ * lies as f32, or NULL if it does not; for as long as no other row is asked for. */
 struct scale_source {
     void *ctx;
     void (*row)(void *ctx, int64_t i, double *out);
     int64_t n, d;
+    const float *(*single)(void *ctx, int64_t i);
 };
 
 /* scale_measure: means and deviations of the columns. Errors: E_INPUT naming row and column of the

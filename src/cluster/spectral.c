@@ -116,6 +116,8 @@ static int plan_block(struct block *b, struct engine *engine, const struct work_
     TRY(work_open(b->a, engine, watch, n, m, w, e));
     TRY((b->graph = work_in(w, "graph", DTYPE_I32, WORK_DIMS(n + 1 + edges), e)) < 0);
     TRY((b->weight = work_in(w, "weights", DTYPE_F32, WORK_DIMS(edges), e)) < 0);
+    plan_keep(w->plan, b->graph);
+    plan_keep(w->plan, b->weight);
     TRY((b->factor = work_in(w, "factor", DTYPE_F32, WORK_DIMS(3), e)) < 0);
     TRY((b->p = work_state(w, "p", DTYPE_F32, WORK_DIMS(n, m), e)) < 0);
     TRY((b->q = work_state(w, "q", DTYPE_F32, WORK_DIMS(n, m), e)) < 0);
@@ -298,7 +300,7 @@ static int cluster_rows(struct spectral *m, struct arena *a, struct block *b, st
     TRY(work_open(a, m->w->engine, m->w->watch, n, k, w, e));
     TRY(kmeans_plan(w, &o, &km, e));
     TRY(work_ready(w, e));
-    const float *x = work_rows(&b->w);
+    const float *x = work_seen(&b->w);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < k; j++)
             work_rows(w)[i * k + j] = (float)((double)x[i * b->b + j] / b->g->root[i]);

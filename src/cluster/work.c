@@ -14,7 +14,9 @@ int work_open(struct arena *a, struct engine *engine, const struct work_watch *w
     TRY(plan_open(a, &w->plan, e));
     TRY((w->live = plan_input(w->plan, "live", DTYPE_I32, 0, NULL, -1, e)) < 0);
     w->x = plan_input(w->plan, "rows", DTYPE_F32, 2, WORK_DIMS(n, d), w->live, e);
-    return w->x < 0 ? -1 : 0;
+    if (w->x < 0) return -1;
+    plan_keep(w->plan, w->x);
+    return 0;
 }
 
 static int rank_of(const int64_t *dim)
@@ -69,6 +71,7 @@ int work_ready(struct work *w, struct err *e)
         TRY(engine_retreat(w->engine, w->arena, &why, e));
     }
     *(int32_t *)work_at(w, w->live) = (int32_t)w->n;
+    w->rows = work_rows(w);
     return 0;
 }
 
@@ -85,6 +88,11 @@ void *work_at(struct work *w, int value)
 float *work_rows(struct work *w)
 {
     return work_at(w, w->x);
+}
+
+const float *work_seen(const struct work *w)
+{
+    return w->rows;
 }
 
 int work_run(struct work *w, int tape, struct err *e)

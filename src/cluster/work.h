@@ -23,8 +23,9 @@ struct work {
     struct engine_plan *ready; /* NULL before work_ready */
     const struct work_watch *watch;
     int64_t n, d;
-    int x, live; /* values: the rows, and how many of them count (gram and project) */
-    int label;   /* value, or -1 before work_label */
+    int x, live;       /* values: the rows, and how many of them count (gram and project) */
+    int label;         /* value, or -1 before work_label */
+    const float *rows; /* where x lies */
 };
 
 /* work_open: a plan of n rows of d. Errors: E_INPUT if the rows are too many to be counted in i32.
@@ -52,9 +53,11 @@ int work_state(struct work *w, const char *name, enum dtype type, const int64_t 
 int work_tape(struct work *w, enum op op, const char *name, const int *in, int n_in, const int *out,
               int n_out, int top, struct err *e);
 
-/* work_at: where an input is written or an output read. work_rows: the same of x. */
+/* work_at: where an input is written or an output read. work_rows: the same of x, to be asked for
+ * whenever x is going to change, since a GPU keeps it; work_seen: only to read it. */
 void *work_at(struct work *w, int value);
 float *work_rows(struct work *w);
+const float *work_seen(const struct work *w);
 /* work_run: E_CANCELLED if somebody asked to stop. */
 int work_run(struct work *w, int tape, struct err *e);
 int work_peek(struct work *w, int value, void *out, size_t bytes, struct err *e);

@@ -29,6 +29,8 @@ struct backend {
                 struct err *e);
     /* describe: what it is, for people: "Intel Xeon, 2 threads, avx512". */
     void (*describe)(const struct backend_device *d, struct strbuf *out);
+    /* halves: whether it multiplies in f16 what plans allow it to (plan.compute). NULL: it does. */
+    bool (*halves)(const struct backend_device *d);
     /* measure: what prepare would allocate, to the byte, from shapes alone. */
     int (*measure)(struct backend_device *d, const struct plan *p, struct backend_memory *out,
                    struct err *e);
@@ -43,7 +45,8 @@ struct backend {
                    struct err *e);
     void (*memory)(const struct backend_plan *bp, struct backend_memory *out);
     /* host: where the caller writes an input or reads an output; stable for the life of the
-     * prepared plan. NULL for other values. */
+     * prepared plan. NULL for other values. Of an input that is kept (plan_keep) it also says that
+     * the caller is about to change it: ask anew before every change. */
     void *(*host)(struct backend_plan *bp, int value);
     int (*run)(struct backend_plan *bp, int tape, struct err *e);
     /* state: bytes of a STATE value (or, on the cpu, any slab value) copied out, for tests and plan

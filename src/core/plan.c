@@ -102,6 +102,12 @@ int plan_input(struct plan *p, const char *name, enum dtype type, int rank, cons
     return add_value(p, PLAN_INPUT, name, type, rank, dim, live, e);
 }
 
+void plan_keep(struct plan *p, int value)
+{
+    assert(p->value[value].life == PLAN_INPUT && !p->finished);
+    p->value[value].kept = true;
+}
+
 int plan_output(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,
                 int live, struct err *e)
 {

@@ -4,10 +4,11 @@
  * Values have a lifetime: weight   read-only, from a model file; packed once by the device state
  * kept between runs of any tape (attention caches); zero at first input    written by the caller
  * before a run; lies where the caller can reach it output   read by the caller after a run step
- * lives only between its first and last use within one tape; planmem lays these over each other
- * Values can have live rows: dim[0] is the most, and an i32 scalar input tells how many count in
- * this run; that is how one tape serves every decoding step. Control flow (loops over tokens,
- * beams, ladders) is the caller's, never the tape's.
+ * lives only between its first and last use within one tape; planmem lays these over each other.
+ * An input may be kept: a device with a memory of its own fetches it again only after the caller
+ * has asked for its address. Values can have live rows: dim[0] is the most, and an i32 scalar input
+ * tells how many count in this run; that is how one tape serves every decoding step. Control flow
+ * (loops over tokens, beams, ladders) is the caller's, never the tape's.
  *
  * Everything of a plan lives in the arena given to plan_open. */
 #ifndef CORE_PLAN_H
@@ -28,6 +29,7 @@ struct plan_value {
     enum dtype type;
     int rank;
     int64_t dim[TENSOR_RANK];
+    bool kept;                      /* INPUT: see above */
     int live;                       /* value that holds how many of dim[0] count, or -1 for all */
     struct tensor part[PLAN_PARTS]; /* WEIGHT: the tensors that, stacked along dim 0, make it; one
                                        in most cases. Of blocks, or of several types, the value
@@ -79,6 +81,8 @@ int plan_state(struct plan *p, const char *name, enum dtype type, int rank, cons
                struct err *e);
 int plan_input(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,
                int live, struct err *e);
+/* plan_keep: of an input that is large and changes seldom; see above. */
+void plan_keep(struct plan *p, int value);
 int plan_output(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,
                 int live, struct err *e);
 int plan_temp(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,

@@ -174,6 +174,11 @@ static void cpu_describe(const struct backend_device *d, struct strbuf *out)
                   level_names[d->level]);
 }
 
+static bool cpu_halves(const struct backend_device *d)
+{
+    return d->level >= CPU_FP16;
+}
+
 /* ---- which kernel, which form -------------------------------------------------------------- */
 
 static bool row_fits(const struct cpu_kernel *k, const struct backend_device *d,
@@ -505,6 +510,7 @@ const struct backend cpu_backend = {
     .name = "cpu",
     .open = cpu_open,
     .describe = cpu_describe,
+    .halves = cpu_halves,
     .measure = cpu_measure,
     .prepare = cpu_prepare,
     .memory = cpu_memory,

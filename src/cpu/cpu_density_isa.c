@@ -16,6 +16,10 @@
 #include <math.h>
 #include <stdatomic.h>
 
+/* No two rows are farther apart in units of q: sums of d squares are below 15000 * 127^2, see
+ * density_most, and a difference is at most twice as long. */
+#define MOST_SQUARE 1.05e9f
+
 enum pass { COUNT_ROWS, UNITE, BORDERS };
 
 struct density {
@@ -26,12 +30,12 @@ struct density {
     struct rows_density m;
     double *mean, *part;
     int8_t *panel;      /* [n up / 16][quads][16][4] */
-    float *rest;        /* |r| [n up] */
+    float *rest;        /* |r| in units of q [n up] */
     int32_t *own, *far; /* |q|^2 of a row; what a column adds to -2 times the product */
     int32_t *parent, *count, *label;
     _Atomic int64_t *next; /* pair of blocks */
     _Atomic int32_t *spilled;
-    float unit;
+    float unit, reach; /* reach: eps in units of q */
     /* of the member */
     int32_t (*waiting)[2];
     int64_t *n_waiting;
@@ -39,19 +43,6 @@ struct density {
     uint64_t *bits; /* [ROWS_DENSITY][ROWS_DENSITY / 48] */
     int32_t *row_count, *column_count;
 };
-
-ISA_INLINE uint32_t vi_bits(vi m)
-{
-#if defined __AVX512F__
-    return _mm512_movepi32_mask((__m512i)m);
-#elif defined __AVX2__
-    return (uint32_t)_mm256_movemask_ps((__m256)m);
-#else
-    uint32_t bits = 0;
-    for (int i = 0; i < W; i++) bits |= (uint32_t)(m[i] & 1) << i;
-    return bits;
-#endif
-}
 
 static struct density density_open(const struct cpu_step *s, int id)
 {
@@ -98,7 +89,7 @@ static void density_means(const struct density *t, int64_t from, int64_t to, dou
         for (int64_t j = from; j < to; j++) {
             double off = (double)t->x[i * t->d + j] - t->mean[j];
             part[0] += off * off;
-            part[1] = fmax(part[1], fabs(off));
+            part[1] = fabs(off) > part[1] ? fabs(off) : part[1]; /* fmax is a call */
         }
     }
 }
@@ -139,10 +130,10 @@ static void density_quantise(const struct density *t, int64_t i)
         sum += q;
         square += q * q;
     }
-    t->rest[i] = (float)(sqrt(rest) * (1 + 1e-6)) + 1e-37f;
+    t->rest[i] = (float)(sqrt(rest) * per * (1 + 1e-6)) + 1e-6f;
     t->own[i] = square;
     /* a row that does not exist is far from all */
-    t->far[i] = i < t->n ? square + 2 * QUANT_SHIFT * sum : INT32_MAX / 2;
+    t->far[i] = i < t->n ? square + 2 * QUANT_SHIFT * sum : INT32_MAX / 2; /* > MOST_SQUARE */
 }
 
 /* Block I of rows, out of the panels. */
@@ -191,37 +182,29 @@ static bool is_core(const struct density *t, int64_t i)
 
 /* ---- pairs ----------------------------------------------------------------------------------- */
 
-/* The square in units of q that a distance is at most, or below which it is surely less. */
-static int32_t density_bound(double distance, double unit, double slack)
+/* Which of 48 columns from j on are within eps of row i: bits. c: products of the row. Squares are
+ * whole numbers in units of q; 2^-19 and 1 cover the rounding of bounds, f64 decides between them.
+ */
+ISA_INLINE uint64_t density_row(const struct density *t, int64_t i, int64_t j, const int32_t *c)
 {
-    double q = distance / unit;
-    if (q < 0) return -1;
-    double square = q * q * (1 + slack) + (slack > 0 ? 1 : 0);
-    return square < INT32_MAX / 4 ? (int32_t)square : INT32_MAX / 4;
-}
-
-/* Which of 48 columns from j on are within eps of row i: bits. c: products of the row. */
-ISA_INLINE uint64_t density_row(const struct density *t, int64_t i, int64_t j, const int32_t *c,
-                                float widest)
-{
-    double rest = (double)t->rest[i] + (double)widest;
-    int32_t in = density_bound(t->eps + rest, (double)t->unit, 1e-6);
-    vi most = vi_all(in - t->own[i]);
-    uint64_t bits = 0;
+    vf wide = vf_all((t->reach + t->rest[i]) + t->reach * 0x1p-20f);
+    vf sure = vf_all((t->reach - t->rest[i]) - t->reach * 0x1p-20f);
+    uint64_t in = 0, certain = 0;
 #pragma GCC unroll 12
     for (int v = 0; v < ROWS_COLS / W; v++) {
-        vi off = vi_load(t->far + j + v * W) - 2 * vi_load(c + v * W);
-        bits |= (uint64_t)vi_bits(off <= most) << (v * W);
+        vi whole = vi_load(t->far + j + v * W) - 2 * vi_load(c + v * W) + t->own[i];
+        vf square = vf_of_vi(whole), rest = vf_load(t->rest + j + v * W);
+        vf high = wide + rest, low = vf_max(sure - rest, vf_all(0));
+        high = vf_min(high * high * (1 + 0x1p-19f) + 1, vf_all(MOST_SQUARE));
+        in |= (uint64_t)vi_bits(square <= high) << (v * W);
+        certain |= (uint64_t)vi_bits(square <= low * low * (1 - 0x1p-19f) - 1) << (v * W);
     }
-    if (!bits) return 0;
-    int32_t sure = density_bound(t->eps - rest, (double)t->unit, -1e-6) - t->own[i];
-    for (uint64_t left = bits; left; left &= left - 1) {
+    for (uint64_t left = in & ~certain; left; left &= left - 1) {
         int k = __builtin_ctzll(left);
-        if (t->far[j + k] - 2 * c[k] <= sure) continue;
         if (rows_apart(t->x + i * t->d, t->x + (j + k) * t->d, t->d) > t->eps * t->eps)
-            bits &= ~((uint64_t)1 << k);
+            in &= ~((uint64_t)1 << k);
     }
-    return bits;
+    return in;
 }
 
 /* All pairs of two blocks as bits, and counted. */
@@ -233,14 +216,11 @@ static void density_block(const struct density *t, int64_t a, int64_t b)
     memset(t->row_count, 0, 2 * ROWS_DENSITY * sizeof *t->row_count);
     for (int64_t p = 0; p < columns; p += ROWS_COLS) {
         int64_t j = b * ROWS_DENSITY + p;
-        float widest = 0;
-        for (int64_t k = j; k < j + ROWS_COLS; k++) widest = MAX(widest, t->rest[k]);
         for (int64_t r = 0; r < rows; r += ROWS_TILE) {
             tile_i8(t->rows + r * t->line, t->line, t->panel + j * 4 * t->quads,
                     CPU_PANEL * 4 * t->quads, t->quads, c);
             for (int64_t i = r; i < MIN(r + ROWS_TILE, rows); i++) {
-                uint64_t bits =
-                    density_row(t, a * ROWS_DENSITY + i, j, c + (i - r) * ROWS_COLS, widest);
+                uint64_t bits = density_row(t, a * ROWS_DENSITY + i, j, c + (i - r) * ROWS_COLS);
                 t->bits[i * (ROWS_DENSITY / ROWS_COLS) + p / ROWS_COLS] = bits;
                 t->row_count[i] += __builtin_popcountll(bits);
                 for (; bits; bits &= bits - 1) t->column_count[p + __builtin_ctzll(bits)]++;
@@ -365,6 +345,7 @@ int ISA_NAME(cpu_density_density)(const struct cpu_step *s, struct thread_team *
     }
     thread_barrier(team);
     t.unit = density_unit(&t, team->n);
+    t.reach = (float)fmin(t.eps / (double)t.unit, 1e18);
     thread_share(team, id, t.m.n_up, CPU_PANEL, &from, &to);
     for (int64_t i = from; i < to; i++) {
         density_quantise(&t, i);

@@ -30,7 +30,46 @@ size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int t
 size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads)
 {
     const struct plan_value *query = &p->value[s->in[0]];
-    return (size_t)threads * fast_top_layout(query->dim[0], query->dim[1], s->args.top).part;
+    return fast_top_layout(query->dim[0], query->dim[1], s->args.top, threads).bytes;
+}
+
+struct measuring { /* the rows of a base, by a team */
+    const struct cpu_value *base;
+    const struct cpu_value *i8;
+    float *norm, *off;
+};
+
+static void measure_rows(void *ctx, struct thread_team *team, int id)
+{
+    const struct measuring *m = ctx;
+    int64_t k_count = cpu_value_k(m->base->plan), from, to;
+    float most = 0.5001f * sqrtf((float)k_count); /* every number is off by half a step at most */
+    thread_share(team, id, m->base->plan->dim[0], 1, &from, &to);
+    for (int64_t n = from; n < to; n++) {
+        const float *x = (const float *)m->base->data + n * k_count;
+        float sum[8] = {0};
+        for (int64_t k = 0; k < k_count; k++) sum[k % 8] += x[k] * x[k];
+        for (int i = 1; i < 8; i++) sum[0] += sum[i];
+        m->norm[n] = sqrtf(sum[0]) * 1.0001f;
+        m->off[n] = most * m->i8->scale[n];
+    }
+}
+
+int cpu_fast_nearest_prepare(struct cpu_step *s, struct arena *a, struct err *e)
+{
+    struct plan_value as_i8 = *s->in[1]->plan;
+    struct cpu_value i8;
+    size_t rows = ALIGN_UP((size_t)as_i8.dim[0], (size_t)CPU_PANEL);
+    as_i8.as_i8 = true;
+    struct fast_base *o = ARENA_NEW(a, struct fast_base, 1, e);
+    struct measuring m = {.base = s->in[1], .i8 = &i8};
+    if (!o || !(m.norm = ARENA_NEW(a, float, rows, e)) || !(m.off = ARENA_NEW(a, float, rows, e)))
+        return -1;
+    TRY(cpu_pack_weight(a, &as_i8, CPU_I8, s->threads, &i8, e));
+    thread_run(as_i8.dim[0] > 1 << 12 ? s->threads : 1, measure_rows, &m);
+    *o = (struct fast_base){i8.data, i8.scale, i8.comp, m.norm, m.off};
+    s->own = o;
+    return 0;
 }
 
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads)
@@ -112,7 +151,7 @@ size_t cpu_fast_seed(const struct plan *p, const struct plan_step *s, int thread
 size_t cpu_fast_lloyd(const struct plan *p, const struct plan_step *s, int threads)
 {
     return rows_lloyd_layout(size_of(p, s->in[0], 0), size_of(p, s->in[0], 1),
-                             size_of(p, s->in[1], 1), threads)
+                             size_of(p, s->in[1], 1), size_of(p, s->in[1], 0), threads)
         .bytes;
 }
 

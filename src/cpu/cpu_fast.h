@@ -169,23 +169,39 @@ static inline size_t fast_mel_floats(void)
     return 4 * FAST_HALF * 16 + ALIGN_UP(FAST_BINS, 16) * 16;
 }
 
-/* nearest: a member's panels of 48 rows of the base, the products of a tile, queries that do not
- * fill a tile, and for every query a list and what is known of it; bytes from its part's start. */
+/* nearest: of each member the sums of a tile, and for every query a list and what is known of it,
+ * bytes from its part's start; behind all parts the queries in i8, whole tiles of them. */
+#define FAST_TOP_ROWS 32 /* queries of a tile, at most */
+
 struct fast_top {
-    size_t sums, few, lists, best, part;
+    size_t sums, lists, best, part, shared, bytes;
+    size_t narrow, plain; /* bytes of a query in i8, and of its plain form at the end of these */
 };
 
-static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top)
+static inline struct fast_top fast_top_layout(int64_t q_count, int64_t c_count, int64_t top,
+                                              int threads)
 {
     struct fast_top m;
-    size_t queries = (size_t)q_count, row = (size_t)c_count * sizeof(float);
-    m.sums = ALIGN_UP(48 * row, BASE_LINE);
-    m.few = m.sums + 8 * 48 * sizeof(float);
-    m.lists = m.few + ALIGN_UP(8 * row, BASE_LINE);
+    size_t queries = (size_t)q_count;
+    m.sums = 0;
+    m.lists = FAST_TOP_ROWS * 48 * sizeof(int32_t);
     m.best = m.lists + ALIGN_UP(queries * (size_t)top * 2 * sizeof(float), BASE_LINE);
     m.part = ALIGN_UP(m.best + queries * 32, 4096);
+    m.shared = (size_t)threads * m.part;
+    m.plain = ALIGN_UP((size_t)c_count, BASE_LINE);
+    m.narrow = BASE_LINE + m.plain * (sizeof(int16_t) + 1);
+    m.bytes = m.shared + ALIGN_UP(queries, (size_t)FAST_TOP_ROWS) * m.narrow;
     return m;
 }
+
+/* nearest: its base in i8, made by prepare. */
+struct fast_base {
+    const int8_t *data; /* as CPU_I8 */
+    const float *scale; /* [N up to 16], like all */
+    const int32_t *comp;
+    const float *norm; /* length of a row, at least */
+    const float *off;  /* how far its i8 form may be from it */
+};
 
 /* lstm: its weights turned into panels of 16 channels. In a panel stand, for each k, the four gates
  * of these channels, so that a step goes through them from front to back: w(gate C + 16 p + i, k)
@@ -207,6 +223,10 @@ bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
 #if WITH_FP16
 int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int id);
 int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int id);
+bool cpu_half_linear_fits(const struct plan *p, const struct plan_step *s);
+size_t cpu_half_linear_scratch(const struct plan *p, const struct plan_step *s, int threads);
+int cpu_half_linear_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+int cpu_half_linear_run(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);
@@ -227,6 +247,9 @@ size_t cpu_fast_estep(const struct plan *p, const struct plan_step *s, int threa
 /* cpu_fast_logmel_prepare: fills s->own with a struct fast_mel from a. */
 int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
+/* cpu_fast_nearest_prepare: fills s->own with a struct fast_base. */
+int cpu_fast_nearest_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+
 /* cpu_fast_lstm_prepare: fills s->own with the weights in panels, see FAST_GATES. */
 int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
@@ -244,6 +267,7 @@ CPU_FAST_KERNEL(cpu_matrix_linear);
 #if WITH_AMX
 int cpu_matrix_linear_amx(const struct cpu_step *s, struct thread_team *team, int id);
 int cpu_matrix_conv1d_amx(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_top_nearest_amx(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 CPU_FAST_KERNEL(cpu_attn_attention);
 CPU_FAST_KERNEL(cpu_attn_attnrange);

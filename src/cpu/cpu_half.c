@@ -21,15 +21,6 @@ static void to_half(const float *from, half *to)
     vf_store_f16((uint16_t *)to, vf_load(from));
 }
 
-/* The f32 sums of 16 pairs of halves, times `by`. Either half, moved to f32's places with its sign,
- * means 2^-112 of the number. */
-ISA_INLINE vf pair_sums(vi pairs, float by)
-{
-    vi odd = (pairs >> 3) & (vi)((vi){0} + (int32_t)0x8fffe000);
-    vi even = ((pairs << 16) >> 3) & (vi)((vi){0} + (int32_t)0x8fffe000);
-    return (vf)odd * (0x1p112f * by) + (vf)even * (0x1p112f * by);
-}
-
 /* Panels [first, last) of 16 positions of one head. */
 static void make_panels(const struct heads *a, const float *k, const float *v, int64_t first,
                         int64_t last, half *keys, half *values)
@@ -117,7 +108,7 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
             for (int64_t i = 0; i < TILE_ROWS; i++)
                 for (int64_t j = 0; j < TILE_COLS; j += W)
                     vf_store(score + (r + i) * line + t + j,
-                             pair_sums(vi_load(tile + i * TILE_COLS + j), scale));
+                             tile_pair_sums(vi_load(tile + i * TILE_COLS + j), scale));
         }
     if (bias) add_bias(a, bias, rows, score);
     float by[FAST_QUERIES];
@@ -134,8 +125,8 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
                 for (int64_t i = 0; i < TILE_ROWS; i++)
                     for (int64_t j = 0; j < 2 * CPU_PANEL; j += W) {
                         float *to = sum + (r + i) * d_count + d + j;
-                        vf_store(to,
-                                 vf_load(to) + pair_sums(vi_load(tile + i * 2 * CPU_PANEL + j), 1));
+                        vf_store(to, vf_load(to) +
+                                         tile_pair_sums(vi_load(tile + i * 2 * CPU_PANEL + j), 1));
                     }
             }
     for (int64_t r = 0; r < rows; r++)

@@ -127,6 +127,20 @@ ISA_INLINE vf vf_abs(vf a)
     return (vf)((vi)a & 0x7fffffff);
 }
 
+/* A bit for every lane of a comparison. */
+ISA_INLINE uint32_t vi_bits(vi m)
+{
+#if defined __AVX512F__
+    return _mm512_movepi32_mask((__m512i)m);
+#elif defined __AVX2__
+    return (uint32_t)_mm256_movemask_ps((__m256)m);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < W; i++) bits |= (uint32_t)(m[i] & 1) << i;
+    return bits;
+#endif
+}
+
 /* Whether any lane of a mask is set. */
 ISA_INLINE bool vi_any(vi m)
 {

@@ -2,7 +2,8 @@
  *
  * estep takes ROWS_MIX rows at a time. First each member finds the responsibilities of some of
  * them, then each adds up some of the columns over all of them in order: sums do not depend on how
- * many members there are, and a matrix of rows times clusters exists for that many rows only.
+ * many members there are, and a matrix of rows times clusters exists for that many rows only. The
+ * next rows go to the other half of that room, so members wait for each other once for a block.
  * The differences are squared as they are, (x * scale - shift)^2, never as x^2 - 2 x m + m^2, which
  * would cost as much and lose everything where a cluster is small and far out. */
 #define ROWS_ISA
@@ -22,6 +23,11 @@ struct mix {
     float *level;                 /* [columns]: fixed less `base`, the largest of them */
     double base, *likelihood;     /* [ROWS_MIX] */
     float *room, *c;              /* of the member */
+};
+
+struct few { /* rows of a block */
+    int count;
+    int16_t row[ROWS_MIX];
 };
 
 static struct mix mix_open(const struct cpu_step *s, int id)
@@ -196,36 +202,86 @@ static void mix_rows(const struct mix *t, int64_t block, int64_t from, int64_t t
     }
 }
 
-/* One row with part p of it: to columns from..to of its cluster's sums, and of the squares; of
- * matrices to these rows. */
-static void mix_add(const struct mix *t, const float *x, double p, int64_t from, int64_t to,
-                    double *sum)
+/* Some rows of a block, each with a part of it, onto the sums of one cluster, columns from..to:
+ * as many columns at a time as stay in registers. squares: their squares as well, d further. */
+static void mix_lines(const struct mix *t, int64_t block, const struct few *few, int64_t k,
+                      int64_t from, int64_t to, bool squares, double *sum)
 {
-    bool squares = t->width == 1 + 2 * t->d && t->matrices != t->k,
-         products = !squares && t->width == 1 + t->d + t->d * t->d;
-    if (from == 0) sum[0] += p;
-    sum++;
-    for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j];
-    sum += t->d;
-    if (squares)
-        for (int64_t j = from; j < to; j++) sum[j] += p * (double)x[j] * (double)x[j];
-    for (int64_t r = from; r < to && products; r++) {
+    enum { VECS = 4 };
+    const float *x = t->x + block * t->d, *part = t->part + k;
+    double *square = sum + t->d;
+    int64_t j = from;
+    for (; j + VECS * VD <= to; j += VECS * VD) {
+        vd one[VECS], two[VECS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECS; v++) {
+            one[v] = vd_load(sum + j + v * VD);
+            two[v] = squares ? vd_load(square + j + v * VD) : (vd){0};
+        }
+        for (int r = 0; r < few->count; r++) {
+            const float *row = x + few->row[r] * t->d + j;
+            double p = (double)part[few->row[r] * t->columns];
+#pragma GCC unroll 4
+            for (int v = 0; v < VECS; v++) {
+                vd value = vd_of(row + v * VD), share = value * p;
+                one[v] += share;
+                two[v] = share * value + two[v];
+            }
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < VECS; v++) {
+            vd_store(sum + j + v * VD, one[v]);
+            if (squares) vd_store(square + j + v * VD, two[v]);
+        }
+    }
+    for (int r = 0; r < few->count && j < to; r++) {
+        const float *row = x + few->row[r] * t->d;
+        double p = (double)part[few->row[r] * t->columns];
+        for (int64_t i = j; i < to; i++) {
+            sum[i] += p * (double)row[i];
+            if (squares) square[i] += p * (double)row[i] * (double)row[i];
+        }
+    }
+}
+
+/* The products of two columns: rows from..to of a cluster's matrix. */
+static void mix_products(const struct mix *t, const float *x, double p, int64_t from, int64_t to,
+                         double *sum)
+{
+    for (int64_t r = from; r < to; r++) {
         double factor = p * (double)x[r], *row = sum + r * t->d;
         for (int64_t j = 0; j < t->d; j++) row[j] += factor * (double)x[j];
     }
 }
 
+/* Each cluster takes the rows of the block that it has a part of, in their order. */
 static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t from, int64_t to,
                      double *sums)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        const float *part = t->part + i * t->columns;
-        for (int64_t k0 = 0; k0 < t->k; k0 += W) {
-            if (!vi_any(vf_load(part + k0) >= vf_all(LEAST_PART))) continue;
-            for (int64_t k = k0; k < MIN(k0 + W, t->k); k++)
-                if (part[k] >= LEAST_PART)
-                    mix_add(t, t->x + (block + i) * t->d, (double)part[k], from, to,
-                            sums + k * t->width);
+    bool squares = t->width == 1 + 2 * t->d && t->matrices != t->k,
+         products = !squares && t->width == 1 + t->d + t->d * t->d;
+    for (int64_t k0 = 0; k0 < t->k; k0 += W) {
+        struct few few[W];
+        for (int j = 0; j < W; j++) few[j].count = 0;
+        for (int r = 0; r < rows; r++) {
+            const float *part = t->part + r * t->columns + k0;
+            uint32_t in = vi_bits(vf_load(part) >= vf_all(LEAST_PART));
+            for (; in; in &= in - 1) {
+                struct few *to_few = &few[__builtin_ctz(in)];
+                to_few->row[to_few->count++] = (int16_t)r;
+            }
+        }
+        for (int64_t k = k0; k < MIN(k0 + W, t->k); k++) {
+            const struct few *own = &few[k - k0];
+            double *sum = sums + k * t->width;
+            for (int r = 0; r < own->count; r++) {
+                double p = (double)t->part[own->row[r] * t->columns + k];
+                if (from == 0) sum[0] += p;
+                if (products)
+                    mix_products(t, t->x + (block + own->row[r]) * t->d, p, from, to,
+                                 sum + 1 + t->d);
+            }
+            mix_lines(t, block, own, k, from, to, squares, sum + 1);
         }
     }
 }
@@ -246,14 +302,17 @@ int ISA_NAME(cpu_mix_estep)(const struct cpu_step *s, struct thread_team *team, 
     if (id == 0) *total = 0;
     thread_barrier(team);
     thread_share(team, id, t.d, 8, &low, &high);
+    float *part = t.part;
+    double *likelihood = t.likelihood;
     for (int64_t block = 0; block < t.n; block += ROWS_MIX) {
-        int64_t rows = MIN(ROWS_MIX, t.n - block);
+        int64_t rows = MIN(ROWS_MIX, t.n - block), odd = block / ROWS_MIX % 2;
+        t.part = part + odd * ROWS_MIX * t.columns;
+        t.likelihood = likelihood + odd * ROWS_MIX;
         thread_share(team, id, rows, ROWS_TILE, &from, &to);
         mix_rows(&t, block, from, to, s->out[0]->data);
         thread_barrier(team);
         if (low < high) mix_sums(&t, block, rows, low, high, sums);
         for (int64_t i = 0; i < rows && id == 0; i++) *total += t.likelihood[i];
-        thread_barrier(team);
     }
     return 0;
 }

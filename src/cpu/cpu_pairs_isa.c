@@ -177,9 +177,8 @@ ISA_INLINE void apart_distances(const struct apart *t, int64_t i, int64_t j, int
                                 float *c)
 {
     for (int64_t v = 0; v < columns; v += W) {
-        float norm[W];
-        for (int64_t k = 0; k < W; k++) norm[k] = v + k < columns ? t->norm[j + v + k] : 0;
-        vf both = vf_load(norm) + t->norm[i], d2 = both - 2 * vf_load(c + v);
+        vf both = vf_load_n(t->norm + j + v, columns - v) + t->norm[i],
+           d2 = both - 2 * vf_load(c + v);
         vi close = d2 < both * 0x1p-8f;
         vf root;
 #if defined __AVX512F__
@@ -201,6 +200,23 @@ static void apart_add(int64_t *to, double sum, double scale)
     __atomic_fetch_add(to, llrint(sum * scale), __ATOMIC_RELAXED);
 }
 
+struct run { /* columns of a tile that have one label */
+    int64_t from, to, label;
+};
+
+/* The runs of `width` columns from j on; labels count from `first`. */
+static int apart_runs(const struct apart *t, int64_t j, int64_t width, int32_t first,
+                      struct run *run)
+{
+    int runs = 0;
+    for (int64_t k = 0; k < width; k++) {
+        int64_t label = apart_rank(t, j + k) - first;
+        if (k == 0 || run[runs - 1].label != label) run[runs++] = (struct run){k, k, label};
+        run[runs - 1].to = k + 1;
+    }
+    return runs;
+}
+
 /* Rows a.. against columns b.., both in the order of labels. */
 static void apart_block(const struct apart *t, int64_t a, int64_t rows, int64_t b, int64_t columns)
 {
@@ -214,6 +230,8 @@ static void apart_block(const struct apart *t, int64_t a, int64_t rows, int64_t 
         rows_pack(t->x, t->order + b + p, columns - p, t->d, t->panel + p * t->d);
     for (int64_t p = 0; p < columns; p += ROWS_COLS) {
         int64_t width = MIN(ROWS_COLS, columns - p);
+        struct run run[ROWS_COLS];
+        int runs = apart_runs(t, b + p, width, first, run);
         for (int64_t r = 0; r < rows; r += ROWS_TILE) {
             tile_f32(t->rows + r * t->d, t->d, t->panel + p * t->d, CPU_PANEL * t->d, t->d, t->c,
                      ROWS_COLS);
@@ -224,13 +242,11 @@ static void apart_block(const struct apart *t, int64_t a, int64_t rows, int64_t 
                 for (int64_t k = width; k < ROWS_COLS; k++) c[k] = 0;
                 for (int64_t v = 0; v < ROWS_COLS; v += W)
                     vf_store(down + v, vf_load(down + v) + vf_load(c + v));
-                for (int64_t k = 0; k < width;) {
-                    int32_t own = apart_rank(t, b + p + k);
-                    int64_t end = k + 1;
-                    while (end < width && apart_rank(t, b + p + end) == own) end++;
+                for (int n = 0; n < runs; n++) {
                     vf sum = vf_all(0);
-                    for (; k < end; k += MIN(W, end - k)) sum += vf_load_n(c + k, end - k);
-                    t->by_row[i * labels + own - first] += vf_sum(sum);
+                    for (int64_t k = run[n].from; k < run[n].to; k += W)
+                        sum += vf_load_n(c + k, run[n].to - k);
+                    t->by_row[i * labels + run[n].label] += vf_sum(sum);
                 }
             }
         }

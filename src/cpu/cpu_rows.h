@@ -46,19 +46,32 @@ static inline struct rows_seed rows_seed_layout(int64_t n, int64_t d, int64_t s,
     return m;
 }
 
+/* Sets of centres that walk over the rows together: a piece of rows serves all while it lies in the
+ * second cache. */
+enum { ROWS_SETS = 16, ROWS_PIECE = 512 };
+
 struct rows_lloyd {
-    int64_t columns;
-    size_t norm, was, part, parts, bytes; /* the panels come first */
+    int64_t columns, quads, line; /* quads, line: of rows in 8 bits */
+    size_t norm, was;             /* of a set, whose panels come first; */
+    size_t codes, code, set;      /* codes: the centres in 8 bits */
+    size_t rows, parts, part; /* of a member's part, after products, rows and distances as f32 */
+    size_t bytes;
 };
 
-static inline struct rows_lloyd rows_lloyd_layout(int64_t n, int64_t d, int64_t k, int threads)
+static inline struct rows_lloyd rows_lloyd_layout(int64_t n, int64_t d, int64_t k, int64_t sets,
+                                                  int threads)
 {
-    struct rows_lloyd m = {.columns = ALIGN_UP(k, ROWS_COLS)};
+    struct rows_lloyd m = {
+        .columns = ALIGN_UP(k, ROWS_COLS), .quads = (d + 3) / 4, .line = ALIGN_UP(d, 64) + 64};
     size_t q = (size_t)m.columns;
     m.norm = ALIGN_UP(rows_panel_floats(k, d) * sizeof(float), 64);
-    m.was = m.norm + q * sizeof(float);
-    m.parts = ALIGN_UP(m.was + (size_t)n * sizeof(int32_t), 4096);
-    m.part = ALIGN_UP(ROWS_TILE * (q + (size_t)d) * sizeof(float), 4096);
+    m.codes = m.norm + q * sizeof(float);
+    m.code = m.codes + ALIGN_UP(q * 4 * (size_t)m.quads, 64);
+    m.was = m.code + 4 * q * sizeof(float);
+    m.set = ALIGN_UP(m.was + (size_t)n * sizeof(int32_t), 4096);
+    m.parts = m.set * (size_t)MIN(sets, ROWS_SETS);
+    m.rows = ALIGN_UP((ROWS_TILE * (q + (size_t)d) + q) * sizeof(float), 64);
+    m.part = ALIGN_UP(m.rows + ROWS_TILE * (size_t)m.line * sizeof(int16_t), 4096);
     m.bytes = m.parts + (size_t)threads * m.part;
     return m;
 }
@@ -136,7 +149,8 @@ static inline struct rows_apart rows_apart_layout(int64_t n, int64_t d, int64_t 
     return m;
 }
 
-/* Rows whose responsibilities exist at a time. */
+/* Rows whose responsibilities exist at a time, twice: those that are summed and those that are
+ * made. */
 #define ROWS_MIX 512
 
 struct rows_mix {
@@ -150,9 +164,9 @@ static inline struct rows_mix rows_mix_layout(int64_t d, int64_t k, int64_t matr
     size_t columns = (size_t)rows_up(k), up = (size_t)ALIGN_UP(d, ROWS_COLS);
     m.square = ALIGN_UP(2 * columns * (size_t)d * sizeof(float), 64);
     m.likelihood = m.square + (size_t)matrices * up * (size_t)d * sizeof(float);
-    m.fixed = m.likelihood + ROWS_MIX * sizeof(double);
+    m.fixed = m.likelihood + 2 * ROWS_MIX * sizeof(double);
     m.part = m.fixed + columns * sizeof(float);
-    m.rooms = ALIGN_UP(m.part + (ROWS_MIX + ROWS_TILE) * columns * sizeof(float), 4096);
+    m.rooms = ALIGN_UP(m.part + (2 * ROWS_MIX + ROWS_TILE) * columns * sizeof(float), 4096);
     m.room = ALIGN_UP(3 * ROWS_TILE * up * sizeof(float), 4096);
     m.bytes = m.rooms + (size_t)threads * m.room;
     return m;
@@ -166,6 +180,27 @@ static inline int64_t rows_eigen_line(int64_t n)
 
 #ifdef ROWS_ISA
 #include "cpu/cpu_tile.h"
+
+#define VD (W / 2) /* lanes of f64 */
+typedef double vd __attribute__((vector_size(4 * W)));
+typedef double vd_loose __attribute__((vector_size(4 * W), aligned(8), may_alias));
+
+ISA_INLINE vd vd_load(const double *p)
+{
+    return *(const vd_loose *)p;
+}
+
+ISA_INLINE void vd_store(double *p, vd v)
+{
+    *(vd_loose *)p = v;
+}
+
+/* VD floats as f64. */
+ISA_INLINE vd vd_of(const float *p)
+{
+    typedef float half __attribute__((vector_size(2 * W), aligned(4), may_alias));
+    return __builtin_convertvector(*(const half *)p, vd);
+}
 
 /* How far x . c in f32 may be from the truth, in parts of |x|^2 + |c|^2, and d2 made of it too:
  * d products and their sum, each rounded. */
@@ -207,17 +242,22 @@ ISA_INLINE float rows_dots(const float *a, const float *b, int64_t d, float *squ
     return vf_sum(s0 + s1);
 }
 
-/* Squared distance in f64: decides where f32 cannot. */
+/* Squared distance in f64: decides where f32 cannot. The same order of additions at all levels. */
 ISA_INLINE double rows_apart(const float *a, const float *b, int64_t d)
 {
-    double sum[8] = {0};
+    enum { VECS = 8 / VD };
+    vd part[VECS] = {{0}};
+    double sum[8];
     int64_t i = 0;
     for (; i + 8 <= d; i += 8) {
-        for (int j = 0; j < 8; j++) {
-            double off = (double)a[i + j] - (double)b[i + j];
-            sum[j] += off * off;
+#pragma GCC unroll 4
+        for (int v = 0; v < VECS; v++) {
+            vd off = vd_of(a + i + v * VD) - vd_of(b + i + v * VD);
+            part[v] = off * off + part[v];
         }
     }
+#pragma GCC unroll 4
+    for (int v = 0; v < VECS; v++) vd_store(sum + v * VD, part[v]);
     for (; i < d; i++) {
         double off = (double)a[i] - (double)b[i];
         sum[0] += off * off;

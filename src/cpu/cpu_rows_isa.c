@@ -220,6 +220,9 @@ int ISA_NAME(cpu_rows_seed)(const struct cpu_step *s, struct thread_team *team, 
 
 /* ---- lloyd ----------------------------------------------------------------------------------- */
 
+/* With AVX-512 most centres are ruled out in 8 bits. Every row and every centre is x = unit * q + r
+ * with a unit of its own; the distance of two q, whole numbers but for the units, is off by at most
+ * |r| + |r'|. What is within that of the second nearest (two or three of 70) is measured in f32. */
 struct lloyd {
     const float *x, *centre, *move;
     int64_t n, d, k;
@@ -230,23 +233,47 @@ struct lloyd {
     float most, next; /* how far the centre that moved most has moved, and the one after it */
     int64_t mover;    /* the first of these */
     struct rows_lloyd m;
-    float *c, *room; /* of the member */
-    bool fresh;
+    float *c, *room, *far; /* of the member; far [columns] */
+    bool fresh, coarse;
+    /* in 8 bits: panels of centres; unit, |unit * q|^2 (infinite beyond them), what the product has
+     * too much */
+    int8_t *codes;
+    float *unit, *square, *rest;
+    int32_t *extra;
+    quant_t *rows;     /* 8 of the member */
+    float widest, top; /* the longest r, and square, of the centres */
 };
 
-static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int id)
+/* Few centres or short rows are sooner measured; sums of more than 60,000 products leave i32. */
+static bool lloyd_coarse_pays(int64_t k, int64_t d)
+{
+    return W == 16 && k > CPU_PANEL && d >= 2 * W && d <= 60000;
+}
+
+/* place: of the set among those that walk together. */
+static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int64_t place, int id)
 {
     const struct plan_value *x = s->in[0]->plan, *centre = s->in[1]->plan;
     struct lloyd t = {.x = s->in[0]->data, .n = x->dim[0], .d = x->dim[1], .k = centre->dim[1]};
     char *at = s->scratch;
-    t.m = rows_lloyd_layout(t.n, t.d, t.k, s->threads);
+    t.m = rows_lloyd_layout(t.n, t.d, t.k, centre->dim[0], s->threads);
+    char *part = at + t.m.parts + (size_t)id * t.m.part;
+    at += (size_t)place * t.m.set;
     t.centre = (const float *)s->in[1]->data + set * t.k * t.d;
     t.move = (const float *)s->in[2]->data + set * t.k;
     t.panel = (float *)at;
     t.norm = (float *)(at + t.m.norm);
     t.was = (int32_t *)(at + t.m.was);
-    t.c = (float *)(at + t.m.parts + (size_t)id * t.m.part);
+    t.codes = (int8_t *)(at + t.m.codes);
+    t.unit = (float *)(at + t.m.code);
+    t.square = t.unit + t.m.columns;
+    t.rest = t.square + t.m.columns;
+    t.extra = (int32_t *)(t.rest + t.m.columns);
+    t.c = (float *)part;
     t.room = t.c + ROWS_TILE * t.m.columns;
+    t.far = t.room + ROWS_TILE * t.d;
+    t.rows = (quant_t *)(part + t.m.rows);
+    t.coarse = lloyd_coarse_pays(t.k, t.d);
     t.label = (int32_t *)s->out[2]->data + set * t.n;
     t.bound = (float *)s->out[3]->data + set * t.n * 2;
     t.fresh = t.move[0] == -1;
@@ -263,6 +290,52 @@ static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int id)
     return t;
 }
 
+struct code {                 /* of a row in 8 bits */
+    float unit, square, rest; /* |unit * q|^2, |r| */
+};
+
+/* A row as q + QUANT_SHIFT, whole quads. The rounding of x - unit * q is covered too. */
+static struct code lloyd_code(const float *x, int64_t d, quant_t *to)
+{
+    typedef quant_t narrow __attribute__((vector_size(W * sizeof(quant_t))));
+    vf most = vf_all(0), square = most, rest = most;
+    for (int64_t i = 0; i < d; i += W) most = vf_max(vf_abs(vf_load_n(x + i, d - i)), most);
+    float high = vf_most(most);
+    struct code out = {.unit = high > 0 ? high / 127 : 1};
+    vf per = vf_all(1 / out.unit), unit = vf_all(out.unit);
+    for (int64_t i = 0; i < d; i += W) {
+        vf v = vf_load_n(x + i, d - i), shift = vf_all(0x1.8p23f); /* rounds to a whole number */
+        vi whole = (vi)(v * per + shift) - (vi)shift;
+        vf q = vf_of_vi(whole), off = v - q * unit;
+        square = q * q + square;
+        rest = off * off + rest;
+        narrow n = __builtin_convertvector(whole + QUANT_SHIFT, narrow);
+        memcpy(to + i, &n, sizeof n);
+    }
+    out.square = vf_sum(square) * out.unit * out.unit;
+    out.rest = sqrtf(vf_sum(rest)) * 1.001f + sqrtf((float)d) * high * 0x1p-22f;
+    return out;
+}
+
+/* Centre j into its panel; returns |r|. */
+static float lloyd_code_centre(const struct lloyd *t, int64_t j)
+{
+    quant_t *q = t->rows;
+    int8_t *to = t->codes + j / CPU_PANEL * CPU_PANEL * 4 * t->m.quads + j % CPU_PANEL * 4;
+    struct code code = {1, INFINITY, 0};
+    int32_t sum = 0;
+    if (j < t->k) code = lloyd_code(t->centre + j * t->d, t->d, q);
+    for (int64_t i = 0; i < 4 * t->m.quads; i++) {
+        int8_t value = j < t->k && i < t->d ? (int8_t)(q[i] - QUANT_SHIFT) : 0;
+        to[i / 4 * CPU_PANEL * 4 + i % 4] = value;
+        sum += value;
+    }
+    t->unit[j] = code.unit;
+    t->square[j] = code.square;
+    t->extra[j] = QUANT_SHIFT * sum;
+    return code.rest;
+}
+
 static void lloyd_pack(struct lloyd *t, const struct thread_team *team, int id)
 {
     int64_t from, to;
@@ -270,10 +343,11 @@ static void lloyd_pack(struct lloyd *t, const struct thread_team *team, int id)
     for (int64_t j = from; j < to; j += CPU_PANEL) {
         int32_t index[CPU_PANEL];
         for (int i = 0; i < CPU_PANEL; i++) index[i] = (int32_t)(j + i);
-        rows_pack(t->centre, index, t->k - j, t->d, t->panel + j * t->d);
+        if (!t->coarse) rows_pack(t->centre, index, t->k - j, t->d, t->panel + j * t->d);
         for (int64_t i = j; i < j + CPU_PANEL; i++) {
             const float *c = t->centre + i * t->d;
             t->norm[i] = i < t->k ? rows_dot(c, c, t->d) : INFINITY;
+            if (t->coarse) t->rest[i] = lloyd_code_centre(t, i);
         }
     }
 }
@@ -320,6 +394,81 @@ ISA_INLINE int32_t lloyd_nearest(const struct lloyd *t, const float *row, const 
     return best;
 }
 
+/* The same from products in 8 bits, [columns / 48][8][48]. */
+ISA_INLINE int32_t lloyd_nearest_coarse(const struct lloyd *t, const float *row,
+                                        const struct code *code, const int32_t *c, float *bound)
+{
+    float *far = t->far;
+    vf least = vf_all(INFINITY), second = least, by = vf_all(-2 * code->unit);
+    for (int64_t i = 0; i < rows_up(t->k); i += W) {
+        const int32_t *at = c + i / ROWS_COLS * ROWS_COLS * ROWS_TILE + i % ROWS_COLS;
+        vf product = vf_of_vi(vi_load(at) - vi_load(t->extra + i)) * vf_load(t->unit + i);
+        vf v = product * by + vf_load(t->square + i);
+        second = vf_min(vf_max(v, least), second);
+        least = vf_min(v, least);
+        vf_store(far + i, v);
+    }
+    float slack = (t->slack + 0x1p-20f) * (code->square + t->top);
+    float rest = code->rest + t->widest, low = vf_least(least);
+    vi lowest = least == vf_all(low);
+    if (__builtin_popcount(vi_bits(lowest)) == 1)
+        low = vf_least(vf_min(vf_choose(lowest, vf_all(INFINITY), least), second));
+    low += code->square + slack; /* of the second nearest, for its bound */
+    float reach = sqrtf(MAX(low, 0)) * (1 + 0x1p-20f) + 2 * rest;
+    vf limit = vf_all(reach * reach * (1 + 0x1p-20f) - code->square + slack);
+    float one = INFINITY, two = INFINITY, norm = 0;
+    int32_t best = 0, nearest = 0;
+    double least_f64 = INFINITY;
+    for (int64_t i = 0; i < rows_up(t->k); i += W) {
+        vf v = vf_load(far + i);
+        vi in = v <= limit;
+        for (uint32_t bits = vi_bits(in); bits; bits &= bits - 1) {
+            int64_t j = i + __builtin_ctz(bits);
+            float d2 = t->norm[j] - 2 * rows_dots(row, t->centre + j * t->d, t->d, &norm);
+            best = d2 < one ? (int32_t)j : best;
+            two = d2 < one ? one : MIN(d2, two);
+            one = MIN(d2, one);
+        }
+    }
+    float exact = t->slack * (norm + t->most_norm), own = one + norm + exact;
+    float other = two + norm - exact;
+    if (two - one <= 2 * exact) {
+        own += 2 * exact;
+        other = one + norm - exact;
+        for (int64_t j = 0; j < t->k; j++) {
+            if (!(far[j] <= limit[0])) continue;
+            double d2 = rows_apart(row, t->centre + j * t->d, t->d);
+            if (d2 < least_f64) nearest = (int32_t)j;
+            least_f64 = d2 < least_f64 ? d2 : least_f64;
+        }
+        best = nearest;
+    }
+    bound[0] = own > 0 ? sqrtf(own) : 0;
+    bound[1] = other > 0 ? sqrtf(other) : 0;
+    return best;
+}
+
+/* Rows i[0..count), up to 8, by way of 8 bits. */
+static void lloyd_eight_coarse(const struct lloyd *t, const int64_t *i, int64_t count)
+{
+    struct code code[ROWS_TILE];
+    int32_t *c = (int32_t *)t->c;
+    for (int64_t r = 0; r < count; r++)
+        code[r] = lloyd_code(t->x + i[r] * t->d, t->d, t->rows + r * t->m.line);
+    for (int64_t j = 0; j < t->k; j += ROWS_COLS) {
+        const int8_t *panel = t->codes + j * 4 * t->m.quads;
+        if (t->k - j > 2 * CPU_PANEL)
+            tile_i8(t->rows, t->m.line, panel, CPU_PANEL * 4 * t->m.quads, t->m.quads,
+                    c + j * ROWS_TILE);
+        else
+            tile_i8_2(t->rows, t->m.line, panel, CPU_PANEL * 4 * t->m.quads, t->m.quads,
+                      c + j * ROWS_TILE);
+    }
+    for (int64_t r = 0; r < count; r++)
+        t->label[i[r]] = lloyd_nearest_coarse(t, t->x + i[r] * t->d, &code[r], c + r * ROWS_COLS,
+                                              t->bound + 2 * i[r]);
+}
+
 /* Whether the row keeps its centre for certain: bounds moved as far as the centres have, the upper
  * one measured anew if that could help. 2^-22 covers the rounding of it all. */
 static bool lloyd_keeps(const struct lloyd *t, int64_t i)
@@ -341,6 +490,10 @@ static bool lloyd_keeps(const struct lloyd *t, int64_t i)
 static void lloyd_eight(const struct lloyd *t, const int64_t *i, int64_t count)
 {
     const float *a = t->x + i[0] * t->d;
+    if (t->coarse) {
+        lloyd_eight_coarse(t, i, count);
+        return;
+    }
     if (count < ROWS_TILE || i[ROWS_TILE - 1] != i[0] + ROWS_TILE - 1) {
         for (int64_t r = 0; r < ROWS_TILE; r++)
             memcpy(t->room + r * t->d, t->x + i[r < count ? r : 0] * t->d,
@@ -372,46 +525,75 @@ static void lloyd_add(double *sum, const float *x, int64_t n, double sign)
     for (int64_t i = 0; i < n; i++) sum[i] += sign * (double)x[i];
 }
 
-/* Each member has some of the columns and takes the rows in order: the sums do not depend on how
- * many members there are. */
-static void lloyd_sums(const struct lloyd *t, const struct cpu_step *s, int64_t set,
-                       const struct thread_team *team, int id)
+static void lloyd_clear(const struct lloyd *t, double *sum, int32_t *count, int64_t from,
+                        int64_t to)
 {
-    double *sum = (double *)s->out[0]->data + set * t->k * t->d;
-    int32_t *count = (int32_t *)s->out[1]->data + set * (t->k + 1);
-    int64_t from, to;
-    thread_share(team, id, t->d, 16, &from, &to);
     for (int64_t j = 0; j < t->k; j++)
         memset(sum + j * t->d + from, 0, (size_t)(to - from) * sizeof *sum);
-    if (id == 0) memset(count, 0, (size_t)(t->k + 1) * sizeof *count);
-    for (int64_t i = 0; i < t->n; i++) {
+    if (count) memset(count, 0, (size_t)(t->k + 1) * sizeof *count);
+}
+
+/* Rows of a piece onto columns from..to; count is one member's business. */
+static void lloyd_sums(const struct lloyd *t, double *sum, int32_t *count, int64_t row,
+                       int64_t from, int64_t to)
+{
+    for (int64_t i = row; i < MIN(t->n, row + ROWS_PIECE); i++) {
         int32_t was = t->was[i], is = t->label[i];
         if (was == is) continue;
-        const float *row = t->x + i * t->d + from;
-        lloyd_add(sum + is * t->d + from, row, to - from, 1);
-        if (was >= 0) lloyd_add(sum + was * t->d + from, row, to - from, -1);
-        if (id) continue;
+        const float *x = t->x + i * t->d + from;
+        lloyd_add(sum + is * t->d + from, x, to - from, 1);
+        if (was >= 0) lloyd_add(sum + was * t->d + from, x, to - from, -1);
+        if (!count) continue;
         count[is]++;
         count[t->k]++;
         if (was >= 0) count[was]--;
     }
 }
 
+/* Up to ROWS_SETS sets. Labels: each member has some of the rows. Sums: each has some of the
+ * columns and takes the rows in order, so that they do not depend on how many members there are. */
+static void lloyd_together(const struct cpu_step *s, const int64_t *set, int64_t sets,
+                           struct thread_team *team, int id)
+{
+    struct lloyd t[ROWS_SETS];
+    double *sum[ROWS_SETS];
+    int32_t *count[ROWS_SETS];
+    int64_t n = s->in[0]->plan->dim[0], d = s->in[0]->plan->dim[1], from, to;
+    for (int64_t i = 0; i < sets; i++) {
+        t[i] = lloyd_open(s, set[i], i, id);
+        lloyd_pack(&t[i], team, id);
+        sum[i] = (double *)s->out[0]->data + set[i] * t[i].k * d;
+        count[i] = id ? NULL : (int32_t *)s->out[1]->data + set[i] * (t[i].k + 1);
+    }
+    thread_barrier(team);
+    for (int64_t i = 0; i < sets; i++) {
+        for (int64_t j = 0; j < t[i].k; j++) {
+            t[i].most_norm = MAX(t[i].most_norm, t[i].norm[j]);
+            if (!t[i].coarse) continue;
+            t[i].widest = MAX(t[i].widest, t[i].rest[j]);
+            t[i].top = MAX(t[i].top, t[i].square[j]);
+        }
+    }
+    thread_share(team, id, n, ROWS_TILE, &from, &to);
+    for (int64_t row = from; row < to; row += ROWS_PIECE)
+        for (int64_t i = 0; i < sets; i++) lloyd_assign(&t[i], row, MIN(to, row + ROWS_PIECE));
+    thread_barrier(team);
+    thread_share(team, id, d, 16, &from, &to);
+    for (int64_t i = 0; i < sets; i++) lloyd_clear(&t[i], sum[i], count[i], from, to);
+    for (int64_t row = 0; row < n; row += ROWS_PIECE)
+        for (int64_t i = 0; i < sets; i++) lloyd_sums(&t[i], sum[i], count[i], row, from, to);
+    thread_barrier(team);
+}
+
 int ISA_NAME(cpu_rows_lloyd)(const struct cpu_step *s, struct thread_team *team, int id)
 {
     const struct plan_value *centre = s->in[1]->plan;
-    for (int64_t set = 0; set < centre->dim[0]; set++) {
-        if (((const float *)s->in[2]->data)[set * centre->dim[1]] <= -2) continue;
-        struct lloyd t = lloyd_open(s, set, id);
-        int64_t from, to;
-        lloyd_pack(&t, team, id);
-        thread_barrier(team);
-        for (int64_t j = 0; j < t.k; j++) t.most_norm = MAX(t.most_norm, t.norm[j]);
-        thread_share(team, id, t.n, ROWS_TILE, &from, &to);
-        lloyd_assign(&t, from, to);
-        thread_barrier(team);
-        lloyd_sums(&t, s, set, team, id);
-        thread_barrier(team);
+    const float *move = s->in[2]->data;
+    for (int64_t set = 0; set < centre->dim[0];) {
+        int64_t live[ROWS_SETS], sets = 0;
+        for (; set < centre->dim[0] && sets < ROWS_SETS; set++)
+            if (move[set * centre->dim[1]] > -2) live[sets++] = set;
+        if (sets) lloyd_together(s, live, sets, team, id);
     }
     return 0;
 }

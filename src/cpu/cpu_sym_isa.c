@@ -3,20 +3,6 @@
 #include "cpu/cpu_rows.h"
 #include <math.h>
 
-#define VD (W / 2) /* lanes of f64 */
-typedef double vd __attribute__((vector_size(4 * W)));
-typedef double vd_loose __attribute__((vector_size(4 * W), aligned(8), may_alias));
-
-ISA_INLINE vd vd_load(const double *p)
-{
-    return *(const vd_loose *)p;
-}
-
-ISA_INLINE void vd_store(double *p, vd v)
-{
-    *(vd_loose *)p = v;
-}
-
 /* ---- gram ------------------------------------------------------------------------------------ */
 
 /* ROWS_BLOCK rows at a time: x turned, so that its columns are rows of a tile, y cut into panels.

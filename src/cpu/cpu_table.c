@@ -32,6 +32,16 @@
 #endif
 
 #if WITH_FP16
+#define LINEAR_FP16           \
+    {OP_linear,               \
+     "linear_avx512fp16",     \
+     CPU_FP16,                \
+     CPU_BIT(CPU_OWN),        \
+     cpu_half_linear_fits,    \
+     cpu_half_linear_scratch, \
+     cpu_half_linear_prepare, \
+     NULL,                    \
+     cpu_half_linear_run},
 #define ATTENTION_FP16                                                                           \
     {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
      NULL,         cpu_half_attention},
@@ -40,6 +50,7 @@
      cpu_fast_half_fits, cpu_fast_half_range,    NULL,     NULL, \
      cpu_half_attnrange},
 #else
+#define LINEAR_FP16
 #define ATTENTION_FP16
 #define ATTNRANGE_FP16
 #endif
@@ -48,8 +59,19 @@
 #define LINEAR_AMX                                                           \
     {OP_linear,           "linear_amx", CPU_AMX, CPU_BIT(CPU_I8),      NULL, \
      cpu_fast_matrix_amx, NULL,         NULL,    cpu_matrix_linear_amx},
+#define NEAREST_AMX            \
+    {OP_nearest,               \
+     "nearest_amx",            \
+     CPU_AMX,                  \
+     CPU_BIT(CPU_F32),         \
+     NULL,                     \
+     cpu_fast_nearest,         \
+     cpu_fast_nearest_prepare, \
+     NULL,                     \
+     cpu_top_nearest_amx},
 #else
 #define LINEAR_AMX
+#define NEAREST_AMX
 #endif
 
 /* op, forms of the matrix, scratch, prepare, run */
@@ -65,7 +87,8 @@ static const struct cpu_kernel rows[] = {
     REF(addpos, 0),
     FAST(layernorm, 0, NULL, NULL, cpu_vec_layernorm),
     REF(layernorm, 0),
-    LINEAR_AMX LINEAR_DNNL FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
+    LINEAR_AMX LINEAR_FP16 LINEAR_DNNL
+    FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
     REF(linear, CPU_PLAIN),
     ATTENTION_FP16 FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
     REF(attention, 0),
@@ -94,7 +117,7 @@ static const struct cpu_kernel rows[] = {
     REF(attnrange, 0),
     FAST(pool, 0, NULL, NULL, cpu_vec_pool),
     REF(pool, 0),
-    FAST(nearest, CPU_BIT(CPU_F32), cpu_fast_nearest, NULL, cpu_top_nearest),
+    NEAREST_AMX FAST(nearest, CPU_BIT(CPU_F32), cpu_fast_nearest, cpu_fast_nearest_prepare, cpu_top_nearest),
     REF(nearest, CPU_BIT(CPU_F32)),
     FAST(seed, 0, cpu_fast_seed, NULL, cpu_rows_seed),
     REF(seed, 0),

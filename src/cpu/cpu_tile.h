@@ -93,6 +93,7 @@ typedef int16_t quant_t;
               "zmm26", "zmm27", "zmm28", "zmm29", "zmm30");                                        \
     }
 TILE(tile_i8_asm, "vpdpbusd", 3, TILE_ZERO)
+TILE(tile_i8_2_asm, "vpdpbusd", 2, TILE_ZERO)
 TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO)
 TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD)
 #if defined __AVX512FP16__
@@ -101,11 +102,29 @@ TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO)
 #endif
 /* clang-format on */
 
+#if defined __AVX512FP16__
+/* The f32 sums of 16 pairs of halves, times `by`. Either half, moved to f32's places with its sign,
+ * means 2^-112 of the number. */
+ISA_INLINE vf tile_pair_sums(vi pairs, float by)
+{
+    vi odd = (pairs >> 3) & (vi)((vi){0} + (int32_t)0x8fffe000);
+    vi even = ((pairs << 16) >> 3) & (vi)((vi){0} + (int32_t)0x8fffe000);
+    return (vf)odd * (0x1p112f * by) + (vf)even * (0x1p112f * by);
+}
+#endif
+
 /* c [8][48] i32 = a times b. lda: elements between rows; panel: bytes between panels. */
 ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
                         int64_t quads, int32_t *c)
 {
     tile_i8_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+}
+
+/* The same of two panels: the last 16 columns of c stay as they are. */
+ISA_INLINE void tile_i8_2(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                          int64_t quads, int32_t *c)
+{
+    tile_i8_2_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
 }
 
 /* c [8][48], rows apart by ldc, = a times b; lda, panel and ldc in floats. */
@@ -343,6 +362,13 @@ ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t 
                         int64_t quads, int32_t *c)
 {
     for (int p = 0; p < TILE_PANELS; p++)
+        tile_few_i8(TILE_ROWS, a, lda, b + p * panel, quads, c + p * CPU_PANEL, TILE_COLS);
+}
+
+ISA_INLINE void tile_i8_2(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                          int64_t quads, int32_t *c)
+{
+    for (int p = 0; p < 2; p++)
         tile_few_i8(TILE_ROWS, a, lda, b + p * panel, quads, c + p * CPU_PANEL, TILE_COLS);
 }
 #endif

@@ -119,6 +119,11 @@ const char *engine_describe(const struct engine *g)
     return g->about;
 }
 
+bool engine_halves(const struct engine *g)
+{
+    return !g->backend->halves || g->backend->halves(g->device);
+}
+
 const char *engine_reason(const struct engine *g)
 {
     return g->reason;

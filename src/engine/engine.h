@@ -25,6 +25,7 @@ int engine_open(struct arena *a, const struct engine_options *o, struct engine *
                 struct err *e);
 const char *engine_device(const struct engine *g);   /* "cpu" */
 const char *engine_describe(const struct engine *g); /* for people */
+bool engine_halves(const struct engine *g);          /* see struct backend */
 const char *engine_reason(
     const struct engine *g); /* why not another device; "" if it is the asked one */
 
@@ -45,7 +46,7 @@ int engine_measure(struct engine *g, const struct plan *p, struct backend_memory
 int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
                    void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
                    struct err *e);
-void *engine_host(struct engine_plan *ep, int value); /* inputs and outputs */
+void *engine_host(struct engine_plan *ep, int value); /* inputs and outputs; see backend.h, host */
 int engine_run(struct engine_plan *ep, int tape, struct err *e);
 int engine_peek(struct engine_plan *ep, int value, void *out, size_t bytes, struct err *e);
 void engine_memory(const struct engine_plan *ep, struct backend_memory *out);

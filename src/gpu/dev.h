@@ -134,6 +134,13 @@ struct DEV_ALIGN(8) dev_u2 {
  * dev_dp4a(a, b, c)        c + sum over 4 bytes of a.s8 * b.s8
  * dev_pack4(a, b, c, d)    four i32 in -128..127 -> bytes, a lowest
  *
+ * dev_sqrt64 dev_exp64 dev_log64 dev_abs64   f64
+ * dev_add64, dev_mul64     f64, each rounded, never fused: a sum has the bits of the reference's
+ *
+ * dev_round64              f64 -> i64, to nearest even
+ *
+ * dev_power2(e)            f64: 2 to the power of e in -1022 .. 1023
+ *
  * Atomics return the old value; the f32 add is in no fixed order (do not use it where the same bits
  * are promised). dev_fence: own writes are seen by the whole GPU before later ones. */
 #ifdef __CUDACC_RTC__
@@ -207,6 +214,15 @@ DEV_FN int dev_dp4a(uint32_t a, uint32_t b, int c)
 #define dev_atomic_add_f32(p, v) atomicAdd((float *)(p), (float)(v))
 #define dev_atomic_cas_u32(p, expected, v) \
     atomicCAS((unsigned *)(p), (unsigned)(expected), (unsigned)(v))
+#define dev_atomic_add_i64(p, v) atomicAdd((unsigned long long *)(p), (unsigned long long)(v))
+#define dev_sqrt64(x)            sqrt(x)
+#define dev_exp64(x)             exp(x)
+#define dev_log64(x)             log(x)
+#define dev_abs64(x)             fabs(x)
+#define dev_add64(a, b)          __dadd_rn((a), (b))
+#define dev_mul64(a, b)          __dmul_rn((a), (b))
+#define dev_round64(x)           __double2ll_rn(x)
+#define dev_power2(e)            __longlong_as_double((long long)((e) + 1023) << 52)
 
 #else
 
@@ -252,6 +268,15 @@ DEV_FN int dev_dp4a(uint32_t a, uint32_t b, int c)
 #define dev_atomic_max_i32(p, v)           emu_atomic_max_i32((p), (v))
 #define dev_atomic_add_f32(p, v)           emu_atomic_add_f32((p), (v))
 #define dev_atomic_cas_u32(p, expected, v) emu_atomic_cas_u32((p), (expected), (v))
+#define dev_atomic_add_i64(p, v)           emu_atomic_add_i64((p), (v))
+#define dev_sqrt64(x)                      sqrt(x)
+#define dev_exp64(x)                       exp(x)
+#define dev_log64(x)                       log(x)
+#define dev_abs64(x)                       fabs(x)
+#define dev_add64(a, b)                    ((a) + (b))
+#define dev_mul64(a, b)                    ((a) * (b))
+#define dev_round64(x)                     ((int64_t)llrint(x))
+#define dev_power2(e)                      ldexp(1.0, (e))
 
 #endif
 
@@ -307,7 +332,8 @@ DEV_FN uint32_t dev_pack4(int a, int b, int c, int d)
  * dev_shfl_up_*(v, n)      warp: v of lane - n; own v where that is below 0
  * dev_ballot(test)         warp: bit i is set where lane i's test is not 0
  * dev_any, dev_all         warp
- * dev_sum_f32, dev_max_f32, dev_sum_i32, dev_max_i32   warp: over the lanes, all get the result
+ * dev_sum_f32, dev_max_f32, dev_sum_i32, dev_max_i32, dev_sum_f64   warp: over the lanes, all get
+ * the result
  * (the order of the butterfly is fixed: same bits every time) */
 #ifdef __CUDACC_RTC__
 
@@ -322,6 +348,8 @@ DEV_FN uint32_t dev_pack4(int a, int b, int c, int d)
 #define dev_shfl_up_f32(v, i)   __shfl_up_sync(0xffffffffu, (float)(v), (i))
 #define dev_shfl_up_i32(v, i)   __shfl_up_sync(0xffffffffu, (int)(v), (i))
 #define dev_ballot(test)        __ballot_sync(0xffffffffu, (test))
+#define dev_shfl_f64(v, i)      __shfl_sync(0xffffffffu, (double)(v), (i))
+#define dev_shfl_xor_f64(v, i)  __shfl_xor_sync(0xffffffffu, (double)(v), (i))
 
 #else
 
@@ -336,6 +364,8 @@ DEV_FN uint32_t dev_pack4(int a, int b, int c, int d)
 #define dev_shfl_up_f32(v, i)   emu_as_f32(emu_shuffle(EMU_SHFL_UP, emu_as_u32(v), (i), EMU_HERE))
 #define dev_shfl_up_i32(v, i)   ((int)emu_shuffle(EMU_SHFL_UP, (uint32_t)(v), (i), EMU_HERE))
 #define dev_ballot(test)        emu_shuffle(EMU_BALLOT, (test) ? 1u : 0u, 0, EMU_HERE)
+#define dev_shfl_f64(v, i)      emu_shuffle_f64(EMU_SHFL, (v), (i), EMU_HERE)
+#define dev_shfl_xor_f64(v, i)  emu_shuffle_f64(EMU_SHFL_XOR, (v), (i), EMU_HERE)
 
 #endif
 
@@ -372,6 +402,12 @@ DEV_FN int dev_max_i32(int v)
 #define dev_sum_i32(v) emu_sum_i32((v), EMU_HERE)
 #define dev_max_i32(v) emu_max_i32((v), EMU_HERE)
 #endif
+
+DEV_FN double dev_sum_f64(double v)
+{
+    for (int i = 16; i > 0; i >>= 1) v += dev_shfl_xor_f64(v, i);
+    return v;
+}
 
 /* ---- copies from global to shared memory that run by themselves (sm_80; before it: done at once)
  *

@@ -124,6 +124,24 @@ int emu_atomic_max_i32(void *p, int v);
 float emu_atomic_add_f32(void *p, float v);
 uint32_t emu_atomic_cas_u32(void *p, uint32_t expected, uint32_t v);
 
+static inline uint64_t emu_atomic_add_i64(void *p, int64_t v)
+{
+    uint64_t *at = (uint64_t *)p, old = *at;
+    *at = old + (uint64_t)v;
+    return old;
+}
+
+/* A shuffle of 64 bits, as two of 32. */
+static inline double emu_shuffle_f64(enum emu_collective what, double v, int by, const char *where)
+{
+    uint32_t half[2];
+    memcpy(half, &v, sizeof v);
+    half[0] = emu_shuffle(what, half[0], by, where);
+    half[1] = emu_shuffle(what, half[1], by, where);
+    memcpy(&v, half, sizeof v);
+    return v;
+}
+
 uint16_t emu_half(float f);
 
 static inline float emu_as_f32(uint32_t u)

@@ -4,6 +4,9 @@
 #include "gpu/gpu_launch_a.h"
 #include "gpu/gpu_launch_b.h"
 #include "gpu/gpu_launch_c.h"
+#include "gpu/gpu_launch_d.h"
+#include "gpu/gpu_launch_e.h"
+#include "gpu/gpu_launch_f.h"
 
 static const struct {
     gpu_launch_filler *fill;
@@ -29,6 +32,17 @@ static const struct {
     [OP_attnrange] = {gpu_launch_a_attnrange, NULL, gpu_launch_a_attention_check},
     [OP_pool] = {gpu_launch_c_pool, NULL, NULL},
     [OP_nearest] = {gpu_launch_c_nearest, gpu_launch_c_nearest_scratch, NULL},
+    [OP_seed] = {gpu_launch_d_seed, gpu_launch_d_seed_scratch, gpu_launch_d_sets_check},
+    [OP_lloyd] = {gpu_launch_d_lloyd, gpu_launch_d_lloyd_scratch, gpu_launch_d_sets_check},
+    [OP_spread] = {gpu_launch_d_spread, gpu_launch_d_spread_scratch, NULL},
+    [OP_gram] = {gpu_launch_e_gram, gpu_launch_e_gram_scratch, NULL},
+    [OP_eigen] = {gpu_launch_e_eigen, gpu_launch_e_eigen_scratch, NULL},
+    [OP_project] = {gpu_launch_e_project, NULL, NULL},
+    [OP_estep] = {gpu_launch_e_estep, gpu_launch_e_estep_scratch, gpu_launch_e_estep_check},
+    [OP_density] = {gpu_launch_f_density, gpu_launch_f_density_scratch, gpu_launch_f_density_check},
+    [OP_near] = {gpu_launch_f_near, gpu_launch_f_near_scratch, NULL},
+    [OP_apart] = {gpu_launch_f_apart, gpu_launch_f_apart_scratch, NULL},
+    [OP_diffuse] = {gpu_launch_f_diffuse, NULL, NULL},
 };
 
 /* ---- neighbours ---- */

@@ -59,7 +59,7 @@ struct gpu_step {
 #define GPU_LAUNCH_FEW    16
 #define GPU_LAUNCH_COUNTS ((size_t)8 << 10)
 
-#define GPU_LAUNCHES  16  /* most of one group */
+#define GPU_LAUNCHES  160 /* most of one group */
 #define GPU_ARG_BYTES 512 /* most of one kernel's struct */
 
 struct gpu_launch {

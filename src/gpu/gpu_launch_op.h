@@ -55,6 +55,14 @@ static inline int64_t gpu_launch_rows(const struct plan_value *v, bool few)
     return few && v->live >= 0 ? MIN(rows, GPU_LAUNCH_FEW) : rows;
 }
 
+/* The next n elements of scratch, of which *end bytes are given away: their offset. */
+static inline size_t gpu_launch_part(size_t *end, int64_t n, size_t each)
+{
+    size_t at = *end;
+    *end += ALIGN_UP((size_t)n * each, GPU_LAUNCH_LINE);
+    return at;
+}
+
 /* One launch with a one-dimensional block. arg: the kernel's struct. */
 static inline void gpu_launch_set(struct gpu_launch *l, const char *kernel, int64_t x, int64_t y,
                                   int64_t z, unsigned threads, const void *arg, size_t bytes)

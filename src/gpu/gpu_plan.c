@@ -2,7 +2,8 @@
  *
  *   prepare:  layout (gpu_mem.c) -> admission -> four allocations -> weights (gpu_stage.c)
  *             -> launches of every group (gpu_launch.c) -> a graph for each way of each tape
- *   run:      indices checked -> few rows or not -> graph, or the same calls one by one -> wait
+ *   run:      indices checked -> kept inputs that have changed -> few rows or not -> graph, or the
+ *             same calls one by one -> wait
  *
  * What a tape does on the device, captured or not:
  *
@@ -26,7 +27,7 @@ struct span { /* of the region of inputs and outputs */
 };
 
 struct tape {
-    struct span *up, *down;
+    struct span *up, *down; /* up: of inputs that are not kept */
     int n_up, n_down;
     int *count, n_counts; /* the values that say how many rows of others are live */
     struct gpu_way way[2];
@@ -47,6 +48,7 @@ struct backend_plan {
     uint64_t part[PARTS];
     char *host; /* pinned: inputs and outputs, laid out as at part[PART_STEP] */
     struct gpu_value *value;
+    bool *stale; /* [n_values] a kept input that is to be sent */
     struct gpu_step *step;
     struct gpu_launch *launch;
     void **function; /* [n_launches] */
@@ -143,6 +145,8 @@ static int link_steps(struct backend_plan *bp, struct arena *a, struct err *e)
     const struct plan *p = bp->plan;
     bp->value = ARENA_NEW(a, struct gpu_value, (size_t)p->n_values, e);
     if (!bp->value) return -1;
+    bp->stale = ARENA_NEW(a, bool, (size_t)p->n_values, e);
+    if (!bp->stale) return -1;
     bp->step = ARENA_NEW(a, struct gpu_step, (size_t)p->n_steps, e);
     if (!bp->step) return -1;
     for (int i = 0; i < p->n_values; i++) {
@@ -152,6 +156,7 @@ static int link_steps(struct backend_plan *bp, struct arena *a, struct err *e)
         if (g->form == GPU_I8) g->scale = g->at + gpu_pack_scales(v);
         if (v->life == PLAN_STATE && v->type == DTYPE_I8) g->scale = g->at + plan_scales(v);
         if (v->live >= 0) g->live = address(bp, v->live);
+        bp->stale[i] = v->kept;
     }
     for (int i = 0; i < p->n_steps; i++) {
         struct gpu_step *s = &bp->step[i];
@@ -251,7 +256,7 @@ static int find_spans(struct backend_plan *bp, struct arena *a, const struct pla
     *out = ARENA_NEW(a, struct span, (size_t)p->n_values, e);
     if (!*out) return -1;
     for (int i = 0; i < p->n_values; i++) {
-        if (p->value[i].life != life || !is_door(p, t, i, life)) continue;
+        if (p->value[i].life != life || p->value[i].kept || !is_door(p, t, i, life)) continue;
         size_t at = bp->layout.offset[i], end = at + p->value[i].bytes;
         struct span *last = *n ? &(*out)[*n - 1] : NULL;
         if (last && at - (last->at + last->bytes) <= NEAR_BYTES)
@@ -401,6 +406,22 @@ static int way_of(const struct backend_plan *bp, const struct tape *t)
     return most <= GPU_LAUNCH_FEW ? FEW_ROWS : ALL_ROWS;
 }
 
+/* Inputs that are kept on the device and have changed. */
+static int send_kept(struct backend_plan *bp, const struct plan_tape *t, struct err *e)
+{
+    struct backend_device *d = bp->device;
+    for (int v = 0; v < bp->plan->n_values; v++) {
+        if (!bp->stale[v] || !is_door(bp->plan, t, v, PLAN_INPUT)) continue;
+        TRY(gpu_device_check(d,
+                             d->dl.call.cuMemcpyHtoDAsync_v2(address(bp, v),
+                                                             bp->host + bp->layout.offset[v],
+                                                             bp->plan->value[v].bytes, d->stream),
+                             e, "inputs cannot be sent"));
+        bp->stale[v] = false;
+    }
+    return 0;
+}
+
 int gpu_plan_run(struct backend_plan *bp, int tape, struct err *e)
 {
     struct backend_device *d = bp->device;
@@ -410,6 +431,7 @@ int gpu_plan_run(struct backend_plan *bp, int tape, struct err *e)
     const char *what = "cuGraphLaunch";
     TRY(gpu_device_enter(d, e));
     TRY(plancheck_run(bp->plan, tape, input_data, bp, e));
+    TRY(send_kept(bp, &bp->plan->tape[tape], e));
     int way = way_of(bp, t);
     int code = t->executable[way] ? cu->cuGraphLaunch(t->executable[way], d->stream)
                                   : enqueue(bp, t, way, bp->event != NULL, &what);
@@ -443,6 +465,7 @@ void *gpu_plan_host(struct backend_plan *bp, int value)
     assert(value >= 0 && value < bp->plan->n_values);
     enum plan_life life = bp->plan->value[value].life;
     bool door = life == PLAN_INPUT || life == PLAN_OUTPUT;
+    bp->stale[value] |= bp->plan->value[value].kept;
     return door ? bp->host + bp->layout.offset[value] : NULL;
 }
 

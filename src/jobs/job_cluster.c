@@ -90,6 +90,11 @@ static void source_row(void *ctx, int64_t i, double *out)
     numbers_row(ctx, i, out);
 }
 
+static const float *source_single(void *ctx, int64_t i)
+{
+    return numbers_single(ctx, i);
+}
+
 static void on_progress(void *ctx, const char *what, double done, double total)
 {
     const struct run *r = ctx;
@@ -348,7 +353,8 @@ static int with_arena(struct run *r, struct err *e)
     struct engine_options eo = {
         .device = r->o->device, .kernels = kernels, .threads = (int)r->o->threads};
     TRY(numbers_open(r->a, r->input, &r->numbers, e));
-    struct scale_source s = {&r->numbers, source_row, r->numbers.rows, r->numbers.columns};
+    struct scale_source s = {&r->numbers, source_row, r->numbers.rows, r->numbers.columns,
+                             source_single};
     if (s.n < 1 || s.d < 1)
         return err_set(e, E_INPUT, "%s holds %lld rows of %lld numbers", r->input, (long long)s.n,
                        (long long)s.d);

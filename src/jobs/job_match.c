@@ -182,9 +182,13 @@ static int read_targets(struct run *r, struct err *e)
                        (long long)r->targets.n, r->where.n ? " and is as --where asks" : "");
     host_progress(r->host, "targets", LODE_UNITS, 0, (double)r->target.passages.n);
     TRY(embed(r, r->base, &r->kept, r->o->target_prefix, &r->target, e));
-    return search_open(r->base, r->target.vector, r->target.passages.document,
+    /* where the texts were embedded; a GPU that could not be used for that is not tried again */
+    bool cpu = strcmp(engine_device(r->sentences->engine), "cpu") == 0;
+    struct engine_options on = {
+        .device = cpu ? "cpu" : r->o->device, .kernels = "auto", .threads = r->sentences->threads};
+    return search_open(r->base, &on, r->target.vector, r->target.passages.document,
                        (int64_t)r->target.passages.n, r->sentences->width, (int)r->o->top,
-                       r->sentences->threads, &r->search, e);
+                       &r->search, e);
 }
 
 /* ---- ranking ---- */
@@ -396,6 +400,9 @@ static void summary(const struct run *r, double seconds)
         "%s, %s, %s",
         (long long)r->n_queries, r->target.n, r->target.passages.n, seconds, s->name, s->load_s,
         engine_device(s->engine), engine_describe(s->engine), s->compute_type);
+    if (strcmp(engine_device(r->search.engine), engine_device(s->engine)) != 0)
+        host_note(r->host, "searched by %s, %s", engine_device(r->search.engine),
+                  engine_describe(r->search.engine));
     if (r->kept.index)
         host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu are new there",
                   (unsigned long long)r->kept.found, r->target.passages.n, r->kept.path,

@@ -124,7 +124,8 @@ static int find_most(struct arena *a, const struct subject *s, size_t room, int 
 }
 
 /* On which device, and how it computes there. */
-static void find_device(const struct plan_opts *o, const struct engine *engine, struct figures *f)
+static void find_device(const struct plan_opts *o, const struct engine *engine, bool encoder,
+                        struct figures *f)
 {
     char compute[24];
     opt_choice(opt_find(rows, COUNT(rows), "compute-type"), o->compute_type, compute,
@@ -132,13 +133,14 @@ static void find_device(const struct plan_opts *o, const struct engine *engine, 
     f->device = engine_device(engine);
     f->device_name = engine_describe(engine);
     f->reason = engine_reason(engine);
-    f->compute_type = speech_compute_type(compute, f->device);
+    f->compute_type =
+        encoder ? sentences_compute_type(compute, engine) : speech_compute_type(compute, f->device);
 }
 
 static int find_figures(struct arena *a, const struct plan_opts *o, const struct source *source,
                         struct engine *engine, struct figures *f, struct err *e)
 {
-    find_device(o, engine, f);
+    find_device(o, engine, false, f);
     struct subject s = {.o = o,
                         .weights = source->weights.n ? &source->weights : NULL,
                         .config = &source->whisper,
@@ -282,7 +284,7 @@ static int measure_encoder(struct arena *a, const struct plan_opts *o, const str
     struct net_sentence net;
     struct plan *plan;
     int threads = o->threads ? (int)MIN(o->threads, thread_cpus()) : thread_cpus();
-    find_device(o, engine, f);
+    find_device(o, engine, true, f);
     *shape = sentences_shape(&source->sentence, threads, f->compute_type, f->device, true);
     TRY(net_sentence_plan(a, &from, &source->sentence, shape, &plan, &net, e));
     f->plan = plan;

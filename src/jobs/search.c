@@ -27,16 +27,18 @@ static int make_plan(struct arena *a, const float *base, int64_t n, const struct
     return plan_finish(p, e);
 }
 
-int search_open(struct arena *a, const float *base, const int32_t *group, int64_t n, int width,
-                int top, int threads, struct search *s, struct err *e)
+int search_open(struct arena *a, const struct engine_options *o, const float *base,
+                const int32_t *group, int64_t n, int width, int top, struct search *s,
+                struct err *e)
 {
-    struct engine_options options = {.device = "cpu", .kernels = "auto", .threads = threads};
     struct plan *plan;
     int value[5];
+    struct err why;
     *s = (struct search){.width = width, .top = top};
     TRY(make_plan(a, base, n, s, &plan, value, e));
-    TRY(engine_open(a, &options, &s->engine, e));
-    TRY(engine_prepare(s->engine, a, plan, NULL, NULL, &s->prepared, e));
+    TRY(engine_open(a, o, &s->engine, e));
+    while (engine_prepare(s->engine, a, plan, NULL, NULL, &s->prepared, &why))
+        TRY(engine_retreat(s->engine, a, &why, e));
     s->n_queries = engine_host(s->prepared, value[0]);
     s->query = engine_host(s->prepared, value[1]);
     memcpy(engine_host(s->prepared, value[2]), group, (size_t)n * sizeof *group);

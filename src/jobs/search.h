@@ -1,4 +1,4 @@
-/* The nearest groups of vectors, exactly: the op `nearest` on the CPU. */
+/* The nearest groups of vectors, exactly: the op `nearest`, on the CPU or a GPU. */
 #ifndef JOBS_SEARCH_H
 #define JOBS_SEARCH_H
 
@@ -17,9 +17,11 @@ struct search {
 };
 
 /* search_open: base [n][width] and group [n] (rows of one group stand together) are borrowed.
- * Everything lives in a. Errors: E_NOMEM, E_DEVICE. */
-int search_open(struct arena *a, const float *base, const int32_t *group, int64_t n, int width,
-                int top, int threads, struct search *s, struct err *e);
+ * Everything lives in a. With the device "auto" a base that a GPU has no room for is searched by
+ * the CPU. Errors: E_NOMEM, E_DEVICE. */
+int search_open(struct arena *a, const struct engine_options *o, const float *base,
+                const int32_t *group, int64_t n, int width, int top, struct search *s,
+                struct err *e);
 void search_close(struct search *s); /* harmless on a struct of zeros */
 
 /* search_run: query [n][width] -> the best row of each of the `top` best groups, row and product

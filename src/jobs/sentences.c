@@ -17,6 +17,12 @@
 /* Texts a thread takes at a time. */
 #define TAKE 16
 
+const char *sentences_compute_type(const char *asked, const struct engine *engine)
+{
+    if (strcmp(asked, "float16") == 0 && engine_halves(engine)) return "float16";
+    return speech_compute_type(asked, engine_device(engine));
+}
+
 struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, int threads,
                                           const char *resolved, const char *device, bool unit)
 {
@@ -53,7 +59,7 @@ static int make_ready(struct arena *a, const struct sentences_options *o,
     s->least_rows = strcmp(device, "cuda") == 0 ? GPU_LEAST_ROWS : LEAST_ROWS;
     struct net_sentence_source source = {.weights = &s->weights};
     struct plan *plan;
-    s->compute_type = speech_compute_type(o->compute_type, device);
+    s->compute_type = sentences_compute_type(o->compute_type, s->engine);
     struct net_sentence_shape shape =
         sentences_shape(config, s->threads, s->compute_type, device, o->unit);
     TRY(net_sentence_plan(a, &source, config, &shape, &plan, &s->net, e));

@@ -45,6 +45,10 @@ struct sentences_counts { /* added up over calls */
     uint64_t cut, lost; /* texts longer than the model reads; their tokens that were left out */
 };
 
+/* sentences_compute_type: as speech_compute_type, but float16 stays float16 on a CPU that
+ * multiplies it. Shared with `lode plan`. */
+const char *sentences_compute_type(const char *asked, const struct engine *engine);
+
 /* sentences_shape: how large the plan is for these options on a device ("cpu", "cuda"), threads as
  * the engine has them. Shared with `lode plan`. */
 struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, int threads,

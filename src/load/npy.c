@@ -124,12 +124,24 @@ static double number(const struct npy *f, const uint8_t *p)
     return (double)((int64_t)(bits << unused) >> unused);
 }
 
+static bool is_single(const struct npy *f)
+{
+    return f->kind == 'f' && f->size == 4 && !f->swapped && !f->fortran;
+}
+
+const float *npy_single(const struct npy *f, int64_t row)
+{
+    const uint8_t *p = f->map.data + f->offset + (size_t)(row * f->columns) * sizeof(float);
+    return is_single(f) && (uintptr_t)p % sizeof(float) == 0 ? (const float *)(const void *)p
+                                                             : NULL;
+}
+
 void npy_row(const struct npy *f, int64_t row, double *out)
 {
     size_t size = (size_t)f->size, step = f->fortran ? (size_t)f->rows * size : size;
     size_t first = f->fortran ? (size_t)row * size : (size_t)(row * f->columns) * size;
     const uint8_t *p = f->map.data + f->offset + first;
-    if (f->kind == 'f' && f->size == 4 && !f->swapped && !f->fortran) {
+    if (is_single(f)) {
         for (int64_t i = 0; i < f->columns; i++) {
             float x;
             memcpy(&x, p + 4 * i, sizeof x);

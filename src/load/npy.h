@@ -21,6 +21,8 @@ bool npy_is(const uint8_t *p, size_t n);
 int npy_open(struct npy *f, struct err *e);
 /* npy_row: columns of a row, as double. */
 void npy_row(const struct npy *f, int64_t row, double *out);
+/* npy_single: the row where it lies, if as f32 of this machine; or NULL. */
+const float *npy_single(const struct npy *f, int64_t row);
 
 #define NPY_HEAD 128 /* bytes before the numbers of a file of ours */
 

@@ -155,22 +155,31 @@ int numbers_open(struct arena *a, const char *path, struct numbers *m, struct er
 
 /* Rows are read in order: those of the file that were are dropped, so that the program does not
  * hold them twice. They stay in the system's cache. */
-static void read_mapped(const struct npy *f, int64_t row, double *out)
+static void drop_read(const struct npy *f, int64_t row)
 {
     enum { PIECE = 4096 };
-    npy_row(f, row, out);
-    if (f->fortran || (row + 1) % PIECE != 0) return;
+    if (f->fortran || row == 0 || row % PIECE != 0) return;
     size_t bytes = PIECE * (size_t)f->columns * (size_t)f->size;
-    file_map_drop(&f->map, f->offset + (size_t)(row / PIECE) * bytes, bytes);
+    file_map_drop(&f->map, f->offset + (size_t)(row / PIECE - 1) * bytes, bytes);
 }
 
 void numbers_row(const struct numbers *m, int64_t row, double *out)
 {
     assert(row >= 0 && row < m->rows);
-    if (m->text)
+    if (m->text) {
         memcpy(out, m->text + row * m->columns, (size_t)m->columns * sizeof *out);
-    else
-        read_mapped(&m->npy, row, out);
+        return;
+    }
+    drop_read(&m->npy, row);
+    npy_row(&m->npy, row, out);
+}
+
+const float *numbers_single(const struct numbers *m, int64_t row)
+{
+    assert(row >= 0 && row < m->rows);
+    const float *at = m->text ? NULL : npy_single(&m->npy, row);
+    if (at) drop_read(&m->npy, row);
+    return at;
 }
 
 void numbers_close(struct numbers *m)

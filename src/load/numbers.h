@@ -19,6 +19,9 @@ int numbers_open(struct arena *a, const char *path, struct numbers *out, struct 
 /* numbers_take: the same of what m->npy.map holds already. */
 int numbers_take(struct arena *a, struct numbers *m, struct err *e);
 void numbers_row(const struct numbers *m, int64_t row, double *out);
+/* numbers_single: the row in the file itself if it lies there as f32 of this machine, or NULL.
+ * Holds until the next row is asked for. */
+const float *numbers_single(const struct numbers *m, int64_t row);
 void numbers_close(struct numbers *m);
 
 #endif

@@ -55,6 +55,48 @@ import json, sys
 p = json.load(open(sys.argv[1]))
 assert 800e6 < p["total_bytes"] < 900e6, p' "$work/out"
 
+# a GPU that is not here: the same labels, and the result says where they were computed
+facts() {
+    python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))
+print(*(p[k] for k in sys.argv[2:]))' "$work/out" "$@"
+}
+for method in "kmeans --metrics" "gmm --covariance full" "dbscan --eps 1 --min-samples 4 --standardize"; do
+    # shellcheck disable=SC2086
+    run "$lode" cluster "$work/x.csv" -k 3 --method $method --device cpu --labels "$work/cpu.npy"
+    # shellcheck disable=SC2086
+    LODE_FAKE_GPU=t4 run "$lode" cluster "$work/x.csv" -k 3 --method $method --device cuda --labels "$work/gpu.npy" --json
+    is "cuda, $method: status and device" "$status $(facts resolved_device)" "0 cuda"
+    ok "cuda, $method: the CPU's labels" cmp "$work/cpu.npy" "$work/gpu.npy"
+done
+LODE_FAKE_GPU=t4 run "$lode" cluster "$work/x.csv" -k 3 --json
+is "auto: takes the GPU" "$status $(facts resolved_device)" "0 cuda"
+for fault in count=0 oom=1 oom=2+ init=999; do
+    LODE_FAKE_GPU=t4,$fault run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/auto.npy" --json
+    is "auto with $fault: the CPU" "$status $(facts resolved_device)" "0 cpu"
+    LODE_FAKE_GPU=t4,$fault run "$lode" cluster "$work/x.csv" -k 3 --device cuda
+    ok "cuda with $fault: refused" test "$status" = 7 -o "$status" = 6
+done
+LODE_FAKE_GPU=t4,sticky=700@9 run "$lode" cluster "$work/x.csv" -k 3
+says "a fault in mid-job ends it" 7 'seed: CUDA_ERROR_ILLEGAL_ADDRESS'
+for method in kmeans dbscan gmm spectral; do
+    LODE_FAKE_GPU=t4,report="$work/report" run "$lode" cluster "$work/x.csv" -k 3 --method $method --device cuda
+    ok "cuda, $method: nothing leaks" grep -q 'leaked 0 ' "$work/report"
+done
+rm -f "$work/report"
+LODE_FAKE_GPU=t4,context=320MiB,report="$work/report" run "$lode" cluster $golden/b_x.npy -k 8 --n-init 3
+LODE_FAKE_GPU=t4 run "$lode" plan cluster --rows 600 --dims 10 -k 8 --n-init 3 --json
+is "plan: what was allocated, to the byte" "$(sed 's/.*peak \([0-9]*\).*/\1/' "$work/report")" \
+    "$((335544320 + $(facts total_bytes)))"
+run "$lode" plan cluster --rows 100000 --dims 200 -k 100 --device cuda --gpu t4 --json
+ok "plan for a T4: known to the byte, and it fits" python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))
+assert p["fits"] and 80e6 < p["total_bytes"] < 400e6 and p["total_bytes"] % (2 << 20) == 0, p' "$work/out"
+run "$lode" plan cluster --rows 20000000 --dims 200 -k 100 --device cuda --gpu t4 --json
+is "plan for a T4: what does not fit" "$(facts fits)" "False"
+
 printf '1,2\n3,4,5\n' >"$work/ragged.csv"
 run "$lode" cluster "$work/ragged.csv"
 says "ragged: which line" 3 'line 2 has 3 numbers, the first has 2'

@@ -42,6 +42,16 @@ ok "f32: says what ran where" grep -q 'cpu.*float32' "$work/err"
 above "f32: 200 lines as sentence-transformers has them" "$work/f32.npy" tests/golden/minilm_200.npy 0.99999 0.9999 0.999
 run "$lode" embed $lines -o "$work/i8.npy" --device cpu
 above "int8: near them" "$work/i8.npy" tests/golden/minilm_200.npy 0.998 0.98 0.94
+run "$lode" embed $lines -o "$work/half.npy" --compute-type float16 --device cpu
+above "float16: near them" "$work/half.npy" tests/golden/minilm_200.npy 0.9999 0.9999 0.99
+ok "float16: what it became is said" grep -q 'float16$\|float32$' "$work/err"
+run "$lode" embed $lines -o "$work/half2.npy" --compute-type float16 --device cpu --kernels avx2
+ok "float16 on a processor without it is float32" grep -q 'avx2, float32$\|no avx2' "$work/err"
+run "$lode" embed $lines -o "$work/half3.npy" --compute-type float16 --device cpu --kernels avx512fp16
+case $status in
+0) above "float16 of AVX512-FP16" "$work/half3.npy" tests/golden/minilm_200.npy 0.9999 0.9999 0.99 ;;
+*) skip "float16 of AVX512-FP16" "this processor has no such products" ;;
+esac
 run "$lode" embed $lines -o "$work/f16.npy" --compute-type float32 --dtype float16
 above "float16 in the file" "$work/f16.npy" "$work/f32.npy" 0.99999 0.9999 0.999
 run "$lode" embed $lines -o "$work/again.npy" --device cpu --measure-loss 100
@@ -52,7 +62,7 @@ ok "float32 loses nothing" grep -q 'of 200 texts, cosine of float32 to float32: 
 
 # ---- the same vectors in any company, with any threads
 sed -n 7p $lines >"$work/one.txt"
-for type in float32 int8; do
+for type in float32 float16 int8; do
     "$lode" embed $lines --compute-type $type -q 2>/dev/null | sed -n 7p | sed 's/.*vector/vector/' >"$work/all"
     "$lode" embed "$work/one.txt" --compute-type $type -q 2>/dev/null | sed 's/.*vector/vector/' >"$work/alone"
     ok "$type: alone and in company, the same" cmp "$work/all" "$work/alone"

@@ -57,4 +57,16 @@ i=0
 echo 'Organ builder, church instruments' >"$work/organ.txt"
 run "$lode" match "$work/organ.txt" "$work/long.jsonl" --json
 ok "the end of a long text is found" grep -q 'She repaired church organs in Leipzig' "$work/out"
+
+# ---- an emulated GPU (not run on one): embeds and searches, or says who did
+sed -n 1,2p "$work/cvs.jsonl" >"$work/two.jsonl"
+run "$lode" match "$work/two.jsonl" "$work/jobs.csv" -k 2 --passages 0 --device cpu
+sed 's/0\.[0-9]*  //' "$work/out" >"$work/cpu"
+if "$lode" --version | grep -q '^GPU: NVIDIA'; then
+    run env LODE_FAKE_GPU=t4 "$lode" match "$work/two.jsonl" "$work/jobs.csv" -k 2 --passages 0
+    is "T4: the CPU's order" "$(sed 's/0\.[0-9]*  //' "$work/out")" "$(cat "$work/cpu")"
+    ok "T4: embedded and searched there" sh -c 'grep -q "cuda, Tesla T4" "$1" && ! grep -q "searched by" "$1"' - "$work/err"
+else
+    skip "T4" "built without kernels for GPUs"
+fi
 tap_end

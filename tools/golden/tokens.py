@@ -72,6 +72,8 @@ def make_lines(count, seed=1):
             line = "".join(chr(c) for c in (rng.randint(1, 0x10FFFF) for _ in range(30))
                            if not 0xD800 <= c < 0xE000)
         lines.append(line)
+    if count > 5000:
+        lines[5000:5003] = ["a" * (1 << 20), "\u00e9\u0301" * (1 << 18), "\u4e2d[MASK]" * (1 << 16)]
     return lines[:count]
 
 
