@@ -248,6 +248,12 @@ torture:
 	LODE=build/asan/lode tools/torture --set plain $(ARGS)
 	LODE=build/rel/lode tools/torture --set model $(ARGS)
 
+# What takes hours: the scripts of tests/nightly, each a table of cases; T="long.py" takes some of them.
+nightly: all
+	@for t in $(or $(T:%=tests/nightly/%),$(wildcard tests/nightly/*)); do echo "$$t"; \
+		LODE=$(O)/lode $$t $(ARGS) || bad="$$bad $$t"; done; \
+		[ -z "$$bad" ] || { echo "failed:$$bad"; exit 1; }
+
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
@@ -302,12 +308,13 @@ clean:
 
 help:
 	@sed -n '1,/^$$/p' Makefile
-	@echo "goals: all test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture install clean"
+	@echo "goals: all test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels fault-full torture nightly install clean"
 	@echo "gpu-wheels fetches NVRTC; gpu-kernels prints registers, spills and shared memory of kernels;"
-	@echo "fault-full lets every call of the GPU's driver fail with every code (hours)"
+	@echo "fault-full lets every call of the GPU's driver fail with every code (hours);"
+	@echo "nightly runs tests/nightly: hours of silence, noise and music, a day, loops, deaths (T=long.py ARGS=\"loop day\")"
 
 .PHONY: all modules tests test golden-full tokens-full check check-fresh fuzz tidy format man gpu-wheels gpu-kernels \
-	fault-full torture install clean help
+	fault-full torture nightly install clean help
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(FAKE:.o=.d) $(KERNEL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) \
 	$(O)/src/gpu/fake_nvml.d $(O)/emu/own/fake_image.d $(O)/emu/lab/fake_image.d $(addsuffix .d,$(TESTS) $(FUZZ)) $(patsubst %.c,$(O)/%.d,$(MODULES))

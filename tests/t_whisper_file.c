@@ -221,6 +221,27 @@ static void say(struct world *w, const char *path, const char *file, const char 
     refused(w, path, because);
 }
 
+/* Values of the wrong kind: what is said of them names the member, what was found and what is
+ * needed. */
+/* clang-format off */
+static const struct {
+    const char *text, *because;
+} wrong[] = {
+    {"{\"d_model\":\"64\"}", "config.json: \"d_model\" is the text \"64\"; a number is needed"},
+    {"{\"num_mel_bins\":[80]}", "\"num_mel_bins\" is a list of 1; a number is needed"},
+    {"{\"encoder_layers\":{}}", "\"encoder_layers\" is an object of 0; a number is needed"},
+    {"{\"vocab_size\":true}", "\"vocab_size\" is true; a number is needed"},
+    {"{\"d_model\":64.5}", "d_model is 64.5 in its config, by its weights it must be 64"},
+    {"{\"suppress_tokens\":7}", "\"suppress_tokens\" is the number 7; a list is needed"},
+    {"{\"suppress_ids\":[\"7\"]}", "\"suppress_ids\" holds the text \"7\"; numbers of tokens are needed"},
+    {"{\"suppress_ids\":[7.5]}", "\"suppress_ids\" holds the number 7.5; numbers of tokens are needed"},
+    {"{\"alignment_heads\":[1]}", "\"alignment_heads\" holds the number 1; pairs [layer, head] are needed"},
+    {"{\"alignment_heads\":[[0,null]]}", "\"alignment_heads\" holds a list of 2; pairs"},
+    {"{\"layer_norm_epsilon\":0}", "layer_norm_epsilon is 0; more than 0 and less than 1 is needed"},
+    {"[1]", "config.json: it is a list of 1; an object is needed"},
+};
+/* clang-format on */
+
 static void test_refused(void **state)
 {
     struct world *w = *state;
@@ -242,7 +263,12 @@ static void test_refused(void **state)
     say(w, hugging, "config.json", "{\"encoder_attention_heads\":2}",
         "by its weights it must be 1");
     say(w, hugging, "config.json", "{\"d_model\":", "config.json");
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        say(w, hugging, "config.json", wrong[i].text, wrong[i].because);
+    say(w, hugging, "config.json", "{\"d_model\":null}", "vocab.json"); /* says nothing */
     say(w, hugging, "config.json", "{}", "vocab.json");
+    say(w, hugging, "generation_config.json", "{\"lang_to_id\":[1]}",
+        "generation_config.json: \"lang_to_id\" is a list of 1; an object is needed");
     say(w, hugging, "generation_config.json", "{\"no_timestamps_token_id\":50363}",
         "must be 50362");
     say(w, hugging, "generation_config.json", "{\"lang_to_id\":{\"<|en|>\":1}}", "<|en|> is 1");

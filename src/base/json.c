@@ -125,6 +125,11 @@ bool json_is_number(const struct json *v)
     return is(v, JSON_INTEGER) || is(v, JSON_REAL);
 }
 
+bool json_is_bool(const struct json *v)
+{
+    return is(v, JSON_TRUE) || is(v, JSON_FALSE);
+}
+
 struct str json_text(const struct json *v)
 {
     if (!json_is_text(v)) return (struct str){0};

@@ -26,6 +26,7 @@ bool json_is_object(const struct json *v);
 bool json_is_array(const struct json *v);
 bool json_is_text(const struct json *v);
 bool json_is_number(const struct json *v);
+bool json_is_bool(const struct json *v);
 struct str json_text(const struct json *v); /* may hold NUL bytes; {NULL,0} if not text */
 double json_number(const struct json *v, double fallback);
 int64_t json_int(const struct json *v, int64_t fallback); /* only integers that fit */

@@ -3,17 +3,20 @@
 #include "jobs/cluster_options.h"
 #include "jobs/host.h"
 #include "jobs/jobs.h"
+#include "jobs/route.h"
 #include "jobs/sentences.h"
 #include "jobs/words.h"
 #include "load/store.h"
 #include <string.h>
 
 struct plan_opts {
-    const char *device, *gpu;
+    const char *device, *gpu, *route;
     int compute_type;
     int64_t beam, best_of, batch, threads, rows, dims, k, n_init;
     int method;
     bool words, json, dump, metrics;
+    struct json_out *within; /* not options: of a route, where the figures of its models go, */
+    size_t *sum;             /* and their bytes */
 };
 
 #define AT(field) offsetof(struct plan_opts, field)
@@ -27,6 +30,7 @@ static const struct opt_row rows[] = {
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N", .help = "Windows decoded together."},
     {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "As for transcribe."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
+    {.name = "route", .type = OPT_TEXT, .offset = AT(route), .value = "LIST", .help = "Instead of MODEL: every model of a route, as for transcribe, and what they take together."},
     {.name = "rows", .type = OPT_INT, .offset = AT(rows), .min = 1, .max = 2e9, .fallback = "1000000", .value = "N", .help = "cluster: rows."},
     {.name = "dims", .type = OPT_INT, .offset = AT(dims), .min = 1, .max = 2e9, .fallback = "200", .value = "N", .help = "cluster: numbers in a row, or components of --pca."},
     {.name = "clusters", .letter = 'k', .type = OPT_INT, .offset = AT(k), .min = 1, .max = 2e9, .fallback = "100", .value = "N", .help = "cluster: how many clusters."},
@@ -153,20 +157,20 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
                       const struct lode_host *host, struct err *e)
 {
     struct lode_host copy = *host; /* host_put takes a context that is not const */
-    struct json_out j;
-    json_out_init(&j, 2, host_put, &copy, e);
-    json_out_object(&j);
-    json_out_key(&j, "model");
-    json_out_str(&j, model);
-    opt_json(rows, COUNT(rows), o, &j);
-    json_out_key(&j, "resolved_device");
-    json_out_str(&j, f->device);
-    json_out_key(&j, "device_name");
-    json_out_str(&j, f->device_name);
-    json_out_key(&j, "device_reason");
-    json_out_str(&j, f->reason);
-    json_out_key(&j, "resolved_compute_type");
-    json_out_str(&j, f->compute_type);
+    struct json_out own, *j = o->within ? o->within : &own;
+    if (!o->within) json_out_init(j, 2, host_put, &copy, e);
+    json_out_object(j);
+    json_out_key(j, "model");
+    json_out_str(j, model);
+    opt_json(rows, COUNT(rows), o, j);
+    json_out_key(j, "resolved_device");
+    json_out_str(j, f->device);
+    json_out_key(j, "device_name");
+    json_out_str(j, f->device_name);
+    json_out_key(j, "device_reason");
+    json_out_str(j, f->reason);
+    json_out_key(j, "resolved_compute_type");
+    json_out_str(j, f->compute_type);
     const struct {
         const char *key;
         size_t bytes;
@@ -175,25 +179,25 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
                  {"step_bytes", f->bytes.step + f->bytes.scratch},
                  {"total_bytes", total(&f->bytes)}};
     for (size_t i = 0; i < COUNT(kinds); i++) {
-        json_out_key(&j, kinds[i].key);
-        json_out_int(&j, (int64_t)kinds[i].bytes);
+        json_out_key(j, kinds[i].key);
+        json_out_int(j, (int64_t)kinds[i].bytes);
     }
     if (o->words) {
-        json_out_key(&j, "words_host_bytes");
-        json_out_int(&j, (int64_t)f->words_bytes);
+        json_out_key(j, "words_host_bytes");
+        json_out_int(j, (int64_t)f->words_bytes);
     }
     if (f->room != SIZE_MAX) {
-        json_out_key(&j, "room_bytes");
-        json_out_int(&j, (int64_t)f->room);
-        json_out_key(&j, "fits");
-        json_out_bool(&j, total(&f->bytes) <= f->room);
+        json_out_key(j, "room_bytes");
+        json_out_int(j, (int64_t)f->room);
+        json_out_key(j, "fits");
+        json_out_bool(j, total(&f->bytes) <= f->room);
     }
     if (f->most >= 0) {
-        json_out_key(&j, "largest_batch");
-        json_out_int(&j, f->most);
+        json_out_key(j, "largest_batch");
+        json_out_int(j, f->most);
     }
-    json_out_end(&j, '}');
-    return json_out_done(&j);
+    json_out_end(j, '}');
+    return o->within ? 0 : json_out_done(j);
 }
 
 static int print_text(struct arena *a, const char *model, const struct plan_opts *o,
@@ -336,28 +340,93 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
             return err_set(e, E_USAGE, "--gpu %s and --device cpu contradict each other", o->gpu);
         eo.device = "cuda";
     }
-    if (strcmp(model, "cluster") == 0) {
+    bool cluster = strcmp(model, "cluster") == 0;
+    if (!cluster) TRY(open_source(a, model, source, host, e));
+    if (o->sum && (cluster || source->encodes))
+        return err_set(e, E_USAGE, "--route: %s is no model of speech", model);
+    if (cluster) {
         TRY(engine_open(a, &eo, engine, e));
         return plan_cluster(a, o, *engine, host, e);
     }
-    TRY(open_source(a, model, source, host, e));
     TRY(engine_open(a, &eo, engine, e));
     if (source->encodes) return plan_encoder(a, o, model, source, *engine, host, e);
     TRY(find_figures(a, o, source, *engine, &f, e));
+    if (o->sum) *o->sum += total(&f.bytes) + f.words_bytes;
     if (o->dump) return print_dump(a, f.plan, host, e);
     return o->json ? print_json(model, o, &f, host, e) : print_text(a, model, o, &f, host, e);
 }
 
-static int run_plan(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
-                    struct err *e)
+static int plan_model(const struct plan_opts *o, const char *model, const struct lode_host *host,
+                      struct err *e)
 {
     struct arena *a;
     struct engine *engine = NULL;
     struct source source = {0};
     TRY(arena_open("plan", 0, &a, e));
-    int rc = with_arena(a, opts, inputs->words[0], host, &engine, &source, e);
+    int rc = with_arena(a, o, model, host, &engine, &source, e);
     engine_close(&engine);
     load_close(&source.weights);
+    arena_close(&a);
+    return rc;
+}
+
+/* The number of a compute type that route_read has let pass. */
+static int compute_type_of(const char *name)
+{
+    const struct opt_row *row = opt_find(rows, COUNT(rows), "compute-type");
+    char buf[24];
+    int i = 0;
+    while (strcmp(opt_choice(row, i, buf, sizeof buf), name) != 0) i++;
+    return i;
+}
+
+static int plan_route(struct arena *a, const struct plan_opts *o, const struct lode_host *host,
+                      struct err *e)
+{
+    struct lode_host copy = *host;
+    struct json_out j;
+    struct route r;
+    size_t sum = 0;
+    TRY(route_read(a, o->route, &r, e));
+    if (o->json) {
+        json_out_init(&j, 2, host_put, &copy, e);
+        json_out_object(&j);
+        json_out_key(&j, "models");
+        json_out_array(&j);
+    }
+    for (int i = 0; i < r.n; i++) {
+        const struct route_target *t = &r.target[i];
+        struct plan_opts one = *o;
+        one.route = NULL;
+        one.sum = &sum;
+        one.within = o->json ? &j : NULL;
+        if (t->compute_type) one.compute_type = compute_type_of(t->compute_type);
+        TRY(plan_model(&one, t->model, host, e));
+    }
+    if (o->json) {
+        json_out_end(&j, ']');
+        json_out_key(&j, "total_bytes");
+        json_out_int(&j, (int64_t)sum);
+        json_out_end(&j, '}');
+        return json_out_done(&j);
+    }
+    char *line = arena_format(a, e, "%d model%s together %.1f MiB\n", r.n, r.n == 1 ? "" : "s",
+                              (double)sum / (1 << 20));
+    return line ? host_text(host, line, strlen(line), e) : -1;
+}
+
+static int run_plan(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
+                    struct err *e)
+{
+    const struct plan_opts *o = opts;
+    struct arena *a;
+    if (!o->route && inputs->n == 0)
+        return err_set(e, E_USAGE, "what is to be planned: a MODEL, cluster, or --route LIST");
+    if (!o->route) return plan_model(o, inputs->words[0], host, e);
+    if (inputs->n || o->dump)
+        return err_set(e, E_USAGE, "--route cannot be had with %s", inputs->n ? "MODEL" : "--dump");
+    TRY(arena_open("route", 0, &a, e));
+    int rc = plan_route(a, o, host, e);
     arena_close(&a);
     return rc;
 }
@@ -365,7 +434,7 @@ static int run_plan(const void *opts, const struct opt_list *inputs, const struc
 const struct lode_job job_plan_row = {
     .name = "plan",
     .summary = "the memory a model will take, before it is taken",
-    .synopsis = "MODEL [options]",
+    .synopsis = "MODEL|--route LIST [options]",
     .details =
         "MODEL is a name users type (its published sizes are known, no file is needed), a "
         "model folder, a weight file, or the word cluster for a clustering. Bytes are given by "
@@ -377,13 +446,14 @@ const struct lode_job job_plan_row = {
         "  lode plan tiny.en --json\n"
         "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
         "  lode plan all-mpnet-base-v2 --threads 1\n"
+        "  lode plan --route en=tiny.en:int8,default=medium\n"
         "  lode plan cluster --rows 1000000 --dims 200 -k 100\n"
         "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "
         "--best-of 1\n",
     .rows = rows,
     .n_rows = COUNT(rows),
     .opts_bytes = sizeof(struct plan_opts),
-    .inputs_min = 1,
+    .inputs_min = 0,
     .inputs_max = 1,
     .run = run_plan,
 };

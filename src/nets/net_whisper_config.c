@@ -97,6 +97,25 @@ static int check_spec(const struct reading *r)
     return 0;
 }
 
+/* What a JSON value is, in words, in buf [n]. */
+static const char *describe(const struct json *v, char *buf, size_t n)
+{
+    struct str text = json_text(v);
+    if (json_is_text(v))
+        snprintf(buf, n, "the text \"%.*s\"", (int)MIN(text.n, (size_t)40), text.p);
+    else if (json_is_number(v))
+        snprintf(buf, n, "the number %.17g", json_number(v, 0));
+    else if (json_is_array(v))
+        snprintf(buf, n, "a list of %zu", json_count(v));
+    else if (json_is_object(v))
+        snprintf(buf, n, "an object of %zu", json_count(v));
+    else if (json_is_bool(v))
+        snprintf(buf, n, "%s", json_bool(v, false) ? "true" : "false");
+    else
+        snprintf(buf, n, "nothing");
+    return buf;
+}
+
 enum kind { NUMBER, ARRAY, OBJECT };
 
 /* What stands in a text under a key: NULL if it says nothing (null is nothing, too). A value of
@@ -106,14 +125,16 @@ static int look_up(const struct reading *r, const struct json *object, const cha
 {
     static const char *const names[] = {"a number", "a list", "an object"};
     const struct json *v = json_key(object, key);
+    char found[80];
     bool said = json_is_number(v) || json_is_text(v) || json_is_array(v) || json_is_object(v) ||
-                json_bool(v, true) == json_bool(v, false);
+                json_is_bool(v);
     bool fits = kind == NUMBER  ? json_is_number(v)
                 : kind == ARRAY ? json_is_array(v)
                                 : json_is_object(v);
     *out = fits ? v : NULL;
     if (fits || !said) return 0;
-    return err_set(r->e, E_MODEL, "\"%s\" is not %s", key, names[kind]);
+    return err_set(r->e, E_MODEL, "\"%s\" is %s; %s is needed", key,
+                   describe(v, found, sizeof found), names[kind]);
 }
 
 /* A size a text may give, under its name there. */
@@ -133,11 +154,12 @@ static int read_suppress(const struct reading *r, const struct json *text, const
     const struct json *list;
     TRY(look_up(r, text, key, ARRAY, &list));
     bool first = c->n_suppress == 0;
+    char found[80];
     for (size_t i = 0; i < json_count(list); i++) {
         int64_t id = json_int(json_at(list, i), INT64_MIN);
         if (id == INT64_MIN)
-            return err_set(r->e, E_MODEL, "\"%s\" holds something that is no number of a token",
-                           key);
+            return err_set(r->e, E_MODEL, "\"%s\" holds %s; numbers of tokens are needed", key,
+                           describe(json_at(list, i), found, sizeof found));
         if (first && id >= 0 && id < c->vocab && c->n_suppress < WHISPER_MAX_LIST)
             c->suppress[c->n_suppress++] = (int)id;
     }
@@ -154,11 +176,13 @@ static int read_alignment(const struct reading *r, const struct json *text)
     TRY(look_up(r, text, key, ARRAY, &list));
     size_t n = json_count(list);
     bool ours = c->n_alignment == 0 && n <= WHISPER_MAX_HEADS;
+    char found[80];
     for (size_t i = 0; i < n; i++) {
         const struct json *pair = json_at(list, i);
         int64_t layer = json_int(json_at(pair, 0), -1), head = json_int(json_at(pair, 1), -1);
         if (json_count(pair) != 2 || layer < 0 || head < 0)
-            return err_set(r->e, E_MODEL, "\"%s\" is not a list of [layer, head]", key);
+            return err_set(r->e, E_MODEL, "\"%s\" holds %s; pairs [layer, head] are needed", key,
+                           describe(pair, found, sizeof found));
         ours &= layer < c->decoder_layers && head < c->heads;
         if (!ours) continue;
         c->alignment[i].layer = (int)layer;
@@ -172,7 +196,10 @@ static int read_text(const struct reading *r, const struct json *text)
 {
     struct net_whisper_config *c = r->c;
     const struct json *tasks, *languages, *eps;
-    if (!json_is_object(text)) return err_set(r->e, E_MODEL, "it is not a JSON object");
+    char found[80];
+    if (!json_is_object(text))
+        return err_set(r->e, E_MODEL, "it is %s; an object is needed",
+                       describe(text, found, sizeof found));
     TRY(agree(r, text, "d_model", c->width));
     TRY(agree(r, text, "encoder_layers", c->encoder_layers));
     TRY(agree(r, text, "decoder_layers", c->decoder_layers));
@@ -189,6 +216,10 @@ static int read_text(const struct reading *r, const struct json *text)
     TRY(agree(r, tasks, "transcribe", c->transcribe));
     TRY(agree(r, languages, "<|en|>", c->language0));
     c->eps = (float)json_number(eps, c->eps);
+    if (!(c->eps > 0 && c->eps < 1))
+        return err_set(r->e, E_MODEL,
+                       "layer_norm_epsilon is %g; more than 0 and less than 1 is needed",
+                       json_number(eps, 0));
     TRY(read_suppress(r, text, "suppress_ids"));    /* CTranslate2 */
     TRY(read_suppress(r, text, "suppress_tokens")); /* Hugging Face */
     return read_alignment(r, text);

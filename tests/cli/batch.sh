@@ -54,6 +54,22 @@ if "$lode" pull silero-vad-v6 >"$work/vad" 2>"$work/err"; then
     { head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
     run "$lode" transcribe $fast --vad --batch-size 2 "$work/silent.wav"
     is "vad: silence is no text" "$status$(cat "$work/out")" 0
+    # speech of the next file is looked for while this one is at work: what is said stays with its file
+    mkdir "$work/heard"
+    cp "$jfk" "$work/heard/1.wav"
+    cp "$work/silent.wav" "$work/heard/2.wav"
+    echo "no audio" >"$work/heard/3.wav"
+    cp "$work/long.wav" "$work/heard/4.wav"
+    cp "$jfk" "$work/heard/5.wav"
+    for batch in 1 3; do
+        run "$lode" transcribe $fast --vad --batch-size $batch "$work/heard" -o "$work/v$batch"
+        is "vad ahead, batch of $batch: a bad file in its turn" "$status $(ls "$work/v$batch" | tr '\n' ' ')" \
+            "9 1.txt 2.txt 4.txt 5.txt "
+        is "vad ahead, batch of $batch: silence between speech" "$(cat "$work/v$batch/2.txt")" ""
+        ok "vad ahead, batch of $batch: the last is as the first" cmp "$work/v$batch/1.txt" "$work/v$batch/5.txt"
+        run "$lode" transcribe $fast --vad --batch-size $batch "$work/heard/4.wav"
+        ok "vad ahead, batch of $batch: the text is what it is alone" cmp "$work/out" "$work/v$batch/4.txt"
+    done
     run "$lode" transcribe $fast --vad --clip-timestamps 0,5 "$jfk"
     says "clips and vad" 2 '--clip-timestamps cannot be had with --vad'
 else
@@ -95,6 +111,17 @@ status=0
 says "channels of a pipe" 2 'not a pipe'
 run "$lode" transcribe $fast --channels --word-timestamps --max-line-width 20 "$work/two.wav"
 says "channels and cues of words" 2 'channels cannot be had with cues'
+
+if "$lode" pull silero-vad-v6 >"$work/vad" 2>"$work/err"; then
+    run "$lode" transcribe --beam-size 1 --vad --channels --language en --route default=tiny.en:int8 "$work/two.wav"
+    is "channels, vad and a route: status" "$status" 0
+    for who in left right; do
+        is "channels, vad and a route: $who" \
+            "$(sed -n "s/^$who: //p" "$work/out" | grep -io 'fellow americans' | wc -l)" 1
+    done
+else
+    skip "channels, vad and a route" "the model of vad cannot be fetched here"
+fi
 
 # ---- compute types, price
 run "$lode" transcribe --model tiny.en --device cpu --compute-type float16 --strict-compute-type "$jfk"

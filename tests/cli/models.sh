@@ -20,6 +20,23 @@ is "plan: all-mpnet-base-v2, f32 weights of 108.6 million numbers" \
     "$(awk '$1 == "weights" { print ($2 > 413 && $2 < 417) }' "$work/out")" 1
 run "$lode" plan all-MiniLM-L6-v2 --gpu t4
 ok "plan: an encoder on a GPU" grep -q '^all-MiniLM-L6-v2 on cuda (Tesla T4' "$work/out"
+run "$lode" plan --route en=tiny.en:float32,default=medium --device cpu --json
+is "plan: a route" "$status" 0
+ok "plan: a route, every model as it would be alone" python3 -c '
+import json, subprocess, sys
+p = json.load(open(sys.argv[1]))
+alone = [json.loads(subprocess.check_output([sys.argv[2], "plan", *words.split(), "--device", "cpu", "--json"]))
+         for words in ("tiny.en --compute-type float32", "medium")]
+assert p["models"] == alone, p
+assert p["total_bytes"] == sum(m["total_bytes"] for m in alone), p' "$work/out" "$lode"
+run "$lode" plan --route default=all-MiniLM-L6-v2
+says "plan: a route to a model of text" 2 'is no model of speech'
+run "$lode" plan --route de=tiny
+says "plan: a route without a default" 2 'no default=MODEL'
+run "$lode" plan tiny --route default=tiny
+says "plan: a route and a model" 2 'cannot be had with MODEL'
+run "$lode" plan
+says "plan: of nothing" 2 'a MODEL, cluster, or --route'
 run "$lode" plan tiny.e
 says "plan: unknown model" 4 'tiny.en'
 run "$lode" pull tiny.e --offline
