@@ -502,7 +502,8 @@ static const double *cpu_profile(const struct backend_plan *bp)
     return bp->seconds;
 }
 
-/* ---- what there is to reach ------------------------------------------------------------------- */
+/* ---- what there is to reach -------------------------------------------------------------------
+ */
 
 struct peak {
     double (*loop)(int64_t turns);
@@ -528,8 +529,7 @@ static double cpu_peak(struct backend_device *d)
     double best = 0;
     struct peak p = {.loop = cpu_fast_peak(d->level), .turns = 1024};
     if (!p.loop) return 0;
-    for (p.seconds = 0; p.seconds < enough_s; p.turns *= 2)
-        thread_run(d->threads, peak_member, &p);
+    for (p.seconds = 0; p.seconds < enough_s; p.turns *= 2) thread_run(d->threads, peak_member, &p);
     for (int i = 0; i < 3; i++) {
         thread_run(d->threads, peak_member, &p);
         best = MAX(best, p.done / p.seconds);

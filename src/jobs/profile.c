@@ -55,8 +55,8 @@ static void tell_row(const struct lode_host *h, const char *tape, const char *st
               sum->seconds * 1e3, 100 * sum->seconds / whole_s, rate, reached);
 }
 
-static void tell_steps(const struct lode_host *h, const struct speech *s,
-                       const struct plan_tape *t, int64_t runs, double whole_s, double peak)
+static void tell_steps(const struct lode_host *h, const struct speech *s, const struct plan_tape *t,
+                       int64_t runs, double whole_s, double peak)
 {
     for (int i = t->from; i < t->to; i++) {
         char key[KEY], before[KEY];
@@ -87,15 +87,13 @@ void profile_tell(const struct lode_host *h, const struct speech *s)
         host_note(h, "The i8 peak of these threads, measured now: %.0f GFLOP/s", peak * 1e-9);
     host_note(h, "%-8s %-24s %8s %13s %7s %8s %8s", "tape", "step", "runs", "time", "share",
               "GFLOP/s", "i8 peak");
-    for (int t = 0; t < p->n_tapes; t++)
-        tell_steps(h, s, &p->tape[t], runs[t], whole_s, peak);
+    for (int t = 0; t < p->n_tapes; t++) tell_steps(h, s, &p->tape[t], runs[t], whole_s, peak);
     for (int t = 0; t < p->n_tapes; t++) {
         struct sums sum = sum_of(s, p->tape[t].from, p->tape[t].to, runs[t], NULL);
         if (!runs[t]) continue;
         sum.runs = runs[t];
         tell_row(h, p->tape[t].name, "(all steps)", &sum, whole_s, peak);
         host_note(h, "%s: %.3f ms a run, %lld run%s", p->tape[t].name,
-                  sum.seconds * 1e3 / (double)runs[t], (long long)runs[t],
-                  runs[t] == 1 ? "" : "s");
+                  sum.seconds * 1e3 / (double)runs[t], (long long)runs[t], runs[t] == 1 ? "" : "s");
     }
 }

@@ -14,8 +14,7 @@ struct transcribe_options {
         initial_timestamp, repetition_penalty, reset_above, silence, price, tongue_threshold;
     const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
     bool multilingual, channels, resume, strict, vad, condition, timestamps, without_timestamps,
-        check_script, suppress_blank, stop_loops, words, highlight, profile, offline,
-        quiet;
+        check_script, suppress_blank, stop_loops, words, highlight, profile, offline, quiet;
 };
 
 struct transcribe_wishes {        /* the same, read and checked */
