@@ -66,7 +66,7 @@ static void check_op(enum op op)
 {
     size_t n_rows;
     const struct cpu_kernel *rows = cpu_table_rows(&n_rows);
-    int trials[128] = {0};
+    int trials[256] = {0};
     assert_true(n_rows <= COUNT(trials));
     for (size_t c = 0; c < COUNT(cases); c++) {
         if (cases[c].op != op || cases[c].bench) continue;
