@@ -241,7 +241,7 @@ fault-full:
 	LODE_FAULT_FULL=1 build/asan/tests/t_gpu
 
 # Every call that can fail, made to fail once and from then on: with sanitizers, and where a model is
-# needed without. About an hour; ARGS="--sample 5000" draws, ./test takes 120.
+# needed without. 15,000 runs, hours; ARGS="--sample 5000" draws, ./test takes 120.
 torture:
 	@$(MAKE) --no-print-directory MODE=rel all
 	@$(MAKE) --no-print-directory MODE=asan build/asan/lode modules

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,18 @@ static void sync_folder(const char *path)
     if (fd < 0) return;
     fsync(fd);
     close(fd);
+}
+
+int file_out_format(struct file_out *f, struct err *e, const char *format, ...)
+{
+    char text[1200];
+    struct strbuf b;
+    va_list args;
+    strbuf_init(&b, text, sizeof text);
+    va_start(args, format);
+    strbuf_format_list(&b, format, args);
+    va_end(args);
+    return file_out_write(f, b.p, b.n, e);
 }
 
 int file_out_commit(struct file_out *f, struct err *e)

@@ -15,8 +15,7 @@ static bool same(const char *name, size_t n, const char *word, size_t m)
     return n > 0;
 }
 
-/* Cuts the next word off a list with '|' between; false at the end. */
-static bool next_word(const char **list, struct str *word)
+bool opt_word(const char **list, struct str *word)
 {
     if (!*list || **list == 0) return false;
     size_t n = strcspn(*list, "|");
@@ -31,7 +30,7 @@ static bool answers(const struct opt_row *row, const char *word, size_t n)
     if (same(row->name, strlen(row->name), word, n)) return true;
     const char *aliases = row->alias;
     struct str alias;
-    while (next_word(&aliases, &alias))
+    while (opt_word(&aliases, &alias))
         if (same(alias.p, alias.n, word, n)) return true;
     return false;
 }
@@ -85,7 +84,7 @@ static int set_choice(const struct opt_row *row, const char *text, int *out, str
 {
     const char *list = row->choices;
     struct str word;
-    for (int i = 0; next_word(&list, &word); i++) {
+    for (int i = 0; opt_word(&list, &word); i++) {
         if (!str_eq(word, text)) continue;
         *out = i;
         return 0;
@@ -96,7 +95,7 @@ static int set_choice(const struct opt_row *row, const char *text, int *out, str
     const char *names[COUNT(copies)];
     size_t n = 0;
     list = row->choices;
-    while (n < COUNT(copies) && next_word(&list, &word)) {
+    while (n < COUNT(copies) && opt_word(&list, &word)) {
         snprintf(copies[n], sizeof copies[n], "%.*s", (int)word.n, word.p);
         names[n] = copies[n];
         n++;
@@ -106,7 +105,7 @@ static int set_choice(const struct opt_row *row, const char *text, int *out, str
     struct strbuf b;
     strbuf_init(&b, shown, sizeof shown);
     list = row->choices;
-    while (next_word(&list, &word))
+    while (opt_word(&list, &word))
         strbuf_format(&b, "%s%.*s", b.n > 0 ? ", " : "", (int)word.n, word.p);
     return err_set(e, E_USAGE, "--%s is one of %s, not \"%s\"%s%s%s", row->name, shown, text,
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
@@ -272,7 +271,7 @@ const char *opt_choice(const struct opt_row *row, int index, char *buf, size_t c
     assert(row->type == OPT_CHOICE);
     const char *list = row->choices;
     struct str word;
-    for (int i = 0; next_word(&list, &word); i++)
+    for (int i = 0; opt_word(&list, &word); i++)
         if (i == index) {
             snprintf(buf, cap, "%.*s", (int)word.n, word.p);
             return buf;

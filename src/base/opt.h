@@ -45,6 +45,8 @@ int opt_set(const struct opt_row *rows, size_t n, const char *name, const char *
 /* opt_find: the row of that name, which must be there. */
 const struct opt_row *opt_find(const struct opt_row *rows, size_t n, const char *name);
 
+/* opt_word: cuts the next word off a list such as choices; false at the end. */
+bool opt_word(const char **list, struct str *word);
 /* opt_choice: the text of a CHOICE field's present value, copied into buf. */
 const char *opt_choice(const struct opt_row *row, int index, char *buf, size_t cap);
 

@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+uint64_t str_hash(uint64_t hash, const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) hash = (hash ^ ((const uint8_t *)p)[i]) * 0x100000001b3u;
+    return hash;
+}
+
 struct str str_of(const char *nul_terminated)
 {
     return (struct str){nul_terminated, nul_terminated ? strlen(nul_terminated) : 0};

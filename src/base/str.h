@@ -17,6 +17,9 @@ struct strbuf { /* text being built in a buffer whose size is fixed at birth */
 };
 
 struct str str_of(const char *nul_terminated);
+/* str_hash: FNV-1a of n bytes, on from STR_HASH or from what came before them. */
+#define STR_HASH 0xcbf29ce484222325u
+uint64_t str_hash(uint64_t hash, const void *p, size_t n);
 bool str_eq(struct str a, const char *b);
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);

@@ -159,41 +159,21 @@ static int shift_init(struct run *r, int64_t d, struct err *e)
 /* ---- rows -------------------------------------------------------------------------------------
  */
 
-struct scaled { /* a source after its scale */
-    struct arena *a;
-    const struct scale_source *source;
-    const struct scale *scale;
-};
-
-static int scaled_rows(void *ctx, int64_t from, int64_t count, float *out, struct err *e)
-{
-    struct scaled *s = ctx;
-    return scale_rows(s->a, s->source, s->scale, from, count, out, e);
-}
-
 /* Rows as they are clustered, into the work. */
 static int fill_rows(struct arena *a, const struct scale_source *source, const struct scale *scale,
                      struct pca *pca, struct work *w, struct err *e)
 {
     float *x = work_rows(w);
     if (pca->m == 0) return scale_rows(a, source, scale, 0, source->n, x, e);
-    enum { PIECE = 1024 };
-    struct arena_mark mark = arena_here(a);
-    float *piece = ARENA_NEW(a, float, (size_t)(PIECE * source->d), e);
-    if (!piece) return -1;
-    for (int64_t from = 0; from < source->n; from += PIECE) {
-        int64_t count = MIN(PIECE, source->n - from);
-        TRY(scale_rows(a, source, scale, from, count, piece, e));
-        TRY(pca_project(pca, piece, count, x + from * pca->m, e));
-    }
-    arena_rewind(a, mark);
-    return 0;
+    struct scale_view view = {a, source, scale};
+    struct pca_source s = {&view, scale_view_rows, source->n, source->d};
+    return pca_project_all(pca, a, &s, x, e);
 }
 
 static int reduce(struct run *r, double wanted, struct pca *p, struct err *e)
 {
-    struct scaled ctx = {r->a, r->source, &r->out->model.scale};
-    struct pca_source s = {&ctx, scaled_rows, r->source->n, r->source->d};
+    struct scale_view view = {r->a, r->source, &r->out->model.scale};
+    struct pca_source s = {&view, scale_view_rows, r->source->n, r->source->d};
     return pca_open(r->a, r->engine, r->watch, &s, wanted, r->o->seed, p, e);
 }
 
@@ -308,7 +288,7 @@ int cluster_predict(struct arena *a, struct engine *engine, const struct work_wa
     int rc = work_open(a, engine, watch, source->n, m->d, &r.work, e);
     if (rc == 0) rc = plan_method(&r, e);
     if (rc == 0) rc = work_ready(&r.work, e);
-    if (rc == 0 && m->pca.m) rc = pca_ready(a, engine, &m->pca, e);
+    if (rc == 0 && m->pca.m) rc = pca_ready(a, engine, watch, &m->pca, e);
     if (rc == 0) rc = fill_rows(a, source, &m->scale, &m->pca, &r.work, e);
     if (rc == 0)
         rc = m->method == CLUSTER_GMM ? gmm_assign(&r.m.gmm, &m->gmm, label, &likelihood, e)

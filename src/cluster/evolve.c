@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PIECE       1024 /* rows that are turned together */
-#define MOST_FAILED 10   /* batches */
-#define PROBES      3    /* of a calibration */
+#define MOST_FAILED 10 /* batches */
+#define PROBES      3  /* of a calibration */
 
 struct evolve {
     struct arena *arena, *step; /* step: of one run */
@@ -28,35 +27,6 @@ struct evolve {
 
 /* ---- the library ------------------------------------------------------------------------------
  */
-
-struct scaled {
-    struct arena *a;
-    const struct scale_source *source;
-    const struct scale *scale;
-};
-
-static int scaled_rows(void *ctx, int64_t from, int64_t count, float *out, struct err *e)
-{
-    struct scaled *s = ctx;
-    return scale_rows(s->a, s->source, s->scale, from, count, out, e);
-}
-
-static int turn_rows(struct evolve *v, const struct pca_source *source, struct pca *p,
-                     struct err *e)
-{
-    struct arena_mark mark = arena_here(v->step);
-    float *piece = ARENA_NEW(v->step, float, (size_t)(PIECE * source->d), e);
-    if (!piece) return -1;
-    for (int64_t from = 0; from < source->n; from += PIECE) {
-        int64_t count = MIN(PIECE, source->n - from);
-        if (v->inner.cancelled && v->inner.cancelled(v->inner.ctx))
-            return err_set(e, E_CANCELLED, "stopped while the library was read");
-        TRY(source->rows(source->ctx, from, count, piece, e));
-        TRY(pca_project(p, piece, count, v->x + from * v->fit.d, e));
-    }
-    arena_rewind(v->step, mark);
-    return 0;
-}
 
 /* Centres among the rows as they are read -> among the components, and back. */
 static int turn_begin(struct evolve *v, struct err *e)
@@ -112,10 +82,10 @@ static int read_library(struct evolve *v, struct engine *engine, const struct sc
     v->x = ARENA_NEW(v->arena, float, (size_t)(source->n * v->fit.d), e);
     if (!v->x) return -1;
     v->fit.x = v->x;
-    struct scaled ctx = {v->step, source, &v->scale};
-    struct pca_source ps = {&ctx, scaled_rows, source->n, source->d};
+    struct scale_view view = {v->step, source, &v->scale};
+    struct pca_source ps = {&view, scale_view_rows, source->n, source->d};
     int rc = pca_open(v->arena, engine, &v->inner, &ps, (double)v->fit.d, v->o.seed, p, e);
-    if (rc == 0) rc = turn_rows(v, &ps, p, e);
+    if (rc == 0) rc = pca_project_all(p, v->step, &ps, v->x, e);
     pca_close(p);
     return rc || !v->o.begin ? rc : turn_begin(v, e);
 }

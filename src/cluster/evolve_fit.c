@@ -25,13 +25,17 @@ struct rows { /* what is clustered: the first d components of some songs */
     int64_t n, d;
 };
 
-static void fill(const struct evolve_fit *f, const struct rows *rows, int64_t every, int64_t n,
-                 float *to)
+/* n of the rows, evenly taken, into a work whose plan is written. */
+static int fill(const struct evolve_fit *f, const struct rows *rows, int64_t n, struct work *w,
+                struct err *e)
 {
+    TRY(work_ready(w, e));
+    float *to = work_rows(w);
     for (int64_t i = 0; i < n; i++, to += rows->d) {
-        const float *from = f->x + (int64_t)rows->song[i * rows->n / every] * f->d;
+        const float *from = f->x + (int64_t)rows->song[i * rows->n / n] * f->d;
         memcpy(to, from, (size_t)rows->d * sizeof *to);
     }
+    return 0;
 }
 
 static int open_work(struct arena *a, const struct evolve_fit *f, int64_t n, int64_t d,
@@ -43,9 +47,11 @@ static int open_work(struct arena *a, const struct evolve_fit *f, int64_t n, int
 /* ---- k-means ----------------------------------------------------------------------------------
  */
 
-/* n of the rows, evenly taken; starts side by side; centres [k][d] of the best into centre. */
-static int race(struct arena *a, const struct evolve_fit *f, const struct rows *rows, int64_t n,
-                const struct kmeans_options *o, float *centre, struct err *e)
+/* n of the rows, evenly taken; starts side by side; centres [k][d] of the best into centre, and the
+ * rows' clusters into label [n] unless it is NULL. */
+static int run_kmeans(struct arena *a, const struct evolve_fit *f, const struct rows *rows,
+                      int64_t n, const struct kmeans_options *o, float *centre, int32_t *label,
+                      struct err *e)
 {
     struct arena_mark mark = arena_here(a);
     struct kmeans_result r = {0};
@@ -53,12 +59,10 @@ static int race(struct arena *a, const struct evolve_fit *f, const struct rows *
     struct work w = {0};
     int rc = open_work(a, f, n, rows->d, &w, e);
     if (rc == 0) rc = kmeans_plan(&w, o, &m, e);
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(f, rows, n, n, work_rows(&w));
-        rc = kmeans_run(&m, &r, e);
-    }
+    if (rc == 0) rc = fill(f, rows, n, &w, e);
+    if (rc == 0) rc = kmeans_run(&m, &r, e);
     if (rc == 0) memcpy(centre, r.centre, (size_t)(o->k * rows->d) * sizeof *centre);
+    if (rc == 0 && label) memcpy(label, r.label, (size_t)n * sizeof *label);
     work_close(&w);
     arena_rewind(a, mark);
     return rc;
@@ -69,7 +73,6 @@ static int fit_kmeans(struct arena *a, const struct evolve_fit *f, const struct 
                       int64_t k, int64_t starts, uint64_t seed, float *centre, int32_t *label,
                       struct err *e)
 { /* starts 0: from the centres that are there */
-    struct arena_mark mark = arena_here(a);
     struct kmeans_options o = {.k = k,
                                .starts = MAX(starts, 1),
                                .most_steps = STEPS,
@@ -77,29 +80,13 @@ static int fit_kmeans(struct arena *a, const struct evolve_fit *f, const struct 
                                .seed = seed,
                                .init = starts ? NULL : centre};
     int64_t part = MAX(rows->n / RACE_PART, MAX(RACE_LEAST, 25 * k));
-    struct kmeans_result r = {0};
-    struct kmeans m;
-    struct work w = {0};
     if (starts > 1 && part < rows->n) {
-        struct kmeans_options short_o = o;
-        short_o.most_steps = RACE_STEPS;
-        TRY(race(a, f, rows, part, &short_o, centre, e));
+        struct kmeans_options race = o;
+        race.most_steps = RACE_STEPS;
+        TRY(run_kmeans(a, f, rows, part, &race, centre, NULL, e));
         o.init = centre;
     }
-    int rc = open_work(a, f, rows->n, rows->d, &w, e);
-    if (rc == 0) rc = kmeans_plan(&w, &o, &m, e);
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(f, rows, rows->n, rows->n, work_rows(&w));
-        rc = kmeans_run(&m, &r, e);
-    }
-    if (rc == 0) {
-        memcpy(centre, r.centre, (size_t)(k * rows->d) * sizeof *centre);
-        memcpy(label, r.label, (size_t)rows->n * sizeof *label);
-    }
-    work_close(&w);
-    arena_rewind(a, mark);
-    return rc;
+    return run_kmeans(a, f, rows, rows->n, &o, centre, label, e);
 }
 
 /* ---- the other methods ------------------------------------------------------------------------
@@ -132,11 +119,8 @@ static int fit_mixture(struct fit *t, struct err *e)
     struct work w = {0};
     int rc = open_work(t->a, t->f, t->rows.n, t->rows.d, &w, e);
     if (rc == 0) rc = gmm_plan(&w, &o, &m, e);
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(t->f, &t->rows, t->rows.n, t->rows.n, work_rows(&w));
-        rc = gmm_run(&m, &r, e);
-    }
+    if (rc == 0) rc = fill(t->f, &t->rows, t->rows.n, &w, e);
+    if (rc == 0) rc = gmm_run(&m, &r, e);
     for (int64_t i = 0; i < kd && rc == 0; i++) t->centre[i] = (float)r.model.mean[i];
     if (rc == 0) memcpy(t->label, r.label, (size_t)t->rows.n * sizeof *t->label);
     work_close(&w);
@@ -157,11 +141,8 @@ static int fit_spectral(struct fit *t, struct err *e)
     struct work w = {0};
     int rc = open_work(t->a, t->f, t->rows.n, t->rows.d, &w, e);
     if (rc == 0) rc = spectral_plan(&w, &o, &m, e);
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(t->f, &t->rows, t->rows.n, t->rows.n, work_rows(&w));
-        rc = spectral_run(&m, &r, e);
-    }
+    if (rc == 0) rc = fill(t->f, &t->rows, t->rows.n, &w, e);
+    if (rc == 0) rc = spectral_run(&m, &r, e);
     if (rc == 0) memcpy(t->label, r.label, (size_t)t->rows.n * sizeof *t->label);
     work_close(&w);
     arena_rewind(t->a, mark);
@@ -199,11 +180,8 @@ static int fit_density(struct fit *t, struct err *e)
     struct work w = {0};
     int rc = open_work(t->a, t->f, t->rows.n, t->rows.d, &w, e);
     if (rc == 0) rc = dbscan_plan(&w, t->c->min_samples, &m, e);
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(t->f, &t->rows, t->rows.n, t->rows.n, work_rows(&w));
-        rc = dbscan_run(&m, t->c->eps, &r, e);
-    }
+    if (rc == 0) rc = fill(t->f, &t->rows, t->rows.n, &w, e);
+    if (rc == 0) rc = dbscan_run(&m, t->c->eps, &r, e);
     if (rc == 0) {
         t->clusters = r.clusters;
         memcpy(t->label, r.label, (size_t)t->rows.n * sizeof *t->label);
@@ -276,11 +254,8 @@ static int judge(struct fit *t, struct evolve_clusters *out, struct err *e)
         label[i] = t->label[i] < 0 ? (int32_t)t->clusters : t->label[i];
     int rc = open_work(t->a, t->f, t->rows.n, t->rows.d, &w, e);
     if (rc == 0) rc = metrics_plan(&w, t->clusters + 1, &m, e);
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(t->f, &t->rows, t->rows.n, t->rows.n, work_rows(&w));
-        rc = metrics_run(&m, label, &r, e);
-    }
+    if (rc == 0) rc = fill(t->f, &t->rows, t->rows.n, &w, e);
+    if (rc == 0) rc = metrics_run(&m, label, &r, e);
     if (rc == 0) {
         out->silhouette = r.silhouette;
         out->davies_bouldin = r.davies_bouldin;
@@ -390,11 +365,8 @@ int evolve_fit_eps(struct arena *a, const struct evolve_fit *f, const int32_t *s
     if (rc == 0)
         rc = (tape = work_tape(&w, OP_near, "near", WORK_IDS(w.x), WORK_IDS(index, d2),
                                (int)columns, e)) < 0;
-    if (rc == 0) rc = work_ready(&w, e);
-    if (rc == 0) {
-        fill(f, &rows, count, count, work_rows(&w));
-        rc = work_run(&w, tape, e);
-    }
+    if (rc == 0) rc = fill(f, &rows, count, &w, e);
+    if (rc == 0) rc = work_run(&w, tape, e);
     if (rc == 0) {
         const float *at = work_at(&w, d2);
         for (int64_t i = 0; i < count; i++)

@@ -274,13 +274,14 @@ int pca_open(struct arena *a, struct engine *engine, const struct work_watch *wa
     int rc = fit(a, own, engine, watch, &f, wanted, seed, p, e);
     work_close(&f.w);
     arena_close(&own);
-    return rc ? rc : pca_ready(a, engine, p, e);
+    return rc ? rc : pca_ready(a, engine, watch, p, e);
 }
 
-int pca_ready(struct arena *a, struct engine *engine, struct pca *p, struct err *e)
+int pca_ready(struct arena *a, struct engine *engine, const struct work_watch *watch, struct pca *p,
+              struct err *e)
 {
     struct work *w = &p->work;
-    TRY(work_open(a, engine, NULL, CHUNK / 4, p->d, w, e));
+    TRY(work_open(a, engine, watch, CHUNK / 4, p->d, w, e));
     TRY((p->w = work_in(w, "components", DTYPE_F32, WORK_DIMS(p->m, p->d), e)) < 0);
     TRY((p->at = work_in(w, "offset", DTYPE_F32, WORK_DIMS(p->m), e)) < 0);
     p->out = plan_output(w->plan, "projected", DTYPE_F32, 2, WORK_DIMS(w->n, p->m), w->live, e);
@@ -304,6 +305,22 @@ int pca_project(struct pca *p, const float *rows, int64_t count, float *out, str
         TRY(work_run(w, p->tape_project, e));
         memcpy(out + from * p->m, work_at(w, p->out), (size_t)(n * p->m) * sizeof *out);
     }
+    return 0;
+}
+
+int pca_project_all(struct pca *p, struct arena *a, const struct pca_source *source, float *out,
+                    struct err *e)
+{
+    enum { PIECE = 1024 };
+    struct arena_mark mark = arena_here(a);
+    float *piece = ARENA_NEW(a, float, (size_t)(PIECE * source->d), e);
+    if (!piece) return -1;
+    for (int64_t from = 0; from < source->n; from += PIECE) {
+        int64_t count = MIN(PIECE, source->n - from);
+        TRY(source->rows(source->ctx, from, count, piece, e));
+        TRY(pca_project(p, piece, count, out + from * p->m, e));
+    }
+    arena_rewind(a, mark);
     return 0;
 }
 

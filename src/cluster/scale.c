@@ -111,3 +111,9 @@ int scale_rows(struct arena *a, const struct scale_source *s, const struct scale
     arena_rewind(a, mark);
     return 0;
 }
+
+int scale_view_rows(void *view, int64_t from, int64_t count, float *out, struct err *e)
+{
+    const struct scale_view *v = view;
+    return scale_rows(v->a, v->source, v->scale, from, count, out, e);
+}

@@ -35,4 +35,12 @@ int scale_measure(struct arena *a, const struct scale_source *s, bool standardis
 int scale_rows(struct arena *a, const struct scale_source *s, const struct scale *scale,
                int64_t from, int64_t count, float *out, struct err *e);
 
+/* scale_view_rows: scale_rows of a struct scale_view, as a source of others. */
+struct scale_view {
+    struct arena *a;
+    const struct scale_source *source;
+    const struct scale *scale;
+};
+int scale_view_rows(void *view, int64_t from, int64_t count, float *out, struct err *e);
+
 #endif

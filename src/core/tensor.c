@@ -1,4 +1,5 @@
 #include "core/tensor.h"
+#include "base/str.h"
 #include <math.h>
 #include <string.h>
 
@@ -193,8 +194,7 @@ void tensor_row(const struct tensor *t, int64_t row, float *out)
 
 float tensor_hash(const char *name, uint64_t i, float gain)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (const char *p = name; *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+    uint64_t h = str_hash(STR_HASH, name, strlen(name));
     h += i * 0x9E3779B97F4A7C15u;
     h ^= h >> 30;
     h *= 0xBF58476D1CE4E5B9u;

@@ -1,6 +1,6 @@
 #include "engine/engine.h"
 #include "base/log.h"
-#include "core/work.h"
+#include "core/cost.h"
 #include "cpu/cpu.h"
 #include "gpu/gpu.h"
 #include <stdio.h>
@@ -176,7 +176,7 @@ int engine_run(struct engine_plan *ep, int tape, struct err *e)
     if (!ep->runs) return 0;
     ep->runs[tape]++;
     for (int i = t->from; i < t->to; i++)
-        ep->work[i] += work_of(ep->plan, &ep->plan->step[i], input_data, ep);
+        ep->work[i] += cost_of(ep->plan, &ep->plan->step[i], input_data, ep);
     return 0;
 }
 

@@ -52,7 +52,7 @@ int engine_peek(struct engine_plan *ep, int value, void *out, size_t bytes, stru
 void engine_memory(const struct engine_plan *ep, struct backend_memory *out);
 const double *engine_profile(const struct engine_plan *ep);
 /* engine_runs: how often each tape ran, [n_tapes]. engine_work: multiplications and additions of
- * each step since prepare (see core/work.h), [n_steps]. NULL without engine_options.profile.
+ * each step since prepare (see core/cost.h), [n_steps]. NULL without engine_options.profile.
  * engine_peak: i8 operations that the device's threads do in a second, all at once and from
  * registers, measured now; 0 if it is not known. */
 const int64_t *engine_runs(const struct engine_plan *ep);

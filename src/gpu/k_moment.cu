@@ -33,17 +33,15 @@ DEV_KERNEL(moment_gram, struct moment_gram, a, MOMENT_THREADS)
         moment_columns(sa, a.x, a.d, i0, r, to);
         moment_columns(sb, a.y, a.e, j0, r, to);
         dev_sync();
-        DEV_UNROLL
-        for (int i = 0; i < 16; i++) some[i] = 0.0f;
-        DEV_UNROLL
-        for (int k = 0; k < PAIR_K; k++) {
-            float va[4], vb[4];
-            pair_quad(sa + k * PAIR_LD + PAIR_OWN, va);
-            pair_quad(sb + k * PAIR_LD + PAIR_OTHER, vb);
+        pair_products(sa, sb, some);
+        if (j0 == 0) { /* the blocks that tell the columns' sums */
             DEV_UNROLL
-            for (int i = 0; i < 16; i++) some[i] = dev_fma(va[i / 4], vb[i % 4], some[i]);
-            DEV_UNROLL
-            for (int i = 0; i < 4; i++) own[i] += va[i];
+            for (int k = 0; k < PAIR_K; k++) {
+                float va[4];
+                pair_quad(sa + k * PAIR_LD + PAIR_OWN, va);
+                DEV_UNROLL
+                for (int i = 0; i < 4; i++) own[i] += va[i];
+            }
         }
         DEV_UNROLL
         for (int i = 0; i < 16; i++) sum[i] += (double)some[i];
@@ -97,16 +95,7 @@ DEV_KERNEL(moment_project, struct moment_project, a, MOMENT_THREADS)
         pair_fill(sa, a.x, row, a.d, k0);
         pair_fill(sb, a.w, col, a.d, k0);
         dev_sync();
-        DEV_UNROLL
-        for (int i = 0; i < 16; i++) some[i] = 0.0f;
-        DEV_UNROLL
-        for (int k = 0; k < PAIR_K; k++) {
-            float va[4], vb[4];
-            pair_quad(sa + k * PAIR_LD + PAIR_OWN, va);
-            pair_quad(sb + k * PAIR_LD + PAIR_OTHER, vb);
-            DEV_UNROLL
-            for (int i = 0; i < 16; i++) some[i] = dev_fma(va[i / 4], vb[i % 4], some[i]);
-        }
+        pair_products(sa, sb, some);
         DEV_UNROLL
         for (int i = 0; i < 16; i++) sum[i] += (double)some[i];
     }

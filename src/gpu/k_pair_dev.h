@@ -56,6 +56,21 @@ DEV_FN void pair_rows(int *row, int first, int end)
     if (t < PAIR_TILE) row[t] = first + t < end ? first + t : -1;
 }
 
+/* The products of this thread's 16 pairs over PAIR_K columns, f32: sum [16] = a b^T. */
+DEV_FN void pair_products(const float *sa, const float *sb, float *sum)
+{
+    DEV_UNROLL
+    for (int i = 0; i < 16; i++) sum[i] = 0.0f;
+    DEV_UNROLL
+    for (int k = 0; k < PAIR_K; k++) {
+        float va[4], vb[4];
+        pair_quad(sa + k * PAIR_LD + PAIR_OWN, va);
+        pair_quad(sb + k * PAIR_LD + PAIR_OTHER, vb);
+        DEV_UNROLL
+        for (int i = 0; i < 16; i++) sum[i] = dev_fma(va[i / 4], vb[i % 4], sum[i]);
+    }
+}
+
 /* d2 [16] of this thread's pairs. sa, sb: PAIR_SHARED each. Block; begins with a barrier, so that
  * whoever filled the rows need not. */
 DEV_FN void pair_d2(const float *a, const int *row_a, const float *b, const int *row_b, int d,

@@ -127,16 +127,6 @@ static int on_done(void *ctx, int64_t begun, const struct evolve_run *run, int64
     return diary_add(&((struct run *)ctx)->diary, begun, run, count, e);
 }
 
-static void number_row(void *ctx, int64_t i, double *out)
-{
-    numbers_row(ctx, i, out);
-}
-
-static const float *number_single(void *ctx, int64_t i)
-{
-    return numbers_single(ctx, i);
-}
-
 static const float *feature_single(void *ctx, int64_t i)
 {
     const struct evolve_songs *s = ctx;
@@ -152,18 +142,12 @@ static void feature_row(void *ctx, int64_t i, double *out)
 /* ---- settings as a number ---------------------------------------------------------------------
  */
 
-static uint64_t mix(uint64_t hash, const void *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++) hash = (hash ^ ((const uint8_t *)p)[i]) * 0x100000001b3u;
-    return hash;
-}
-
 static int mix_file(const char *path, uint64_t *hash, struct err *e)
 {
     struct stat st;
     if (stat(path, &st) != 0) return err_errno(e, E_IO, "%s", path);
     const int64_t x[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
-    *hash = mix(*hash, x, sizeof x);
+    *hash = str_hash(*hash, x, sizeof x);
     return 0;
 }
 
@@ -176,7 +160,7 @@ static int settings_of(const struct run *r, uint64_t *out, struct err *e)
     plain.threads = plain.kernels = 0;
     plain.s.stop_batches = plain.s.stop_seconds = 0;
     *out = journal_settings(r->h->rows, r->h->n_rows, &plain);
-    *out = mix(*out, r->m, sizeof *r->m);
+    *out = str_hash(*out, r->m, sizeof *r->m);
     TRY(mix_file(r->h->input, out, e));
     if (r->h->o->s.update) TRY(mix_file(r->h->o->s.update, out, e));
     return mix_file(r->h->o->s.moods, out, e);
@@ -272,8 +256,7 @@ static int with_songs(struct run *r, struct err *e)
     struct playlist_old old;
     struct songs_options so = r->m->songs;
     struct evolve_watch watch = {{r, on_progress, on_cancelled}, on_done, on_note};
-    struct scale_source source = {(void *)(uintptr_t)h->numbers, number_row, h->numbers->rows,
-                                  h->numbers->columns, number_single};
+    struct scale_source source = *h->source;
     uint64_t settings;
     so.top_moods = h->o->s.top_moods;
     if (h->o->s.update) TRY(playlist_old_read(h->a, h->o->s.update, &old, e));

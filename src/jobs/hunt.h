@@ -14,6 +14,7 @@ struct hunt { /* of the job, which owns all of it */
     const struct lode_host *host;
     const char *input;
     const struct numbers *numbers;
+    const struct scale_source *source; /* them */
     struct engine *engine;
     const char *used; /* names of these settings; "" */
 };

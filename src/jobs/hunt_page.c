@@ -1,7 +1,6 @@
 #include "jobs/hunt_page.h"
 #include "base/file.h"
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 enum { WIDE = 900, HIGH = 260, MAP_HIGH = 600, EDGE = 10, MOST_POINTS = 6000 };
@@ -13,34 +12,22 @@ struct page {
     bool failed;
 };
 
-static void put(struct page *p, const char *text, size_t n)
-{
-    if (!p->failed) p->failed = file_out_write(&p->f, text, n, p->e) != 0;
-}
-
-static void say(struct page *p, const char *format, ...) BASE_PRINTF(2, 3);
-static void say(struct page *p, const char *format, ...)
-{
-    char text[1200];
-    struct strbuf b;
-    va_list args;
-    strbuf_init(&b, text, sizeof text);
-    va_start(args, format);
-    strbuf_format_list(&b, format, args);
-    va_end(args);
-    put(p, b.p, b.n);
-}
+#define SAY(p, ...) ((p)->failed = (p)->failed || file_out_format(&(p)->f, (p)->e, __VA_ARGS__))
 
 /* Text of others, in which nothing is a tag. */
 static void quote(struct page *p, const char *text)
 {
-    for (; *text; text++) {
-        const char *as = *text == '<'   ? "&lt;"
-                         : *text == '>' ? "&gt;"
-                         : *text == '&' ? "&amp;"
-                         : *text == '"' ? "&quot;"
-                                        : NULL;
-        put(p, as ? as : text, as ? strlen(as) : 1);
+    while (*text && !p->failed) {
+        size_t n = strcspn(text, "<>&\"");
+        p->failed = n > 0 && file_out_write(&p->f, text, n, p->e) != 0;
+        text += n;
+        if (!*text) break;
+        SAY(p, "%s",
+            *text == '<'   ? "&lt;"
+            : *text == '>' ? "&gt;"
+            : *text == '&' ? "&amp;"
+                           : "&quot;");
+        text++;
     }
 }
 
@@ -66,22 +53,22 @@ static void draw_history(struct page *p)
         high = fmax(high, s->history[i]);
     }
     double span = high > low ? high - low : 1, step = (double)(WIDE - 2 * EDGE) / (double)s->runs;
-    say(p, "<h2>Fitness of the runs</h2><svg viewBox=\"0 0 %d %d\">", WIDE, HIGH);
+    SAY(p, "<h2>Fitness of the runs</h2><svg viewBox=\"0 0 %d %d\">", WIDE, HIGH);
     for (int64_t i = 0; i < s->runs; i += every)
         if (s->history[i] != EVOLVE_FAILED)
-            say(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.5\" fill=\"#9ab\"/>",
+            SAY(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.5\" fill=\"#9ab\"/>",
                 EDGE + (double)i * step,
                 HIGH - EDGE - (s->history[i] - low) / span * (HIGH - 2 * EDGE));
-    say(p, "<polyline fill=\"none\" stroke=\"#c33\" points=\"");
+    SAY(p, "<polyline fill=\"none\" stroke=\"#c33\" points=\"");
     for (int64_t i = 0; i < s->runs; i++) {
         if (s->history[i] <= best && i + 1 < s->runs) continue;
         double before = best > -INFINITY ? best : s->history[i];
         best = fmax(best, s->history[i]);
-        say(p, "%.1f,%.1f %.1f,%.1f ", EDGE + (double)i * step,
+        SAY(p, "%.1f,%.1f %.1f,%.1f ", EDGE + (double)i * step,
             HIGH - EDGE - (before - low) / span * (HIGH - 2 * EDGE), EDGE + (double)i * step,
             HIGH - EDGE - (best - low) / span * (HIGH - 2 * EDGE));
     }
-    say(p, "\"/></svg><p>From %.4f to %.4f.</p>", low, high);
+    SAY(p, "\"/></svg><p>From %.4f to %.4f.</p>", low, high);
 }
 
 /* The songs of the best run in the plane of their first two components. */
@@ -97,46 +84,46 @@ static void draw_map(struct page *p)
     }
     double wide = (double)(high[0] > low[0] ? high[0] - low[0] : 1);
     double tall = (double)(high[1] > low[1] ? high[1] - low[1] : 1);
-    say(p, "<h2>Songs of the best run</h2><svg viewBox=\"0 0 %d %d\">", WIDE, MAP_HIGH);
+    SAY(p, "<h2>Songs of the best run</h2><svg viewBox=\"0 0 %d %d\">", WIDE, MAP_HIGH);
     for (int64_t i = 0; i < f->rows; i += every) {
         char colour[32];
         int64_t list = -1;
         for (int64_t k = 0; k < l->n && f->plane_list[i] >= 0; k++)
             if (l->list[k].list == f->plane_list[i]) list = k;
         hue(colour, list, l->n);
-        say(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" fill=\"%s\"/>",
+        SAY(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" fill=\"%s\"/>",
             EDGE + (double)(f->plane[2 * i] - low[0]) / wide * (WIDE - 2 * EDGE),
             MAP_HIGH - EDGE - (double)(f->plane[2 * i + 1] - low[1]) / tall * (MAP_HIGH - 2 * EDGE),
             colour);
     }
-    say(p, "</svg><p>First two principal components; in grey, songs of no playlist that is "
+    SAY(p, "</svg><p>First two principal components; in grey, songs of no playlist that is "
            "shown.</p>");
 }
 
 static void put_lists(struct page *p)
 {
     const struct playlists *l = p->r->lists;
-    say(p, "<h2>Playlists</h2>");
+    SAY(p, "<h2>Playlists</h2>");
     for (int64_t i = 0; i < l->n; i++) {
         const struct playlist *list = &l->list[i];
         char colour[32];
         hue(colour, i, l->n);
-        say(p, "<details><summary><b style=\"color:%s\">&#9679;</b> ", colour);
+        SAY(p, "<details><summary><b style=\"color:%s\">&#9679;</b> ", colour);
         quote(p, list->name);
-        say(p, " (%lld songs, ", (long long)list->n);
+        SAY(p, " (%lld songs, ", (long long)list->n);
         quote(p, songs_genre_name(list->genre));
         if (list->known)
-            say(p, ", +%lld &minus;%lld", (long long)list->came, (long long)list->went);
-        say(p, ")</summary><ol>\n");
+            SAY(p, ", +%lld &minus;%lld", (long long)list->came, (long long)list->went);
+        SAY(p, ")</summary><ol>\n");
         for (int64_t k = 0; k < list->n; k++) {
             const struct songs_text *t = playlist_text(l, list->song[k]);
-            say(p, "<li>");
+            SAY(p, "<li>");
             quote(p, t->artist);
-            if (*t->artist && *t->title) say(p, " &ndash; ");
+            if (*t->artist && *t->title) SAY(p, " &ndash; ");
             quote(p, *t->title || *t->artist ? t->title : *t->path ? t->path : t->id);
-            say(p, "</li>\n");
+            SAY(p, "</li>\n");
         }
-        say(p, "</ol></details>\n");
+        SAY(p, "</ol></details>\n");
     }
 }
 
@@ -144,25 +131,25 @@ static void put_page(struct page *p)
 {
     const struct hunt_result *r = p->r;
     const struct evolve_result *s = r->search;
-    say(p,
+    SAY(p,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Playlists</title><style>"
         "body{font:15px sans-serif;max-width:%dpx;margin:2em auto;padding:0 1em}"
         "svg{width:100%%;background:#f7f7f9}</style>\n<h1>Playlists of ",
         WIDE);
     quote(p, r->h->input);
-    say(p, "</h1>\n<p>%lld songs, %lld of them in a run; %lld runs, %lld failed; ",
+    SAY(p, "</h1>\n<p>%lld songs, %lld of them in a run; %lld runs, %lld failed; ",
         (long long)r->songs->all.n, (long long)r->subset, (long long)s->runs, (long long)s->failed);
     quote(p, s->stop);
-    say(p,
+    SAY(p,
         ". Best: run %lld, fitness %.6f, %d playlists, %d of them large enough. "
         "Computed on ",
         (long long)s->best.c.run + 1, r->score->fitness, r->score->playlists, r->score->full);
     quote(p, engine_device(r->h->engine));
-    say(p, " in %.1f s.</p>\n", s->seconds);
+    SAY(p, " in %.1f s.</p>\n", s->seconds);
     draw_history(p);
     draw_map(p);
     put_lists(p);
-    say(p, "</html>\n");
+    SAY(p, "</html>\n");
 }
 
 int hunt_page_write(struct arena *a, const struct hunt_result *r, const char *path, struct err *e)

@@ -398,10 +398,12 @@ static int predict(struct run *r, const struct scale_source *s, const struct wor
 }
 
 /* From here on r->o is what is valid, settings of AudioMuse-AI counted. */
-static int search(struct run *r, struct hunt *h, struct audiomuse *m, struct err *e)
+static int search(struct run *r, struct hunt *h, const struct scale_source *source,
+                  const struct audiomuse *m, struct err *e)
 {
     h->engine = r->engine;
     h->numbers = &r->numbers;
+    h->source = source;
     return hunt_run(h, m, e);
 }
 
@@ -431,7 +433,7 @@ static int with_arena(struct run *r, struct err *e)
         return err_set(e, E_INPUT, "%s holds %lld rows of %lld numbers", r->input, (long long)s.n,
                        (long long)s.d);
     TRY(engine_open(r->a, &eo, &r->engine, e));
-    if (r->o->s.runs > 0) return search(r, &h, &am, e);
+    if (r->o->s.runs > 0) return search(r, &h, &s, &am, e);
     struct cluster_options co = job_cluster_options(r->o);
     if (r->o->predict) return predict(r, &s, &watch, e);
     TRY(read_init(r, &co, r->o->pca >= 1 ? (int64_t)r->o->pca : s.d, e));

@@ -59,13 +59,13 @@ static int mix(void *ctx, const char *p, size_t n, struct err *e)
 {
     uint64_t *hash = ctx;
     (void)e;
-    for (size_t i = 0; i < n; i++) *hash = (*hash ^ (uint8_t)p[i]) * 0x100000001b3u; /* FNV-1a */
+    *hash = str_hash(*hash, p, n);
     return 0;
 }
 
 uint64_t journal_settings(const struct opt_row *rows, size_t n, const void *opts)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = STR_HASH;
     struct json_out j;
     struct err ignored;
     json_out_init(&j, 0, mix, &hash, &ignored);

@@ -459,6 +459,18 @@ static int spool_put(void *ctx, const char *p, size_t n, struct err *e)
 }
 
 /* What the segment's words and doubts are: faster-whisper's names, and flags of our own. */
+/* What speaks for a text, as segments and windows tell it. */
+static void put_trust(struct json_out *j, double avg_logprob, double compression_ratio,
+                      double no_speech_prob)
+{
+    json_out_key(j, "avg_logprob");
+    json_out_number(j, avg_logprob, 9);
+    json_out_key(j, "compression_ratio");
+    json_out_number(j, compression_ratio, 9);
+    json_out_key(j, "no_speech_prob");
+    json_out_number(j, no_speech_prob, 15);
+}
+
 static void put_words_json(struct json_out *j, const struct out_segment *seg)
 {
     static const char *const flags[] = {"repetition", "over-silence", "low-confidence",
@@ -522,12 +534,7 @@ static int segment_json(const struct out_sink *s, const struct out_segment *seg,
     json_out_end(j, ']');
     json_out_key(j, "temperature");
     json_out_number(j, seg->temperature, 3);
-    json_out_key(j, "avg_logprob");
-    json_out_number(j, seg->avg_logprob, 9);
-    json_out_key(j, "compression_ratio");
-    json_out_number(j, seg->compression_ratio, 9);
-    json_out_key(j, "no_speech_prob");
-    json_out_number(j, seg->no_speech_prob, 15);
+    put_trust(j, seg->avg_logprob, seg->compression_ratio, seg->no_speech_prob);
     put_words_json(j, seg);
     json_out_end(j, '}');
     return pause_here(st);
@@ -575,12 +582,7 @@ static void put_try(struct json_out *j, const struct out_try *t)
     for (int bit = 0; out_why(bit); bit++)
         if (t->why >> bit & 1) json_out_str(j, out_why(bit));
     json_out_end(j, ']');
-    json_out_key(j, "avg_logprob");
-    json_out_number(j, t->avg_logprob, 9);
-    json_out_key(j, "compression_ratio");
-    json_out_number(j, t->compression_ratio, 9);
-    json_out_key(j, "no_speech_prob");
-    json_out_number(j, t->no_speech_prob, 15);
+    put_trust(j, t->avg_logprob, t->compression_ratio, t->no_speech_prob);
     json_out_end(j, '}');
 }
 

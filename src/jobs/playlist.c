@@ -277,12 +277,6 @@ static int name_file(struct make *m, struct playlist *p, struct err *e)
 /* ---- old ones ---------------------------------------------------------------------------------
  */
 
-static int by_key(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static int keys_of(struct make *m, const struct playlist *p, uint64_t **out, struct err *e)
 {
     uint64_t *key = ARENA_NEW(m->a, uint64_t, (size_t)p->n, e);
@@ -291,7 +285,7 @@ static int keys_of(struct make *m, const struct playlist *p, uint64_t **out, str
         const struct songs_text *t = playlist_text(m->out, p->song[i]);
         key[i] = playlist_old_key(t->id, t->path, t->title, t->artist, p->song[i]);
     }
-    if (p->n) qsort(key, (size_t)p->n, sizeof *key, by_key);
+    playlist_old_sort(key, p->n);
     *out = key;
     return 0;
 }

@@ -11,14 +11,14 @@
 
 static uint64_t add(uint64_t hash, const char *text)
 {
-    for (; *text; text++) hash = (hash ^ (uint8_t)*text) * 0x100000001b3u; /* FNV-1a */
-    return (hash ^ 0xff) * 0x100000001b3u;
+    static const uint8_t end = 0xff;
+    return str_hash(str_hash(hash, text, strlen(text)), &end, 1);
 }
 
 uint64_t playlist_old_key(const char *id, const char *path, const char *title, const char *artist,
                           int64_t row)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = STR_HASH;
     if (*id) return add(add(hash, "id"), id);
     if (*path) return add(add(hash, "path"), path);
     if (*title) return add(add(add(hash, "title"), title), artist);
@@ -29,6 +29,11 @@ static int by_key(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
+}
+
+void playlist_old_sort(uint64_t *key, int64_t n)
+{
+    if (n) qsort(key, (size_t)n, sizeof *key, by_key);
 }
 
 /* A text of an object, "" if there is none; NUL bytes end it. */
@@ -60,7 +65,7 @@ static int take_songs(struct arena *a, const struct json *songs, struct playlist
         l->song[i] = playlist_old_key(id, path, title, artist, json_int(json_key(s, "row"), -1));
         arena_rewind(a, mark);
     }
-    if (l->n) qsort(l->song, (size_t)l->n, sizeof *l->song, by_key);
+    playlist_old_sort(l->song, l->n);
     return 0;
 }
 

@@ -27,5 +27,7 @@ int playlist_old_take(struct arena *a, struct str text, struct playlist_old *out
  * row. Texts are never NULL. */
 uint64_t playlist_old_key(const char *id, const char *path, const char *title, const char *artist,
                           int64_t row);
+/* playlist_old_sort: such keys rising, as a list's songs are. */
+void playlist_old_sort(uint64_t *key, int64_t n);
 
 #endif

@@ -40,39 +40,27 @@ static void place(const struct view *v, const float *p, double *x, double *y)
     *y = HIGH - EDGE - (double)((p[1] - v->low[1]) / v->span[1]) * (HIGH - 2 * EDGE);
 }
 
-static int put_format(struct file_out *f, struct err *e, const char *format, ...) BASE_PRINTF(3, 4);
-static int put_format(struct file_out *f, struct err *e, const char *format, ...)
-{
-    char text[400];
-    struct strbuf b;
-    va_list args;
-    strbuf_init(&b, text, sizeof text);
-    va_start(args, format);
-    strbuf_format_list(&b, format, args);
-    va_end(args);
-    return file_out_write(f, b.p, b.n, e);
-}
-
 static int write_svg(struct file_out *f, const char *title, const float *points,
                      const int32_t *label, int64_t n, struct err *e)
 {
     struct view v = view_of(points, n);
     int64_t every = (n + MOST_SVG - 1) / MOST_SVG;
-    TRY(put_format(f, e,
-                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\">\n"
-                   "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n"
-                   "<text x=\"%d\" y=\"24\" font-family=\"sans-serif\" font-size=\"16\">%s",
-                   WIDE, HIGH, WIDE, HIGH, EDGE, title));
-    if (every > 1) TRY(put_format(f, e, ", one point of %lld", (long long)every));
-    TRY(put_format(f, e, "</text>\n"));
+    TRY(file_out_format(f, e,
+                        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\">\n"
+                        "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n"
+                        "<text x=\"%d\" y=\"24\" font-family=\"sans-serif\" font-size=\"16\">%s",
+                        WIDE, HIGH, WIDE, HIGH, EDGE, title));
+    if (every > 1) TRY(file_out_format(f, e, ", one point of %lld", (long long)every));
+    TRY(file_out_format(f, e, "</text>\n"));
     for (int64_t i = 0; i < n; i += every) {
         const uint8_t *c = colours[colour_of(label[i])];
         double x, y;
         place(&v, points + 2 * i, &x, &y);
-        TRY(put_format(f, e, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"#%02x%02x%02x\"/>\n",
-                       x, y, RADIUS, c[0], c[1], c[2]));
+        TRY(file_out_format(f, e,
+                            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"#%02x%02x%02x\"/>\n",
+                            x, y, RADIUS, c[0], c[1], c[2]));
     }
-    return put_format(f, e, "</svg>\n");
+    return file_out_format(f, e, "</svg>\n");
 }
 
 /* ---- PNG --------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 #include "jobs/route.h"
+#include "base/opt.h"
 #include "jobs/speech.h"
 #include "jobs/tongue.h"
 #include <string.h>
@@ -8,13 +9,8 @@
 static bool is_compute_type(const char *text)
 {
     const char *all = SPEECH_COMPUTE_TYPES;
-    size_t n = strlen(text);
-    for (const char *p = all; n > 0; p++) {
-        size_t length = strcspn(p, "|");
-        if (length == n && memcmp(p, text, n) == 0) return true;
-        p += length;
-        if (!*p) break;
-    }
+    for (struct str word; opt_word(&all, &word);)
+        if (str_eq(word, text)) return true;
     return false;
 }
 

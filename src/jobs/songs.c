@@ -107,13 +107,13 @@ static int artists_grow(struct artists *t, struct err *e)
 /* Names that differ in case or in blanks around them are one. */
 static int artist_of(struct artists *t, struct str name, int32_t *out, struct err *e)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = STR_HASH;
     name = str_trim(name);
     *out = -1;
     if (name.n == 0) return 0;
     for (size_t i = 0; i < name.n; i++) {
-        uint8_t c = (uint8_t)name.p[i];
-        hash = (hash ^ (c >= 'A' && c <= 'Z' ? c + 32 : c)) * 0x100000001b3u; /* FNV-1a */
+        uint8_t c = (uint8_t)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]);
+        hash = str_hash(hash, &c, 1);
     }
     hash |= hash == 0;
     if (2 * (size_t)t->n >= t->cap) TRY(artists_grow(t, e));
@@ -243,6 +243,13 @@ static int read_song(struct reading *r, int64_t i, struct err *e)
 /* ---- the table --------------------------------------------------------------------------------
  */
 
+/* CSV, if the name does not say otherwise: lines have no columns. */
+static int open_table(const char *path, struct rows *rows, struct err *e)
+{
+    enum rows_format format = rows_format_of(path);
+    return rows_open(path, format == ROWS_LINES ? ROWS_CSV : format, rows, e);
+}
+
 /* A playlist has the moods that are read, and those features that are called like one of the 50,
  * which then count as moods of the playlist, but of no song. */
 static int name_moods(struct arena *a, struct songs *s, struct err *e)
@@ -305,8 +312,7 @@ int songs_read(struct arena *a, const char *path, int64_t n, const struct songs_
     if (!(r.value = ARENA_NEW(a, float, (size_t)(n * out->all.columns), e))) return -1;
     if (!(r.artist = ARENA_NEW(a, int32_t, (size_t)n, e))) return -1;
     if (!(r.genre = ARENA_NEW(a, int16_t, (size_t)n, e))) return -1;
-    TRY(rows_open(path, rows_format_of(path) == ROWS_LINES ? ROWS_CSV : rows_format_of(path),
-                  &r.rows, e));
+    TRY(open_table(path, &r.rows, e));
     int rc = read_all(&r, n, e);
     rows_close(&r.rows);
     out->all.value = r.value;
@@ -353,9 +359,7 @@ int songs_texts(struct arena *a, const struct songs *s, const int32_t *song, int
     struct rows rows;
     int64_t at = 0;
     int more = 0, rc = 0;
-    TRY(rows_open(s->path,
-                  rows_format_of(s->path) == ROWS_LINES ? ROWS_CSV : rows_format_of(s->path), &rows,
-                  e));
+    TRY(open_table(s->path, &rows, e));
     for (int64_t i = 0; at < n && rc == 0 && (more = rows_next(&rows, e)) > 0; i++)
         if (i == song[at]) rc = one_text(a, &rows, &out[at++], e);
     rows_close(&rows);

@@ -1,4 +1,4 @@
-#include "core/work.h"
+#include "core/cost.h"
 
 struct look {
     const struct plan *p;
@@ -49,7 +49,7 @@ static double ranges(const struct look *l, int in)
     return sum;
 }
 
-double work_of(const struct plan *p, const struct plan_step *s,
+double cost_of(const struct plan *p, const struct plan_step *s,
                const void *(*data)(const void *ctx, int value), const void *ctx)
 {
     const struct look l = {p, s, data, ctx};
