@@ -264,13 +264,13 @@ static void test_silero(void **state)
 
     memset(audio, 0, (size_t)n * sizeof *audio); /* silence, then noise: no speech in either */
     struct tape t = {.p = audio, .n = n, .piece = 512};
-    must(w,
-         vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &batched, &r, &n_audio, &w->e));
+    must(w, vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &kinds[1].o, &r, &n_audio,
+                        &w->e));
     assert_int_equal(r.n, 0);
     for (int64_t i = 0; i < n; i++) audio[i] = tensor_hash("vad noise", (uint64_t)i, 0.05f);
     t.at = 0;
-    must(w,
-         vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &batched, &r, &n_audio, &w->e));
+    must(w, vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &kinds[1].o, &r, &n_audio,
+                        &w->e));
     assert_int_equal(r.n, 0);
     vad_close(&v);
 }
