@@ -534,6 +534,26 @@ static void test_no_regions(void **state)
     assert_int_equal(vad_samples(&r), 0);
 }
 
+/* Two regions far apart with 0.4 s of silence on either side, and a third that meets the second. */
+static void test_where_it_begins(void **state)
+{
+    (void)state;
+    enum { S = SILERO_RATE_HZ };
+    struct vad_region at[] = {
+        {0, 10 * S, 0}, {100 * S, 110 * S, 10 * S}, {110 * S, 120 * S, 20 * S}};
+    struct vad_regions r = {at, 3, 3, S * 2 / 5};
+    assert_float_equal(vad_time_s(&r, 9.5, false), 9.5, 1e-9);
+    assert_float_equal(vad_time_s(&r, 9.7, false), 100, 1e-9);
+    assert_float_equal(vad_time_s(&r, 9.7, true), 9.7, 1e-9);
+    assert_float_equal(vad_time_s(&r, 10.3, true), 10, 1e-9);
+    assert_float_equal(vad_time_s(&r, 10.5, true), 100.5, 1e-9);
+    assert_float_equal(vad_time_s(&r, 10.3, false), 100.3, 1e-9);
+    assert_float_equal(vad_time_s(&r, 19.9, false), 109.9, 1e-9);
+    assert_float_equal(vad_time_s(&r, 20.1, true), 110.1, 1e-9);
+    assert_float_equal(vad_time_s(&r, 0.1, true), 0.1, 1e-9);
+    assert_float_equal(vad_time_s(&r, 29.9, false), 119.9, 1e-9);
+}
+
 static void test_bound(void **state)
 {
     struct world *w = *state;
@@ -591,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_regions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_regions, setup, teardown),
+        cmocka_unit_test(test_where_it_begins),
         cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_times, setup, teardown),
     };

@@ -339,13 +339,11 @@ static int end_attempt(struct batch *b, struct lane *l, struct err *e)
 
 /* ---- text out ---- */
 
-/* A time in the source -> a time in the audio. The end of a segment belongs to the region it
- * closes.
- */
+/* A time in the source -> a time in the audio. */
 static double time_of(const struct batch *b, double t_s, bool is_end)
 {
     const struct vad_regions *r = b->source->regions;
-    return r && r->n ? vad_original_s(r, vad_region_at(r, t_s, is_end), t_s) : t_s;
+    return r && r->n ? vad_time_s(r, t_s, is_end) : t_s;
 }
 
 /* The words of a segment, in times of the audio: each wholly in the region its middle lies in, as

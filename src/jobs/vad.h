@@ -62,6 +62,7 @@ struct vad_region {
 struct vad_regions {
     struct vad_region *at;
     size_t n, room;
+    int64_t pad; /* samples of silence on either side, but where regions meet */
 };
 
 /* struct vad_cut: the segmenter, one probability after the other. Regions go to `regions`, whose
@@ -107,5 +108,8 @@ int64_t vad_joined_read(void *ctx, float *dst, int64_t n, struct err *e);
  * time of that region in the audio. faster-whisper rounds it to two decimals. */
 size_t vad_region_at(const struct vad_regions *r, double speech_s, bool is_end);
 double vad_original_s(const struct vad_regions *r, size_t region, double speech_s);
+/* vad_time_s: where something begins or ends in the audio. Nothing begins in the silence left after
+ * a region, nor ends in the silence before one: the model's times are not as exact as that. */
+double vad_time_s(const struct vad_regions *r, double speech_s, bool is_end);
 
 #endif
