@@ -85,7 +85,7 @@ static int read_library(struct evolve *v, struct engine *engine, const struct sc
     struct scale_view view = {v->step, source, &v->scale};
     struct pca_source ps = {&view, scale_view_rows, source->n, source->d};
     int rc = pca_open(v->arena, engine, &v->inner, &ps, (double)v->fit.d, v->o.seed, p, e);
-    if (rc == 0) rc = pca_project_all(p, v->step, &ps, v->x, e);
+    if (rc == 0) rc = pca_project_all(p, &ps, v->x, e);
     pca_close(p);
     return rc || !v->o.begin ? rc : turn_begin(v, e);
 }
