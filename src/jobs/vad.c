@@ -105,23 +105,6 @@ int vad_listen(struct vad *v, struct vad_source source, struct vad_taker taker, 
 
 /* ---- regions ---- */
 
-struct vad_options vad_sequential(void)
-{
-    return (struct vad_options){.threshold = 0.5,
-                                .neg_threshold = -1,
-                                .max_speech_s = INFINITY,
-                                .min_silence_ms = 2000,
-                                .pad_ms = 400};
-}
-
-struct vad_options vad_batched(void)
-{
-    struct vad_options o = vad_sequential();
-    o.max_speech_s = 30; /* a window of Whisper */
-    o.min_silence_ms = 160;
-    return o;
-}
-
 static int64_t of_ms(int ms)
 {
     return (int64_t)ms * SILERO_RATE_HZ / 1000;

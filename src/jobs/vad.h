@@ -51,11 +51,6 @@ struct vad_options {
     int pad_ms;           /* is added on both sides */
 };
 
-/* vad_sequential: the defaults of faster-whisper's vad_filter. vad_batched: those of its batched
- * pipeline, which its windows need: no region longer than 30 s. */
-struct vad_options vad_sequential(void);
-struct vad_options vad_batched(void);
-
 struct vad_region {
     int64_t start, end; /* samples of the audio */
     int64_t before;     /* samples of speech in the regions before this one */

@@ -70,6 +70,15 @@ if "$lode" pull silero-vad-v6 >"$work/vad" 2>"$work/err"; then
         run "$lode" transcribe $fast --vad --batch-size $batch "$work/heard/4.wav"
         ok "vad ahead, batch of $batch: the text is what it is alone" cmp "$work/out" "$work/v$batch/4.txt"
     done
+    run "$lode" transcribe $fast --vad --vad-threshold 1 "$jfk"
+    is "vad: nothing is surely speech" "$status$(cat "$work/out")" 0
+    run "$lode" transcribe $fast --vad --vad-min-speech-duration-ms 60000 "$jfk"
+    is "vad: no speech lasts a minute" "$status$(cat "$work/out")" 0
+    run "$lode" transcribe $fast --vad --vad-max-speech-duration-s 2 --vad-min-silence-duration-ms 50 \
+        --vad-speech-pad-ms 0 --format json "$jfk"
+    ok "vad: speech cut into short pieces" grep -q '"segments"' "$work/out"
+    run "$lode" transcribe $fast --vad --vad-speech-pad-ms 15000 "$jfk"
+    says "pads longer than speech" 2 '15000 on either side leaves nothing'
     run "$lode" transcribe $fast --vad --clip-timestamps 0,5 "$jfk"
     says "clips and vad" 2 '--clip-timestamps cannot be had with --vad'
 else
