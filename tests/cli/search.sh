@@ -229,7 +229,7 @@ if [ -w /dev/full ] && mkdir "$work/full" && ln -s /dev/full "$work/full/search.
     ok "refused: a full disk" test "$status" -eq 5
 fi
 
-# On a GPU, which is an emulated one: the same playlists. A batch that fails costs that batch.
+# On a GPU, which is an emulated one: the same playlists.
 lists() { (cd "$work/$1" && cat ./*.m3u8); }
 for method in kmeans mixed; do
     search cpu --method $method --search 4 --batch 2 --subset 60 --clusters-max 5 --device cpu
