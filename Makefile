@@ -41,7 +41,7 @@ ISAS := base $(if $(X86),avx2 avx512)
 ISA_avx2 := -march=x86-64-v3
 ISA_avx512 := -march=x86-64-v4 -mavx512vnni
 ISA_avx512fp16 := $(ISA_avx512) -mavx512fp16
-ISA_amx := $(ISA_avx512fp16) -mamx-tile -mamx-int8 -mamx-bf16
+ISA_amx := $(ISA_avx512fp16) -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16
 knows = $(if $(X86),$(shell $(CC) $(ISA_$(1)) -x c -fsyntax-only /dev/null 2>/dev/null && echo 1))
 FP16_ON := $(call knows,avx512fp16)
 AMX_ON := $(call knows,amx)
@@ -109,7 +109,8 @@ endif
 MODULES := $(if $(AV_ON),$(wildcard src/media/av.c)) $(if $(CURL_ON),$(wildcard src/load/pull.c)) \
 	$(if $(SQLITE_ON),$(wildcard src/load/index.c))
 SRC := $(filter-out src/media/av.c src/load/pull.c src/load/index.c src/gpu/emu% src/gpu/fake_% \
-	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,$(wildcard src/cpu/cpu_half*.c)),$(wildcard src/*/*.c))
+	$(if $(DNNL_ON),,src/cpu/cpu_dnnl.c) $(if $(FP16_ON),,$(wildcard src/cpu/cpu_half*.c)) \
+	$(if $(AMX_ON),,src/cpu/cpu_amx.c),$(wildcard src/*/*.c))
 ISA_SRC := $(filter %_isa.c,$(SRC))
 ISA_OBJ := $(foreach i,$(ISAS),$(patsubst %_isa.c,$(O)/%_$(i).o,$(ISA_SRC))) \
 	$(if $(AMX_ON),$(patsubst %,$(O)/src/cpu/cpu_%_amx.o,matrix peak top))
@@ -132,6 +133,8 @@ endef
 $(foreach i,$(ISAS) amx,$(eval $(call isa_rule,$(i))))
 $(O)/src/cpu/cpu_half.o $(O)/src/cpu/cpu_half_linear.o: $(O)/%.o: %.c $(O)/settings
 	$(COMPILE) -fPIC $(KERNEL) $(ISA_avx512fp16) -DISA=avx512fp16 -c $< -o $@
+$(O)/src/cpu/cpu_amx.o: src/cpu/cpu_amx.c $(O)/settings
+	$(COMPILE) -fPIC $(KERNEL) $(ISA_amx) -DISA=amx -c $< -o $@
 
 build/gpu/images$(GPU_ARCH:%=-%).bin: $(wildcard src/gpu/k_*) src/gpu/dev.h tools/build-images
 	@echo "  nvrtc $@" && tools/build-images build $@ $(GPU_ARCH)

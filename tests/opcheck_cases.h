@@ -26,6 +26,7 @@ struct one {
     bool bare;    /* without the inputs or outputs that may be absent */
     bool largest; /* all numbers at the ends of their range: sums as large as they can be */
     bool bench;   /* a shape of Whisper, for --bench only */
+    int seed;     /* of its numbers; 0: its place in the table */
 };
 
 struct buffer {
@@ -549,7 +550,8 @@ static void fill_value(struct stage *s, int v)
 static void stage_open(struct stage *s, const struct one *one, int number_of_case)
 {
     *s = (struct stage){.one = one};
-    snprintf(s->seed, sizeof s->seed, "opcheck/%s/%d", op_row(one->op)->name, number_of_case);
+    snprintf(s->seed, sizeof s->seed, "opcheck/%s/%d", op_row(one->op)->name,
+             one->seed ? one->seed : number_of_case);
     if (arena_open("opcheck", 0, &s->arena, &s->e) || plan_open(s->arena, &s->plan, &s->e))
         fail_msg("%s", s->e.text);
     if (one->kind == F16) s->plan->compute = DTYPE_F16;
@@ -697,6 +699,10 @@ static const struct one cases[] = {
     {.op = OP_attention, {3, 17, 3, 32},       2, F16, ATT(3, 0.25f)},
     {.op = OP_attention, {1, 131, 2, 64},     -1, F16, ATT(2, 0.125f), .largest = true},
     {.op = OP_attention, {1, 300, 1, 96},     -1, F16, ATT(1, 0.125f)},
+    {.op = OP_attention, {1, 1, 1, 32},       -1, F16, ATT(1, 0.5f)},
+    {.op = OP_attention, {2, 512, 1, 64},     -1, F16, ATT(1, 0.125f), .largest = true},
+    {.op = OP_attention, {1, 529, 2, 32},     -1, F16, ATT(2, 0.5f)},
+    {.op = OP_attention, {1, 1041, 1, 64},    -1, F16, ATT(1, 0.125f)},
     {.op = OP_attention, {1, 1500, 6, 64},    -1, F32, ATT(6, 0.125f), .bench = true},
     {.op = OP_attention, {1, 1500, 6, 64},    -1, F16, ATT(6, 0.125f), .bench = true},
 
@@ -766,9 +772,15 @@ static const struct one cases[] = {
     {.op = OP_attnrange, {40, 2, 32, 3, 20},  -1, F16, ATT(2, 0.18f)},
     {.op = OP_attnrange, {131, 2, 64, 2, 70}, -1, F16, ATT(2, 0.125f)},
     {.op = OP_attnrange, {1, 1, 32, 1, 1},    -1, F16, ATT(1, 0.18f), .bare = true},
+    {.op = OP_attnrange, {545, 1, 32, 2, 530}, -1, F16, ATT(1, 0.18f)},
+    {.op = OP_attnrange, {48, 3, 32, 3, 17},  -1, F16, ATT(3, 0.18f), .bare = true},
     {.op = OP_attnrange, {512, 12, 32, 32, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
     {.op = OP_attnrange, {512, 12, 32, 4, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
     {.op = OP_attnrange, {512, 12, 32, 2, 1}, -1, F32, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 32, 1}, -1, F16, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 8, 1}, -1, F16, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 4, 1}, -1, F16, ATT(12, 0.18f), .bare = true, .bench = true},
+    {.op = OP_attnrange, {512, 12, 32, 2, 1}, -1, F16, ATT(12, 0.18f), .bare = true, .bench = true},
 
     {.op = OP_pool,      {1, 1, 1},           -1, F32},
     {.op = OP_pool,      {3, 37, 10},         -1, F32, .args.unit = true},
@@ -882,6 +894,10 @@ static const struct one cases[] = {
 
     {.op = OP_lloyd,     {1100, 40, 20, 18},  -1, F32}, /* more sets than walk together, several pieces */
     {.op = OP_estep,     {1300, 67, 20, 0},   -1, F32}, /* several blocks */
+    /* |z|^2 of thousands and rows between two clusters: of 1500 seeds those farthest off */
+    {.op = OP_estep,     {29, 33, 17, 1},     -1, F32, .seed = 1204},
+    {.op = OP_estep,     {29, 33, 17, 2},     -1, F32, .seed = 739},
+    {.op = OP_estep,     {29, 33, 17, 2},     -1, F32, .seed = 216},
 };
 /* clang-format on */
 

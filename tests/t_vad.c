@@ -49,6 +49,18 @@ static const float *golden(struct world *w, const char *name, int64_t *n)
     return out;
 }
 
+/* As OPTIONS in tools/golden/vad.py. */
+static const struct {
+    const char *name;
+    struct vad_options o;
+} kinds[] = {
+    {"sequential", {0.5, -1, 0, INFINITY, 2000, 400}},
+    {"batched", {0.5, -1, 0, 30, 160, 400}},
+    {"upstream", {0.5, -1, 250, INFINITY, 100, 30}},
+    {"short", {0.5, -1, 0, 3, 2000, 100}},
+    {"strict", {0.9, 0.6, 500, 5, 500, 0}},
+};
+
 /* ---- sources and takers ---- */
 
 struct tape { /* samples handed out in pieces of odd sizes; after `fail_at` an error */
@@ -245,21 +257,20 @@ static void test_silero(void **state)
 
     struct audio *file;
     struct vad_regions r;
-    struct vad_options batched = vad_batched();
     must(w, audio_open(w->a, "samples/jfk.wav", SILERO_RATE_HZ, &file, &w->e));
-    must(w, vad_regions(w->a, v, vad_audio(file), &batched, &r, &n_audio, &w->e));
+    must(w, vad_regions(w->a, v, vad_audio(file), &kinds[1].o, &r, &n_audio, &w->e));
     regions_are(w, "jfk", "batched", &r, n_audio);
     audio_close(&file);
 
     memset(audio, 0, (size_t)n * sizeof *audio); /* silence, then noise: no speech in either */
     struct tape t = {.p = audio, .n = n, .piece = 512};
-    must(w,
-         vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &batched, &r, &n_audio, &w->e));
+    must(w, vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &kinds[1].o, &r, &n_audio,
+                        &w->e));
     assert_int_equal(r.n, 0);
     for (int64_t i = 0; i < n; i++) audio[i] = tensor_hash("vad noise", (uint64_t)i, 0.05f);
     t.at = 0;
-    must(w,
-         vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &batched, &r, &n_audio, &w->e));
+    must(w, vad_regions(w->a, v, (struct vad_source){&t, read_tape}, &kinds[1].o, &r, &n_audio,
+                        &w->e));
     assert_int_equal(r.n, 0);
     vad_close(&v);
 }
@@ -484,18 +495,6 @@ static void test_refused(void **state)
 
 /* ---- the segmenter ---- */
 
-/* As OPTIONS in tools/golden/vad.py. */
-static const struct {
-    const char *name;
-    struct vad_options o;
-} kinds[] = {
-    {"sequential", {0.5, -1, 0, INFINITY, 2000, 400}},
-    {"batched", {0.5, -1, 0, 30, 160, 400}},
-    {"upstream", {0.5, -1, 250, INFINITY, 100, 30}},
-    {"short", {0.5, -1, 0, 3, 2000, 100}},
-    {"strict", {0.9, 0.6, 500, 5, 500, 0}},
-};
-
 static void cut(struct world *w, const float *p, int64_t n, const struct vad_options *o,
                 int64_t n_samples, struct vad_regions *r)
 {
@@ -521,22 +520,38 @@ static void test_regions(void **state)
             regions_are(w, names[i], kinds[k].name, &r, n_samples);
         }
     }
-    struct vad_options a = vad_sequential(), b = vad_batched();
-    assert_memory_equal(&a, &kinds[0].o, sizeof a);
-    assert_memory_equal(&b, &kinds[1].o, sizeof b);
 }
 
 static void test_no_regions(void **state)
 {
     struct world *w = *state;
-    struct vad_options o = vad_batched();
     struct vad_regions r;
     static const float nan_and_edge[] = {NAN, 0.49999997f, 0.35f, NAN};
-    cut(w, nan_and_edge, 4, &o, 3 * 512 + 1, &r);
+    cut(w, nan_and_edge, 4, &kinds[1].o, 3 * 512 + 1, &r);
     assert_int_equal(r.n, 0);
-    cut(w, NULL, 0, &o, 0, &r);
+    cut(w, NULL, 0, &kinds[1].o, 0, &r);
     assert_int_equal(r.n, 0);
     assert_int_equal(vad_samples(&r), 0);
+}
+
+/* Two regions far apart with 0.4 s of silence on either side, and a third that meets the second. */
+static void test_where_it_begins(void **state)
+{
+    (void)state;
+    enum { S = SILERO_RATE_HZ };
+    struct vad_region at[] = {
+        {0, 10 * S, 0}, {100 * S, 110 * S, 10 * S}, {110 * S, 120 * S, 20 * S}};
+    struct vad_regions r = {at, 3, 3, S * 2 / 5};
+    assert_float_equal(vad_time_s(&r, 9.5, false), 9.5, 1e-9);
+    assert_float_equal(vad_time_s(&r, 9.7, false), 100, 1e-9);
+    assert_float_equal(vad_time_s(&r, 9.7, true), 9.7, 1e-9);
+    assert_float_equal(vad_time_s(&r, 10.3, true), 10, 1e-9);
+    assert_float_equal(vad_time_s(&r, 10.5, true), 100.5, 1e-9);
+    assert_float_equal(vad_time_s(&r, 10.3, false), 100.3, 1e-9);
+    assert_float_equal(vad_time_s(&r, 19.9, false), 109.9, 1e-9);
+    assert_float_equal(vad_time_s(&r, 20.1, true), 110.1, 1e-9);
+    assert_float_equal(vad_time_s(&r, 0.1, true), 0.1, 1e-9);
+    assert_float_equal(vad_time_s(&r, 29.9, false), 119.9, 1e-9);
 }
 
 static void test_bound(void **state)
@@ -596,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_regions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_regions, setup, teardown),
+        cmocka_unit_test(test_where_it_begins),
         cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_times, setup, teardown),
     };

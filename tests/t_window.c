@@ -157,12 +157,24 @@ static void test_silence(void **state)
     assert_true(window_climb(&l, &off, &silence, 99, false)); /* nothing is distrusted */
 }
 
+static void test_hush(void **state)
+{
+    (void)state;
+    float pcm[] = {0, 0x1p-15f, -0x1p-15f, 0.0001f};
+    assert_true(window_hushed(pcm, 0));
+    assert_true(window_hushed(pcm, 3));
+    assert_false(window_hushed(pcm, 4));
+    pcm[0] = NAN;
+    assert_false(window_hushed(pcm, 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loop),    cmocka_unit_test(test_flags),
         cmocka_unit_test(test_split),   cmocka_unit_test(test_first_good_one),
         cmocka_unit_test(test_all_bad), cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_hush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

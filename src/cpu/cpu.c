@@ -88,6 +88,7 @@ static bool has_amx(void)
     const unsigned need = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tiles, int8 */
     unsigned eax, ebx, ecx, edx;
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & need) != need) return false;
+    if (!__builtin_cpu_supports("avx512bf16")) return false;
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 #else
     return false;

@@ -91,6 +91,36 @@ ISA_INLINE void amx_i8_as(bool tall, bool wide, const uint8_t *a, int64_t lda, c
     amx_store(tall, wide, c, ldc);
 }
 
+/* The same of bf16, 32 columns, step by step: what amx_add_bf16 multiplies, and the sums as they
+ * lie, rows apart by ldc numbers. */
+ISA_INLINE void amx_load_a(bool tall, const uint16_t *a, int64_t lda)
+{
+    _tile_loadd(4, a, lda);
+    if (tall) _tile_loadd(5, a + AMX_ROWS * lda / 2, lda);
+}
+
+ISA_INLINE void amx_load_b(const uint16_t *b, int64_t panel)
+{
+    _tile_loadd(6, b, AMX_BYTES);
+    _tile_loadd(7, b + panel / 2, AMX_BYTES);
+}
+
+ISA_INLINE void amx_load_sums(bool tall, const int32_t *c, int64_t ldc)
+{
+    _tile_loadd(0, c, 4 * ldc);
+    _tile_loadd(1, c + 16, 4 * ldc);
+    if (tall) _tile_loadd(2, c + AMX_ROWS * ldc, 4 * ldc);
+    if (tall) _tile_loadd(3, c + AMX_ROWS * ldc + 16, 4 * ldc);
+}
+
+ISA_INLINE void amx_add_bf16(bool tall)
+{
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (tall) _tile_dpbf16ps(2, 5, 6);
+    if (tall) _tile_dpbf16ps(3, 5, 7);
+}
+
 /* c i32 [32 or 16][32 or 16] = a u8, rows apart by lda and readable up to a multiple of 64, times
  * one or two panels of CPU_I8. tall, wide: whether 32. */
 static inline void amx_i8(bool tall, bool wide, const uint8_t *a, int64_t lda, const int8_t *b,

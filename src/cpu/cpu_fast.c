@@ -96,6 +96,18 @@ size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int thread
     return m.shared + (size_t)threads * m.part;
 }
 
+size_t cpu_fast_tiles_range(const struct plan *p, const struct plan_step *s, int threads)
+{
+    struct fast_tiles m = fast_tiles_layout(p->value[s->in[0]].dim[0], head_width(p, s));
+    return (size_t)threads * (m.part + m.head);
+}
+
+size_t cpu_fast_tiles(const struct plan *p, const struct plan_step *s, int threads)
+{
+    struct fast_tiles m = fast_tiles_layout(p->value[s->in[0]].dim[1], head_width(p, s));
+    return 2 * m.head + (size_t)threads * m.part;
+}
+
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads)
 {
     return (size_t)threads * fast_self_floats(p->value[s->in[3]].dim[1]) * sizeof(float);

@@ -101,6 +101,32 @@ static inline size_t fast_half_range(const struct fast_half *m)
     return m->part + m->shared / 2;
 }
 
+/* The same by tile products of bf16 (cpu_amx.c). */
+#define FAST_TILE_KEYS  512                   /* positions at a time */
+#define FAST_TILE_LINE  (FAST_TILE_KEYS + 16) /* floats between rows of scores */
+#define FAST_TILE_PROBS (FAST_TILE_KEYS + 32) /* bf16 between rows of their powers */
+
+struct fast_tiles {
+    int64_t t_up;  /* positions in whole tiles of 32 */
+    size_t values; /* bf16 of one head's keys and their lower parts; its values follow */
+    size_t head;   /* bytes of all that */
+    size_t score2, prob, query, sum, part; /* bytes from a member's part: scores come first */
+};
+
+static inline struct fast_tiles fast_tiles_layout(int64_t t_count, int64_t d_count)
+{
+    struct fast_tiles m;
+    m.t_up = ALIGN_UP(t_count, 32);
+    m.values = 2 * (size_t)(m.t_up * d_count);
+    m.head = ALIGN_UP(3 * (size_t)(m.t_up * d_count) * sizeof(uint16_t), 4096);
+    m.score2 = 32 * FAST_TILE_LINE * sizeof(float);
+    m.prob = 2 * m.score2;
+    m.query = m.prob + 32 * FAST_TILE_PROBS * sizeof(uint16_t);
+    m.sum = m.query + 2 * 32 * (size_t)d_count * sizeof(uint16_t);
+    m.part = ALIGN_UP(m.sum + 32 * (size_t)d_count * sizeof(float), 4096);
+    return m;
+}
+
 /* Attention of the decoder: rows of one window that share each read of its keys. Floats of scores
  * that a member needs, to the audio and to what was said; rows of scores lie `line` apart. */
 #define FAST_ROWS 6
@@ -218,6 +244,8 @@ size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int thr
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_half(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_half_range(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_tiles(const struct plan *p, const struct plan_step *s, int threads);
+size_t cpu_fast_tiles_range(const struct plan *p, const struct plan_step *s, int threads);
 /* cpu_fast_half_fits: whether the plan allows f16 and the heads have the shape. */
 bool cpu_fast_half_fits(const struct plan *p, const struct plan_step *s);
 #if WITH_FP16
@@ -268,6 +296,8 @@ CPU_FAST_KERNEL(cpu_matrix_linear);
 int cpu_matrix_linear_amx(const struct cpu_step *s, struct thread_team *team, int id);
 int cpu_matrix_conv1d_amx(const struct cpu_step *s, struct thread_team *team, int id);
 int cpu_top_nearest_amx(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_amx_attention(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_amx_attnrange(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 CPU_FAST_KERNEL(cpu_attn_attention);
 CPU_FAST_KERNEL(cpu_attn_attnrange);

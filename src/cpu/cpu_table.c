@@ -69,9 +69,17 @@
      cpu_fast_nearest_prepare, \
      NULL,                     \
      cpu_top_nearest_amx},
+#define ATTENTION_AMX                                                                      \
+    {OP_attention, "attention_amx",  CPU_AMX, 0, cpu_fast_half_fits, cpu_fast_tiles, NULL, \
+     NULL,         cpu_amx_attention},
+#define ATTNRANGE_AMX                                                                            \
+    {OP_attnrange, "attnrange_amx",  CPU_AMX, 0, cpu_fast_half_fits, cpu_fast_tiles_range, NULL, \
+     NULL,         cpu_amx_attnrange},
 #else
 #define LINEAR_AMX
 #define NEAREST_AMX
+#define ATTENTION_AMX
+#define ATTNRANGE_AMX
 #endif
 
 /* op, forms of the matrix, scratch, prepare, run */
@@ -90,7 +98,7 @@ static const struct cpu_kernel rows[] = {
     LINEAR_AMX LINEAR_FP16 LINEAR_DNNL
     FAST(linear, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_linear),
     REF(linear, CPU_PLAIN),
-    ATTENTION_FP16 FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
+    ATTENTION_AMX ATTENTION_FP16 FAST(attention, 0, cpu_fast_attention, NULL, cpu_attn_attention),
     REF(attention, 0),
     FAST(crosskv, 0, NULL, NULL, cpu_vec_crosskv),
     REF(crosskv, 0),
@@ -113,7 +121,7 @@ static const struct cpu_kernel rows[] = {
     REF(sigmoid, 0), /* one number per block of speech */
     FAST(probe, 0, NULL, NULL, cpu_pick_probe),
     REF(probe, 0),
-    ATTNRANGE_FP16 FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
+    ATTNRANGE_AMX ATTNRANGE_FP16 FAST(attnrange, 0, cpu_fast_attnrange, NULL, cpu_attn_attnrange),
     REF(attnrange, 0),
     FAST(pool, 0, NULL, NULL, cpu_vec_pool),
     REF(pool, 0),

@@ -6,6 +6,7 @@
 
 struct ahead {
     struct vad *vad;
+    struct vad_options options;
     struct ahead_input input[2];
     int turn; /* the one that is loaded next */
     struct thread_aside thread;
@@ -13,11 +14,13 @@ struct ahead {
     atomic_bool stop;
 };
 
-int ahead_open(struct arena *a, struct vad *vad, struct ahead **out, struct err *e)
+int ahead_open(struct arena *a, struct vad *vad, const struct vad_options *o, struct ahead **out,
+               struct err *e)
 {
     struct ahead *h = ARENA_NEW(a, struct ahead, 1, e);
     if (!h) return -1;
     h->vad = vad;
+    h->options = *o;
     for (size_t i = 0; i < COUNT(h->input); i++) TRY(arena_open("input", 0, &h->input[i].a, e));
     *out = h;
     return 0;
@@ -43,10 +46,9 @@ static int64_t read_audio(void *ctx, float *dst, int64_t n, struct err *e)
 
 static int find_speech(struct ahead *h, struct ahead_input *in, struct err *e)
 {
-    struct vad_options options = vad_batched();
     struct listener l = {h, in->audio};
     struct vad_source source = {&l, read_audio};
-    TRY(vad_regions(in->a, h->vad, source, &options, &in->regions, &in->n_samples, e));
+    TRY(vad_regions(in->a, h->vad, source, &h->options, &in->regions, &in->n_samples, e));
     return audio_rewind(in->audio, e);
 }
 

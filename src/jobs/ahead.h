@@ -22,7 +22,8 @@ struct ahead_input { /* lives until the call of ahead_take after the next */
 struct ahead;
 
 /* ahead_open: vad: NULL, or used by nobody else until ahead_close. Lives in a. */
-int ahead_open(struct arena *a, struct vad *vad, struct ahead **out, struct err *e);
+int ahead_open(struct arena *a, struct vad *vad, const struct vad_options *o, struct ahead **out,
+               struct err *e);
 /* ahead_start: begins with an input, path borrowed until it is taken. Not if one was begun and not
  * taken. */
 void ahead_start(struct ahead *h, const char *path);

@@ -213,15 +213,29 @@ static void start_attempt(struct batch *b, struct lane *l)
                  (uint64_t)at << 8 | (uint64_t)step);
 }
 
-/* Encodes the lane's next window and begins to decode it. Its mel is measured against its own
- * loudest. */
+/* To the lane's next window, if its part has one. */
+static void move_on(struct batch *b, struct lane *l, int64_t advance)
+{
+    bool *ended = &b->ready[l->part % b->n_ready].ended;
+    b->totals->windows++;
+    l->seek += advance;
+    *ended = l->n / WHISPER_HOP - l->seek < LEAST_REST;
+    l->busy = l->waits = !*ended;
+}
+
+/* Encodes the lane's next window and begins to decode it, unless there is nothing to hear. Its mel
+ * is measured against its own loudest. */
 static int start_window(struct batch *b, struct lane *l, struct err *e)
 {
     struct speech *s = b->speech;
     l->size = window_size(b, l);
+    load_window(b, l);
+    if (window_hushed(s->pcm + CONTEXT, l->size * WHISPER_HOP)) {
+        move_on(b, l, l->size);
+        return 0;
+    }
     l->waits = false;
     l->ladder = (struct window_ladder){0};
-    load_window(b, l);
     TRY(engine_run(s->prepared, s->net.tape_loud, e));
     *s->loudest_in = *s->loudest;
     *s->content = (int32_t)l->size;
@@ -299,12 +313,8 @@ static int end_window(struct batch *b, struct lane *l, struct err *e)
         advance = advance_of(b, h, advance);
         if (!b->o.condition || l->ladder.kept_temperature > b->o.reset_above) forget(b, l);
     }
-    b->totals->windows++;
     b->totals->windows_again += l->ladder.step > 1;
-    l->seek += advance;
-    r->ended = l->n / WHISPER_HOP - l->seek < LEAST_REST;
-    l->busy = !r->ended;
-    l->waits = !r->ended;
+    move_on(b, l, advance);
     return 0;
 }
 
@@ -329,13 +339,11 @@ static int end_attempt(struct batch *b, struct lane *l, struct err *e)
 
 /* ---- text out ---- */
 
-/* A time in the source -> a time in the audio. The end of a segment belongs to the region it
- * closes.
- */
+/* A time in the source -> a time in the audio. */
 static double time_of(const struct batch *b, double t_s, bool is_end)
 {
     const struct vad_regions *r = b->source->regions;
-    return r && r->n ? vad_original_s(r, vad_region_at(r, t_s, is_end), t_s) : t_s;
+    return r && r->n ? vad_time_s(r, t_s, is_end) : t_s;
 }
 
 /* The words of a segment, in times of the audio: each wholly in the region its middle lies in, as

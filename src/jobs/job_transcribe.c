@@ -44,6 +44,11 @@ static const struct opt_row rows[] = {
     {.name = "batch-size", .type = OPT_INT, .offset = AT(batch), .min = 1, .max = SPEECH_BATCH, .fallback = "1", .value = "N",
      .help = "Above 1: the audio is cut at pauses into parts, and so many are decoded together, with the same care; faster, but no window is conditioned on the text before."},
     {.name = "vad", .type = OPT_BOOL, .offset = AT(vad), .alias = "vad-filter", .help = "Listen for speech first and decode nothing else (Silero VAD, fetched once). Saves time in long silences; quiet speech may be lost."},
+    {.name = "vad-threshold", .type = OPT_NUMBER, .offset = AT(vad_threshold), .min = 0.01, .max = 1, .fallback = "0.35", .value = "X", .help = "With --vad: what is heard as speech from this probability on. Lower for quiet voices, higher against noise."},
+    {.name = "vad-min-speech-duration-ms", .type = OPT_INT, .offset = AT(vad_speech_ms), .min = 0, .max = 1e6, .fallback = "0", .value = "N", .help = "Shorter speech is left out."},
+    {.name = "vad-max-speech-duration-s", .type = OPT_NUMBER, .offset = AT(vad_speech_s), .min = 1, .max = 1e6, .fallback = "30", .value = "X", .help = "Longer speech is cut, if possible where it pauses."},
+    {.name = "vad-min-silence-duration-ms", .type = OPT_INT, .offset = AT(vad_silence_ms), .min = 0, .max = 1e6, .fallback = "160", .value = "N", .help = "Silence that ends speech."},
+    {.name = "vad-speech-pad-ms", .type = OPT_INT, .offset = AT(vad_pad_ms), .min = 0, .max = 1e5, .fallback = "400", .value = "N", .help = "What is left of the silence on either side."},
     {.name = "channels", .type = OPT_BOOL, .offset = AT(channels), .help = "Every channel is a speaker: transcribed by itself and named before the text (left, right, or channel 3)."},
     {.help = "Decoding"},
     {.name = "beam-size", .letter = 'b', .type = OPT_INT, .offset = AT(beam), .min = 1, .max = 32, .fallback = "5", .value = "N", .help = "Beams at temperature 0; 1 is greedy."},
@@ -690,7 +695,7 @@ static int open_models(struct run *r, struct err *e)
         TRY(store_find(r->model, "silero-vad-v6", r->o->offline, &watch, &folder, e));
         TRY(vad_open(r->model, folder, &eo, &r->vad, e));
     }
-    return ahead_open(r->model, r->vad, &r->ahead, e);
+    return ahead_open(r->model, r->vad, &r->wishes.vad, &r->ahead, e);
 }
 
 static int with_arenas(struct run *r, const struct opt_list *inputs, struct err *e)

@@ -55,8 +55,8 @@ static void tell_row(const struct lode_host *h, const char *tape, const char *st
               sum->seconds * 1e3, 100 * sum->seconds / whole_s, rate, reached);
 }
 
-static void tell_steps(const struct lode_host *h, const struct profile *f, const struct plan_tape *t,
-                       int64_t runs, double whole_s, double peak)
+static void tell_steps(const struct lode_host *h, const struct profile *f,
+                       const struct plan_tape *t, int64_t runs, double whole_s, double peak)
 {
     for (int i = t->from; i < t->to; i++) {
         char key[KEY], before[KEY];

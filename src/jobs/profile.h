@@ -5,7 +5,7 @@
 #include "engine/engine.h"
 #include "jobs/host.h"
 
-struct profile { /* what ran; opened with engine_options.profile */
+struct profile {      /* what ran; opened with engine_options.profile */
     const char *name; /* of the model */
     const struct engine *engine;
     const struct engine_plan *prepared;

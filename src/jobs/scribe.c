@@ -220,6 +220,9 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
     struct speech *speech = s->speech;
     struct window_span span[DECODE_MOST];
     int64_t advance;
+    *next = seek + size;
+    totals->windows++;
+    if (window_hushed(speech->pcm + CONTEXT, size * WHISPER_HOP)) return 0;
     *speech->content = (int32_t)size;
     *speech->slot = 0;
     TRY(engine_run(speech->prepared, speech->net.tape_encode, e));
@@ -229,10 +232,8 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
         s->o.language = heard.language;
     }
     TRY(climb_ladder(s, seek, e));
-    totals->windows++;
     totals->windows_again += s->ladder.step > 1;
 
-    *next = seek + size;
     if (window_silent(&s->o.window, &s->ladder.kept)) return tell_again(s, seek, size, ev, e);
     int n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, &advance);
     *next = seek + advance;

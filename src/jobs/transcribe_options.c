@@ -115,6 +115,21 @@ static int check_batch(const struct transcribe_options *o, struct err *e)
     return 0;
 }
 
+static int read_vad(const struct transcribe_options *o, struct vad_options *v, struct err *e)
+{
+    *v = (struct vad_options){.threshold = o->vad_threshold,
+                              .neg_threshold = -1,
+                              .min_speech_ms = (int)o->vad_speech_ms,
+                              .max_speech_s = o->vad_speech_s,
+                              .min_silence_ms = (int)o->vad_silence_ms,
+                              .pad_ms = (int)o->vad_pad_ms};
+    if (2 * v->pad_ms < 1000 * v->max_speech_s) return 0;
+    return err_set(e, E_USAGE,
+                   "--vad-speech-pad-ms %d on either side leaves nothing of "
+                   "--vad-max-speech-duration-s %g",
+                   v->pad_ms, v->max_speech_s);
+}
+
 static int scribe_options(const struct transcribe_options *o, struct scribe_options *s,
                           struct err *e)
 {
@@ -154,5 +169,6 @@ int transcribe_options_read(struct arena *a, const struct transcribe_options *o,
     TRY(read_suppress(a, o, w, e));
     TRY(read_style(o, &w->style, e));
     TRY(check_batch(o, e));
+    TRY(read_vad(o, &w->vad, e));
     return read_language(o, w, e);
 }

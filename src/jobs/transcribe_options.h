@@ -4,6 +4,7 @@
 #define JOBS_TRANSCRIBE_OPTIONS_H
 
 #include "jobs/scribe.h"
+#include "jobs/vad.h"
 
 struct transcribe_options {
     const char *model, *route, *language, *languages, *output, *output_dir, *temperature, *device;
@@ -12,6 +13,8 @@ struct transcribe_options {
     int64_t no_repeat_ngram, max_new_tokens, line_width, line_count, words_per_line;
     double patience, length_penalty, compression_ratio, logprob, no_speech, increment,
         initial_timestamp, repetition_penalty, reset_above, silence, price, tongue_threshold;
+    int64_t vad_speech_ms, vad_silence_ms, vad_pad_ms;
+    double vad_threshold, vad_speech_s;
     const char *initial_prompt, *hotwords, *prefix, *clips, *suppress, *prepend, *append;
     bool multilingual, channels, resume, strict, vad, condition, timestamps, without_timestamps,
         check_script, suppress_blank, stop_loops, words, highlight, profile, offline, quiet;
@@ -21,6 +24,7 @@ struct transcribe_wishes {        /* the same, read and checked */
     struct scribe_options scribe; /* without the tokens of texts: those depend on the model */
     struct cue_style style;
     struct tongue_options tongue;
+    struct vad_options vad;
     int language; /* -1: to be heard */
     bool allow_non_speech;
     const int *suppress; /* [n_suppress] */

@@ -105,23 +105,6 @@ int vad_listen(struct vad *v, struct vad_source source, struct vad_taker taker, 
 
 /* ---- regions ---- */
 
-struct vad_options vad_sequential(void)
-{
-    return (struct vad_options){.threshold = 0.5,
-                                .neg_threshold = -1,
-                                .max_speech_s = INFINITY,
-                                .min_silence_ms = 2000,
-                                .pad_ms = 400};
-}
-
-struct vad_options vad_batched(void)
-{
-    struct vad_options o = vad_sequential();
-    o.max_speech_s = 30; /* a window of Whisper */
-    o.min_silence_ms = 160;
-    return o;
-}
-
 static int64_t of_ms(int ms)
 {
     return (int64_t)ms * SILERO_RATE_HZ / 1000;
@@ -131,14 +114,14 @@ void vad_cut_begin(struct vad_cut *c, struct arena *a, const struct vad_options 
                    struct vad_regions *out)
 {
     double neg = o->neg_threshold < 0 ? fmax(o->threshold - 0.15, 0.01) : o->neg_threshold;
-    *out = (struct vad_regions){0};
+    *out = (struct vad_regions){.pad = of_ms(o->pad_ms)};
     *c = (struct vad_cut){.a = a,
                           .regions = out,
                           .threshold = (float)o->threshold,
                           .neg_threshold = (float)neg,
                           .min_speech = of_ms(o->min_speech_ms),
                           .min_silence = of_ms(o->min_silence_ms),
-                          .pad = of_ms(o->pad_ms)};
+                          .pad = out->pad};
     c->max_speech = SILERO_RATE_HZ * o->max_speech_s - SILERO_BLOCK - 2 * (double)c->pad;
 }
 
@@ -300,4 +283,16 @@ double vad_original_s(const struct vad_regions *r, size_t region, double speech_
     assert(region < r->n);
     const struct vad_region *at = &r->at[region];
     return speech_s + (double)(at->start - at->before) / SILERO_RATE_HZ;
+}
+
+double vad_time_s(const struct vad_regions *r, double speech_s, bool is_end)
+{
+    size_t i = vad_region_at(r, speech_s, is_end);
+    const struct vad_region *at = &r->at[i];
+    double t_s = vad_original_s(r, i, speech_s), sample = t_s * SILERO_RATE_HZ;
+    if (is_end && i > 0 && at[-1].end < at->start && sample < (double)(at->start + r->pad))
+        return (double)at[-1].end / SILERO_RATE_HZ;
+    if (!is_end && i + 1 < r->n && at->end < at[1].start && sample > (double)(at->end - r->pad))
+        return (double)at[1].start / SILERO_RATE_HZ;
+    return t_s;
 }

@@ -51,11 +51,6 @@ struct vad_options {
     int pad_ms;           /* is added on both sides */
 };
 
-/* vad_sequential: the defaults of faster-whisper's vad_filter. vad_batched: those of its batched
- * pipeline, which its windows need: no region longer than 30 s. */
-struct vad_options vad_sequential(void);
-struct vad_options vad_batched(void);
-
 struct vad_region {
     int64_t start, end; /* samples of the audio */
     int64_t before;     /* samples of speech in the regions before this one */
@@ -67,6 +62,7 @@ struct vad_region {
 struct vad_regions {
     struct vad_region *at;
     size_t n, room;
+    int64_t pad; /* samples of silence on either side, but where regions meet */
 };
 
 /* struct vad_cut: the segmenter, one probability after the other. Regions go to `regions`, whose
@@ -112,5 +108,8 @@ int64_t vad_joined_read(void *ctx, float *dst, int64_t n, struct err *e);
  * time of that region in the audio. faster-whisper rounds it to two decimals. */
 size_t vad_region_at(const struct vad_regions *r, double speech_s, bool is_end);
 double vad_original_s(const struct vad_regions *r, size_t region, double speech_s);
+/* vad_time_s: where something begins or ends in the audio. Nothing begins in the silence left after
+ * a region, nor ends in the silence before one: the model's times are not as exact as that. */
+double vad_time_s(const struct vad_regions *r, double speech_s, bool is_end);
 
 #endif

@@ -72,6 +72,13 @@ void window_again(const struct window_options *o, const struct window_ladder *l,
     memcpy(out->tried, l->tried, (size_t)l->step * sizeof *l->tried);
 }
 
+bool window_hushed(const float *pcm, int64_t n)
+{
+    int64_t i = 0;
+    while (i < n && fabsf(pcm[i]) <= 0x1p-15f) i++;
+    return i == n;
+}
+
 bool window_silent(const struct window_options *o, const struct decode_result *r)
 {
     return r->no_speech > o->no_speech && !(r->avg_logprob > o->logprob);

@@ -42,6 +42,10 @@ bool window_climb(struct window_ladder *ladder, const struct window_options *o,
 void window_again(const struct window_options *o, const struct window_ladder *l,
                   struct out_again *out);
 
+/* window_hushed: its n samples, -1..1, are digital silence: none is more than the last of 16 bits.
+ * The model would make up words for it ("you", "Thank you."), so it is not asked. */
+bool window_hushed(const float *pcm, int64_t n);
+
 /* window_silent: nothing was said in it. */
 bool window_silent(const struct window_options *o, const struct decode_result *r);
 

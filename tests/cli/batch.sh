@@ -12,7 +12,7 @@ words() {
 said="and so my fellow americans ask not what your country can do for you ask what you can do for your country"
 
 # ---- many windows at a time: 20 repeats, each with a second of silence after it: four minutes
-python3 - "$jfk" "$work/long.wav" 20 <<'END'
+python3 - "$jfk" "$work/long.wav" 20 "$work/hush.wav" <<'END'
 import sys, wave
 one = wave.open(sys.argv[1])
 many = wave.open(sys.argv[2], "wb")
@@ -21,7 +21,16 @@ sound = one.readframes(one.getnframes())
 for _ in range(int(sys.argv[3])):
     many.writeframes(sound + bytes(2 * 16000))
 many.close()
+hush = wave.open(sys.argv[4], "wb")
+hush.setparams(one.getparams())
+hush.writeframes(bytes(3840000) + sound + bytes(3840000))
+hush.close()
 END
+# two minutes of nothing, and speech: windows that are not decoded end parts, and hold none up
+for n in 1 2 5; do
+    run "$lode" transcribe $fast --batch-size $n "$work/hush.wav"
+    is "batch of $n: speech in silence, and nothing else" "$(words "$work/out")" "$said"
+done
 for n in 2 5; do
     run "$lode" transcribe $fast --batch-size $n "$work/long.wav" --format json
     is "batch of $n: status" "$status" 0
@@ -70,6 +79,15 @@ if "$lode" pull silero-vad-v6 >"$work/vad" 2>"$work/err"; then
         run "$lode" transcribe $fast --vad --batch-size $batch "$work/heard/4.wav"
         ok "vad ahead, batch of $batch: the text is what it is alone" cmp "$work/out" "$work/v$batch/4.txt"
     done
+    run "$lode" transcribe $fast --vad --vad-threshold 1 "$jfk"
+    is "vad: nothing is surely speech" "$status$(cat "$work/out")" 0
+    run "$lode" transcribe $fast --vad --vad-min-speech-duration-ms 60000 "$jfk"
+    is "vad: no speech lasts a minute" "$status$(cat "$work/out")" 0
+    run "$lode" transcribe $fast --vad --vad-max-speech-duration-s 2 --vad-min-silence-duration-ms 50 \
+        --vad-speech-pad-ms 0 --format json "$jfk"
+    ok "vad: speech cut into short pieces" grep -q '"segments"' "$work/out"
+    run "$lode" transcribe $fast --vad --vad-speech-pad-ms 15000 "$jfk"
+    says "pads longer than speech" 2 '15000 on either side leaves nothing'
     run "$lode" transcribe $fast --vad --clip-timestamps 0,5 "$jfk"
     says "clips and vad" 2 '--clip-timestamps cannot be had with --vad'
 else
