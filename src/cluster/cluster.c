@@ -167,7 +167,7 @@ static int fill_rows(struct arena *a, const struct scale_source *source, const s
     if (pca->m == 0) return scale_rows(a, source, scale, 0, source->n, x, e);
     struct scale_view view = {a, source, scale};
     struct pca_source s = {&view, scale_view_rows, source->n, source->d};
-    return pca_project_all(pca, a, &s, x, e);
+    return pca_project_all(pca, &s, x, e);
 }
 
 static int reduce(struct run *r, double wanted, struct pca *p, struct err *e)

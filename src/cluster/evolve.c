@@ -85,7 +85,7 @@ static int read_library(struct evolve *v, struct engine *engine, const struct sc
     struct scale_view view = {v->step, source, &v->scale};
     struct pca_source ps = {&view, scale_view_rows, source->n, source->d};
     int rc = pca_open(v->arena, engine, &v->inner, &ps, (double)v->fit.d, v->o.seed, p, e);
-    if (rc == 0) rc = pca_project_all(p, v->step, &ps, v->x, e);
+    if (rc == 0) rc = pca_project_all(p, &ps, v->x, e);
     pca_close(p);
     return rc || !v->o.begin ? rc : turn_begin(v, e);
 }
@@ -131,20 +131,19 @@ void evolve_close(struct evolve **v)
 /* ---- a run ------------------------------------------------------------------------------------
  */
 
-/* The fitter of the clusterings of these parameters. *best: which it was. */
-static int judge_finals(struct evolve *v, const struct evolve_candidate *c,
-                        struct evolve_score *score, int *best, struct err *e)
+/* The fittest clustering of these parameters; it lives in a. */
+static int fit_best(struct evolve *v, const struct evolve_candidate *c, struct arena *a,
+                    struct evolve_clusters *best, struct evolve_score *score, struct err *e)
 {
-    for (int i = 0; i < evolve_fit_finals(&v->fit, c); i++) {
-        struct evolve_clusters clusters;
+    struct evolve_clusters found[EVOLVE_FINALS];
+    int count;
+    TRY(evolve_fit_run(a, &v->fit, c, v->draw.song, v->draw.size, found, &count, e));
+    for (int i = 0; i < count; i++) {
         struct evolve_score s;
-        struct arena_mark mark = arena_here(v->step);
-        TRY(evolve_fit_run(v->step, &v->fit, c, i, v->draw.song, v->draw.size, &clusters, e));
-        TRY(evolve_score_run(v->step, v->songs, &v->o, &clusters, &s, NULL, e));
-        arena_rewind(v->step, mark);
+        TRY(evolve_score_run(a, v->songs, &v->o, &found[i], &s, NULL, e));
         if (i > 0 && evolve_score_rank(&v->o, &s, score) <= 0) continue;
         *score = s;
-        *best = i;
+        *best = found[i];
     }
     return 0;
 }
@@ -152,7 +151,8 @@ static int judge_finals(struct evolve *v, const struct evolve_candidate *c,
 static int run_one(struct evolve *v, struct evolve_run *r, struct err *e)
 {
     struct arena_mark mark = arena_here(v->step);
-    int best, rc = judge_finals(v, &r->c, &r->s, &best, e);
+    struct evolve_clusters best;
+    int rc = fit_best(v, &r->c, v->step, &best, &r->s, e);
     arena_rewind(v->step, mark);
     if (rc == 0 && r->s.playlists > 0) return 0;
     if (rc && e->code != E_INPUT) return -1;
@@ -264,10 +264,11 @@ static int try_probe(struct evolve *v, int64_t number, struct probe *p, struct e
     o->clusters.least = o->clusters.most;
     r.c = evolve_draw_candidate(o, -1 - number, NULL, 0, false, v->draw.size, v->fit.d);
     struct evolve_playlists lists;
-    struct evolve_clusters clusters;
+    struct evolve_clusters found[EVOLVE_FINALS];
     struct arena_mark mark = arena_here(v->step);
-    int rc = evolve_fit_run(v->step, &v->fit, &r.c, 0, v->draw.song, v->draw.size, &clusters, e);
-    if (rc == 0) rc = evolve_score_run(v->step, v->songs, o, &clusters, &r.s, &lists, e);
+    int count,
+        rc = evolve_fit_run(v->step, &v->fit, &r.c, v->draw.song, v->draw.size, found, &count, e);
+    if (rc == 0) rc = evolve_score_run(v->step, v->songs, o, &found[0], &r.s, &lists, e);
     *o = kept;
     p->full = p->large = 0;
     for (int64_t i = 0; i < lists.n && rc == 0; i++) {
@@ -419,10 +420,8 @@ int evolve_again(struct evolve *v, const struct evolve_candidate *c, struct aren
                  struct evolve_score *score, struct evolve_playlists *out, struct err *e)
 {
     struct evolve_clusters clusters;
-    int best = 0;
     draw_until(v, c->run);
-    TRY(judge_finals(v, c, score, &best, e));
-    TRY(evolve_fit_run(a, &v->fit, c, best, v->draw.song, v->draw.size, &clusters, e));
+    TRY(fit_best(v, c, a, &clusters, score, e));
     TRY(evolve_score_run(a, v->songs, &v->o, &clusters, score, out, e));
     TRY(find_middles(v, &clusters, a, out, e));
     if (!(out->plane = ARENA_NEW(a, float, (size_t)(2 * clusters.n), e))) return -1;

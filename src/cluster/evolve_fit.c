@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Starts of k-means race on a part of the rows, half of them at a time, and the best of each half
- * goes on with all rows. */
+/* Starts of k-means race side by side on a part of the rows; the best of each of EVOLVE_FINALS
+ * heats goes on with all rows. */
 #define RACE_STARTS 10
-#define RACES       2
 #define RACE_PART   4
 #define RACE_LEAST  1500 /* rows of a race, and 25 for each cluster */
-#define RACE_STEPS  8
+#define RACE_STEPS  4
 #define STEPS       300 /* as scikit-learn */
 #define MIX_STEPS   100
 #define TOL         1e-4
@@ -47,46 +46,75 @@ static int open_work(struct arena *a, const struct evolve_fit *f, int64_t n, int
 /* ---- k-means ----------------------------------------------------------------------------------
  */
 
-/* n of the rows, evenly taken; starts side by side; centres [k][d] of the best into centre, and the
- * rows' clusters into label [n] unless it is NULL. */
+/* n of the rows, evenly taken. Whatever of r is the caller's is filled; centre [k][d] and label [n]
+ * of the best start unless they are NULL. */
 static int run_kmeans(struct arena *a, const struct evolve_fit *f, const struct rows *rows,
-                      int64_t n, const struct kmeans_options *o, float *centre, int32_t *label,
-                      struct err *e)
+                      int64_t n, const struct kmeans_options *o, struct kmeans_result *r,
+                      float *centre, int32_t *label, struct err *e)
 {
     struct arena_mark mark = arena_here(a);
-    struct kmeans_result r = {0};
     struct kmeans m;
     struct work w = {0};
     int rc = open_work(a, f, n, rows->d, &w, e);
     if (rc == 0) rc = kmeans_plan(&w, o, &m, e);
     if (rc == 0) rc = fill(f, rows, n, &w, e);
-    if (rc == 0) rc = kmeans_run(&m, &r, e);
-    if (rc == 0) memcpy(centre, r.centre, (size_t)(o->k * rows->d) * sizeof *centre);
-    if (rc == 0 && label) memcpy(label, r.label, (size_t)n * sizeof *label);
+    if (rc == 0) rc = kmeans_run(&m, r, e);
+    if (rc == 0 && centre) memcpy(centre, r->centre, (size_t)(o->k * rows->d) * sizeof *centre);
+    if (rc == 0 && label) memcpy(label, r->label, (size_t)n * sizeof *label);
     work_close(&w);
     arena_rewind(a, mark);
     return rc;
 }
 
-/* centre [k][d] and label [n] are the caller's. */
+/* The best of each of `heats` parts of the starts, after some steps on n of the rows, or all steps
+ * on all of them: centre [heats][k][d]. */
+static int race(struct arena *a, const struct evolve_fit *f, const struct rows *rows, int64_t n,
+                const struct kmeans_options *of, int64_t heats, float *centre, struct err *e)
+{
+    struct arena_mark mark = arena_here(a);
+    struct kmeans_options o = *of;
+    struct kmeans_result r = {0};
+    size_t kd = (size_t)(o.k * rows->d);
+    if (n < rows->n) o.most_steps = RACE_STEPS;
+    if (!(r.every_centre = ARENA_NEW(a, float, (size_t)o.starts *kd, e))) return -1;
+    if (!(r.every_inertia = ARENA_NEW(a, double, (size_t)o.starts, e))) return -1;
+    TRY(run_kmeans(a, f, rows, n, &o, &r, NULL, NULL, e));
+    for (int64_t h = 0; h < heats; h++) {
+        int64_t best = h * o.starts / heats;
+        for (int64_t s = best + 1; s < (h + 1) * o.starts / heats; s++)
+            if (r.every_inertia[s] < r.every_inertia[best] * (1 - KMEANS_SAME)) best = s;
+        memcpy(centre + (size_t)h * kd, r.every_centre + (size_t)best * kd, kd * sizeof *centre);
+    }
+    arena_rewind(a, mark);
+    return 0;
+}
+
+/* k-means of the rows in `finals` ways, at most as many as starts: centre [finals][k][d], label and
+ * d2 [finals][n] are the caller's. starts 0: from the centres that are there. d2 may be NULL; it is
+ * not filled where one final is the best of several whole starts. */
 static int fit_kmeans(struct arena *a, const struct evolve_fit *f, const struct rows *rows,
-                      int64_t k, int64_t starts, uint64_t seed, float *centre, int32_t *label,
-                      struct err *e)
-{ /* starts 0: from the centres that are there */
+                      int64_t finals, int64_t k, int64_t starts, uint64_t seed, float *centre,
+                      int32_t *label, float *d2, struct err *e)
+{
     struct kmeans_options o = {.k = k,
-                               .starts = MAX(starts, 1),
+                               .starts = starts,
                                .most_steps = STEPS,
                                .tol = TOL,
                                .seed = seed,
                                .init = starts ? NULL : centre};
-    int64_t part = MAX(rows->n / RACE_PART, MAX(RACE_LEAST, 25 * k));
-    if (starts > 1 && part < rows->n) {
-        struct kmeans_options race = o;
-        race.most_steps = RACE_STEPS;
-        TRY(run_kmeans(a, f, rows, part, &race, centre, NULL, e));
+    struct kmeans_result r = {0};
+    int64_t part = MIN(rows->n, MAX(rows->n / RACE_PART, MAX(RACE_LEAST, 25 * k)));
+    if (starts > finals && (finals > 1 || part < rows->n)) {
+        TRY(race(a, f, rows, part, &o, finals, centre, e));
         o.init = centre;
+        o.inits = finals;
     }
-    return run_kmeans(a, f, rows, rows->n, &o, centre, label, e);
+    if (finals == 1) {
+        r.every_d2 = d2;
+        return run_kmeans(a, f, rows, rows->n, &o, &r, centre, label, e);
+    }
+    r = (struct kmeans_result){.every = label, .every_d2 = d2, .every_centre = centre};
+    return run_kmeans(a, f, rows, rows->n, &o, &r, NULL, NULL, e);
 }
 
 /* ---- the other methods ------------------------------------------------------------------------
@@ -98,14 +126,17 @@ struct fit { /* of one run */
     const struct evolve_candidate *c;
     struct rows rows;
     uint64_t seed;
-    int32_t *label;
-    float *centre, *away;
+    int64_t finals; /* of each there is: */
+    int32_t *label; /* [n] */
+    float *centre;  /* [clusters][d] */
+    float *away;    /* [n] */
     int64_t clusters;
 };
 
 static int fit_mixture(struct fit *t, struct err *e)
 {
     int64_t k = t->c->clusters, kd = k * t->rows.d;
+    if (!(t->centre = ARENA_NEW(t->a, float, (size_t)kd, e))) return -1;
     struct arena_mark mark = arena_here(t->a);
     struct gmm_options o = {.k = k,
                             .starts = t->f->o->starts ? t->f->o->starts : MIX_STARTS,
@@ -163,7 +194,8 @@ static int cut_cluster(struct fit *t, int32_t own, int64_t size, struct err *e)
     for (int64_t i = 0; i < t->rows.n; i++)
         if (t->label[i] == own) song[have++] = t->rows.song[i];
     struct rows rows = {song, size, t->rows.d};
-    TRY(fit_kmeans(t->a, t->f, &rows, k, CUT_STARTS, t->seed + (uint64_t)own, centre, label, e));
+    TRY(fit_kmeans(t->a, t->f, &rows, 1, k, CUT_STARTS, t->seed + (uint64_t)own, centre, label,
+                   NULL, e));
     have = 0;
     for (int64_t i = 0; i < t->rows.n; i++)
         if (t->label[i] == own) t->label[i] = (int32_t)(t->clusters + label[have++]);
@@ -251,7 +283,7 @@ static int judge(struct fit *t, struct evolve_clusters *out, struct err *e)
     int32_t *label = ARENA_NEW(t->a, int32_t, (size_t)t->rows.n, e);
     if (!label) return -1;
     for (int64_t i = 0; i < t->rows.n; i++)
-        label[i] = t->label[i] < 0 ? (int32_t)t->clusters : t->label[i];
+        label[i] = out->label[i] < 0 ? (int32_t)t->clusters : out->label[i];
     int rc = open_work(t->a, t->f, t->rows.n, t->rows.d, &w, e);
     if (rc == 0) rc = metrics_plan(&w, t->clusters + 1, &m, e);
     if (rc == 0) rc = fill(t->f, &t->rows, t->rows.n, &w, e);
@@ -266,71 +298,70 @@ static int judge(struct fit *t, struct evolve_clusters *out, struct err *e)
     return rc;
 }
 
-/* On from the clusters of an earlier search. */
-static int fit_begun(struct fit *t, struct err *e)
+/* k-means from drawn rows, or on from the clusters of an earlier search. */
+static int fit_centres(struct fit *t, bool begun, struct err *e)
 {
-    for (int64_t i = 0; i < t->clusters * t->rows.d; i++)
-        t->centre[i] = t->f->begin[i / t->rows.d * t->f->d + i % t->rows.d];
-    return fit_kmeans(t->a, t->f, &t->rows, t->clusters, 0, t->seed, t->centre, t->label, e);
+    int64_t d = t->rows.d, n = t->rows.n * t->finals, kd = t->clusters * d;
+    if (!(t->centre = ARENA_NEW(t->a, float, (size_t)(t->finals * kd), e))) return -1;
+    int64_t starts = begun ? 0 : t->f->o->starts ? t->f->o->starts : RACE_STARTS;
+    for (int64_t i = 0; i < kd && begun; i++) t->centre[i] = t->f->begin[i / d * t->f->d + i % d];
+    TRY(fit_kmeans(t->a, t->f, &t->rows, t->finals, t->clusters, starts, t->seed, t->centre,
+                   t->label, t->away, e));
+    for (int64_t i = 0; i < n; i++) t->away[i] = sqrtf(t->away[i]);
+    return 0;
 }
 
-static int fit_method(struct fit *t, struct err *e)
+static int fit_method(struct fit *t, bool begun, struct err *e)
 {
-    int64_t k = t->c->clusters;
-    bool centres = t->c->method == CLUSTER_KMEANS || t->c->method == CLUSTER_GMM;
-    if (centres && !(t->centre = ARENA_NEW(t->a, float, (size_t)(k * t->rows.d), e))) return -1;
-    t->clusters = k;
-    if (t->c->run == 0 && t->f->begin) return fit_begun(t, e);
-    switch (t->c->method) {
-    case CLUSTER_KMEANS:
-        return fit_kmeans(t->a, t->f, &t->rows, k,
-                          ((t->f->o->starts ? t->f->o->starts : RACE_STARTS) + RACES - 1) / RACES,
-                          t->seed, t->centre, t->label, e);
-    case CLUSTER_GMM:
-        return fit_mixture(t, e);
-    case CLUSTER_SPECTRAL:
-        TRY(fit_spectral(t, e));
-        return find_means(t, e);
-    default:
-        assert(t->c->method == CLUSTER_DBSCAN);
-        TRY(fit_density(t, e));
-        return find_means(t, e);
+    if (begun || t->c->method == CLUSTER_KMEANS) return fit_centres(t, begun, e);
+    if (t->c->method == CLUSTER_GMM) {
+        TRY(fit_mixture(t, e));
+    } else {
+        if (t->c->method == CLUSTER_SPECTRAL)
+            TRY(fit_spectral(t, e));
+        else
+            TRY(fit_density(t, e));
+        TRY(find_means(t, e));
     }
-}
-
-int evolve_fit_finals(const struct evolve_fit *f, const struct evolve_candidate *c)
-{
-    return c->method == CLUSTER_KMEANS && !(c->run == 0 && f->begin) && f->o->starts != 1 ? RACES
-                                                                                          : 1;
+    find_distances(t);
+    return 0;
 }
 
 int evolve_fit_run(struct arena *a, const struct evolve_fit *f, const struct evolve_candidate *c,
-                   int final, const int32_t *song, int64_t n, struct evolve_clusters *out,
-                   struct err *e)
+                   const int32_t *song, int64_t n, struct evolve_clusters out[EVOLVE_FINALS],
+                   int *count, struct err *e)
 {
     const double *weight = f->o->weight;
+    bool begun = c->run == 0 && f->begin, wanted = weight[EVOLVE_SILHOUETTE] > 0 ||
+                                                   weight[EVOLVE_DAVIES_BOULDIN] > 0 ||
+                                                   weight[EVOLVE_CALINSKI_HARABASZ] > 0;
+    bool many = c->method == CLUSTER_KMEANS && !begun;
+    int64_t starts = f->o->starts ? f->o->starts : RACE_STARTS;
     struct fit t = {.a = a,
                     .f = f,
                     .c = c,
                     .rows = {song, n, c->components ? c->components : f->d},
-                    .seed = evolve_draw_stream(f->o->seed, EVOLVE_FIT, c->run * RACES + final)};
-    if (!(t.label = ARENA_NEW(a, int32_t, (size_t)n, e))) return -1;
-    if (!(t.away = ARENA_NEW(a, float, (size_t)n, e))) return -1;
-    TRY(fit_method(&t, e));
-    find_distances(&t);
-    *out = (struct evolve_clusters){.n = n,
-                                    .clusters = t.clusters,
-                                    .d = t.rows.d,
-                                    .song = song,
-                                    .label = t.label,
-                                    .away = t.away,
-                                    .centre = t.centre,
-                                    .silhouette = NAN,
-                                    .davies_bouldin = NAN,
-                                    .calinski_harabasz = NAN};
-    bool wanted = weight[EVOLVE_SILHOUETTE] > 0 || weight[EVOLVE_DAVIES_BOULDIN] > 0 ||
-                  weight[EVOLVE_CALINSKI_HARABASZ] > 0;
-    return wanted ? judge(&t, out, e) : 0;
+                    .seed = evolve_draw_stream(f->o->seed, EVOLVE_FIT, c->run),
+                    .finals = many ? MIN(starts, EVOLVE_FINALS) : 1,
+                    .clusters = c->clusters};
+    if (!(t.label = ARENA_NEW(a, int32_t, (size_t)(t.finals * n), e))) return -1;
+    if (!(t.away = ARENA_NEW(a, float, (size_t)(t.finals * n), e))) return -1;
+    TRY(fit_method(&t, begun, e));
+    *count = (int)t.finals;
+    for (int64_t i = 0; i < t.finals; i++) {
+        out[i] = (struct evolve_clusters){.n = n,
+                                          .clusters = t.clusters,
+                                          .d = t.rows.d,
+                                          .song = song,
+                                          .label = t.label + i * n,
+                                          .away = t.away + i * n,
+                                          .centre = t.centre + i * t.clusters * t.rows.d,
+                                          .silhouette = NAN,
+                                          .davies_bouldin = NAN,
+                                          .calinski_harabasz = NAN};
+        if (wanted) TRY(judge(&t, &out[i], e));
+    }
+    return 0;
 }
 
 /* ---- eps --------------------------------------------------------------------------------------

@@ -14,14 +14,13 @@ struct evolve_fit { /* what all runs share */
     int64_t begin_clusters;
 };
 
-/* evolve_fit_finals: how many clusterings these parameters have, of which the fitter counts. */
-int evolve_fit_finals(const struct evolve_fit *f, const struct evolve_candidate *c);
-
-/* evolve_fit_run: clusters the n songs with the parameters of c; all of *out lives in a. Errors:
- * E_INPUT if these parameters cannot be (the run has failed, not the search). */
+/* evolve_fit_run: clusters the n songs with the parameters of c, in *count ways, of which the
+ * fitter counts; all of out lives in a. Errors: E_INPUT if these parameters cannot be (the run has
+ * failed, not the search). */
+#define EVOLVE_FINALS 4
 int evolve_fit_run(struct arena *a, const struct evolve_fit *f, const struct evolve_candidate *c,
-                   int final, const int32_t *song, int64_t n, struct evolve_clusters *out,
-                   struct err *e);
+                   const int32_t *song, int64_t n, struct evolve_clusters out[EVOLVE_FINALS],
+                   int *count, struct err *e);
 
 /* evolve_fit_eps: the range of eps from the distances of 1000 of the n songs to their k-th
  * neighbour: their median and their 90th percentile. */

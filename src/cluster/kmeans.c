@@ -5,10 +5,6 @@
 /* Starts run side by side as long as what each keeps per row stays below this. */
 #define SETS_BYTES (64 << 20)
 
-/* Starts that come to the same clusters differ by rounding alone, which is another on every device:
- * the first of them is kept. */
-#define SAME 1e-7
-
 struct set {        /* one start */
     double *sum;    /* [k][d] of its clusters' rows */
     int64_t *count; /* [k] */
@@ -40,6 +36,11 @@ static int plan_seed(struct kmeans *m, struct err *e)
     return m->tape_seed < 0 ? -1 : 0;
 }
 
+static int64_t starts_of(const struct kmeans_options *o)
+{
+    return MAX(1, o->init ? o->inits : o->starts);
+}
+
 int kmeans_plan(struct work *w, const struct kmeans_options *o, struct kmeans *m, struct err *e)
 {
     int64_t n = w->n, d = w->d, k = o->k;
@@ -47,7 +48,7 @@ int kmeans_plan(struct work *w, const struct kmeans_options *o, struct kmeans *m
     if (k < 1 || (k > n && !o->init))
         return err_set(e, E_INPUT, "%lld clusters of %lld rows; 1 to %lld are possible",
                        (long long)k, (long long)n, (long long)n);
-    m->sets = MAX(1, MIN(o->init ? 1 : o->starts, SETS_BYTES / (16 * n)));
+    m->sets = MAX(1, MIN(starts_of(o), SETS_BYTES / (16 * n)));
     if (!o->init) TRY(plan_seed(m, e));
     TRY((m->centre = work_in(w, "centre", DTYPE_F32, WORK_DIMS(m->sets, k, d), e)) < 0);
     TRY((m->move = work_in(w, "move", DTYPE_F32, WORK_DIMS(m->sets, k), e)) < 0);
@@ -247,6 +248,21 @@ static int run_sets(struct lloyd *l, int64_t begun, struct err *e)
     return 0;
 }
 
+/* What the caller wants of every start. */
+static void keep_start(const struct lloyd *l, int64_t start, const float *centre,
+                       const int32_t *label, double inertia)
+{
+    const struct kmeans *m = l->m;
+    const struct kmeans_result *out = l->out;
+    int64_t n = m->w->n, kd = m->o.k * m->w->d;
+    if (out->every) memcpy(out->every + start * n, label, (size_t)n * sizeof *label);
+    if (out->every_d2)
+        memcpy(out->every_d2 + start * n, work_at(m->w, m->d2), (size_t)n * sizeof(float));
+    if (out->every_centre)
+        memcpy(out->every_centre + start * kd, centre, (size_t)kd * sizeof *centre);
+    if (out->every_inertia) out->every_inertia[start] = inertia;
+}
+
 /* Keeps the best of the starts that have just run. */
 static int keep_best(struct lloyd *l, int64_t begun, struct err *e)
 {
@@ -257,10 +273,9 @@ static int keep_best(struct lloyd *l, int64_t begun, struct err *e)
         const float *centre = (const float *)work_at(m->w, m->centre) + s * m->o.k * m->w->d;
         const int32_t *label = l->label + s * m->w->n;
         double inertia;
-        if (out->every)
-            memcpy(out->every + (begun + s) * m->w->n, label, (size_t)m->w->n * sizeof *label);
         TRY(judge(m, centre, label, &inertia, e));
-        if (begun + s > 0 && inertia >= out->inertia * (1 - SAME)) continue;
+        keep_start(l, begun + s, centre, label, inertia);
+        if (begun + s > 0 && inertia >= out->inertia * (1 - KMEANS_SAME)) continue;
         out->inertia = inertia;
         out->start = begun + s;
         out->steps = l->set[s].steps;
@@ -277,7 +292,10 @@ static int open_lloyd(struct kmeans *m, struct lloyd *l, struct kmeans_result *o
     struct arena *a = m->w->arena;
     size_t kd = (size_t)(m->o.k * m->w->d);
     *l = (struct lloyd){.m = m, .out = out};
-    *out = (struct kmeans_result){.every = out->every};
+    *out = (struct kmeans_result){.every = out->every,
+                                  .every_d2 = out->every_d2,
+                                  .every_centre = out->every_centre,
+                                  .every_inertia = out->every_inertia};
     if (!(out->centre = ARENA_NEW(a, float, kd, e))) return -1;
     if (!(out->label = ARENA_NEW(a, int32_t, (size_t)m->w->n, e))) return -1;
     if (!(l->set = ARENA_NEW(a, struct set, (size_t)m->sets, e))) return -1;
@@ -297,14 +315,14 @@ int kmeans_run(struct kmeans *m, struct kmeans_result *out, struct err *e)
 {
     struct work_random random;
     struct lloyd l;
-    int64_t starts = m->o.init ? 1 : MAX(m->o.starts, 1);
-    m->o.starts = starts;
+    int64_t starts = m->o.starts = starts_of(&m->o), kd = m->o.k * m->w->d;
     work_seed(&random, m->o.seed);
     TRY(open_lloyd(m, &l, out, e));
     for (int64_t begun = 0; begun < starts; begun += m->sets) {
         work_progress(m->w, "starts", (double)begun, (double)starts);
         if (m->o.init)
-            memcpy(work_at(m->w, m->centre), m->o.init, (size_t)(m->o.k * m->w->d) * sizeof(float));
+            memcpy(work_at(m->w, m->centre), m->o.init + begun * kd,
+                   (size_t)(MIN(m->sets, starts - begun) * kd) * sizeof(float));
         else
             TRY(seed_sets(m, &random, e));
         TRY(run_sets(&l, begun, e));

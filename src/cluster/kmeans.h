@@ -6,12 +6,17 @@
 
 #include "cluster/work.h"
 
+/* Starts that come to the same clusters differ by rounding alone, which is another on every device:
+ * the first of them is kept. */
+#define KMEANS_SAME 1e-7
+
 struct kmeans_options {
     int64_t k, starts, most_steps;
     double tol; /* of the mean variance of a column: stop when the centres' squared moves are
                    no more in all */
     uint64_t seed;
-    const float *init; /* centres [k][d] to begin with: one start; NULL: k-means++ */
+    const float *init; /* [inits][k][d], centres to begin with: a start each; NULL: k-means++ */
+    int64_t inits;     /* 0: one */
 };
 
 struct kmeans { /* values and tapes of the plan */
@@ -29,13 +34,17 @@ struct kmeans_result {
     int32_t *label; /* [n] */
     double inertia;
     int64_t steps, start; /* of the start that won */
-    int32_t *every;       /* NULL, or the caller's [starts][n]: labels of every start */
-    int64_t empty;        /* clusters without a row, of which scikit-learn warns */
+    /* of every start; each NULL or the caller's: labels [starts][n], squared distances [starts][n],
+     * centres [starts][k][d], inertia [starts] */
+    int32_t *every;
+    float *every_d2, *every_centre;
+    double *every_inertia;
+    int64_t empty; /* clusters without a row, of which scikit-learn warns */
 };
 
 /* kmeans_plan: E_INPUT if k is more than the rows, unless centres are given. */
 int kmeans_plan(struct work *w, const struct kmeans_options *o, struct kmeans *m, struct err *e);
-/* kmeans_run: out->every is the caller's to set, the rest is filled. */
+/* kmeans_run: out->every and its like are the caller's to set, the rest is filled. */
 int kmeans_run(struct kmeans *m, struct kmeans_result *out, struct err *e);
 /* kmeans_assign: labels of all rows with these centres, as predict does; inertia may be NULL. */
 int kmeans_assign(struct kmeans *m, const float *centre, int32_t *label, double *inertia,

@@ -3,7 +3,7 @@
 #include <string.h>
 
 enum {
-    CHUNK = 4096,
+    CHUNK = 1024,
     EXTRA = 10,
     ROUNDS = 7
 }; /* rows at a time; scikit-learn's n_oversamples, n_iter */
@@ -243,8 +243,7 @@ static int fit(struct arena *a, struct arena *own, struct engine *engine,
                struct pca *p, struct err *e)
 {
     const struct pca_source *s = f->source;
-    int64_t chunk = s->d > PCA_EXACT ? CHUNK / 4 : CHUNK;
-    TRY(work_open(own, engine, watch, MIN(s->n, chunk), s->d, &f->w, e));
+    TRY(work_open(own, engine, watch, MIN(s->n, CHUNK), s->d, &f->w, e));
     if (!(f->mean = ARENA_NEW(own, double, (size_t)s->d, e))) return -1;
     if (s->d <= PCA_EXACT) {
         TRY(exact(f, e));
@@ -281,7 +280,7 @@ int pca_ready(struct arena *a, struct engine *engine, const struct work_watch *w
               struct err *e)
 {
     struct work *w = &p->work;
-    TRY(work_open(a, engine, watch, CHUNK / 4, p->d, w, e));
+    TRY(work_open(a, engine, watch, CHUNK, p->d, w, e));
     TRY((p->w = work_in(w, "components", DTYPE_F32, WORK_DIMS(p->m, p->d), e)) < 0);
     TRY((p->at = work_in(w, "offset", DTYPE_F32, WORK_DIMS(p->m), e)) < 0);
     p->out = plan_output(w->plan, "projected", DTYPE_F32, 2, WORK_DIMS(w->n, p->m), w->live, e);
@@ -295,33 +294,37 @@ int pca_ready(struct arena *a, struct engine *engine, const struct work_watch *w
     return 0;
 }
 
-int pca_project(struct pca *p, const float *rows, int64_t count, float *out, struct err *e)
+int pca_project_all(struct pca *p, const struct pca_source *source, float *out, struct err *e)
 {
     struct work *w = &p->work;
-    for (int64_t from = 0; from < count; from += w->n) {
-        int64_t n = MIN(w->n, count - from);
+    for (int64_t from = 0; from < source->n; from += w->n) {
+        int64_t n = MIN(w->n, source->n - from);
         *(int32_t *)work_at(w, w->live) = (int32_t)n;
-        memcpy(work_rows(w), rows + from * p->d, (size_t)(n * p->d) * sizeof *rows);
+        TRY(source->rows(source->ctx, from, n, work_rows(w), e));
         TRY(work_run(w, p->tape_project, e));
         memcpy(out + from * p->m, work_at(w, p->out), (size_t)(n * p->m) * sizeof *out);
     }
     return 0;
 }
 
-int pca_project_all(struct pca *p, struct arena *a, const struct pca_source *source, float *out,
-                    struct err *e)
+struct in_memory {
+    const float *rows;
+    int64_t d;
+};
+
+static int memory_rows(void *ctx, int64_t from, int64_t count, float *out, struct err *e)
 {
-    enum { PIECE = 1024 };
-    struct arena_mark mark = arena_here(a);
-    float *piece = ARENA_NEW(a, float, (size_t)(PIECE * source->d), e);
-    if (!piece) return -1;
-    for (int64_t from = 0; from < source->n; from += PIECE) {
-        int64_t count = MIN(PIECE, source->n - from);
-        TRY(source->rows(source->ctx, from, count, piece, e));
-        TRY(pca_project(p, piece, count, out + from * p->m, e));
-    }
-    arena_rewind(a, mark);
+    const struct in_memory *m = ctx;
+    (void)e;
+    memcpy(out, m->rows + from * m->d, (size_t)(count * m->d) * sizeof *out);
     return 0;
+}
+
+int pca_project(struct pca *p, const float *rows, int64_t count, float *out, struct err *e)
+{
+    struct in_memory m = {rows, p->d};
+    struct pca_source s = {&m, memory_rows, count, p->d};
+    return pca_project_all(p, &s, out, e);
 }
 
 void pca_close(struct pca *p)

@@ -35,9 +35,8 @@ int pca_open(struct arena *a, struct engine *engine, const struct work_watch *wa
              struct err *e);
 /* pca_project: rows [count][d] -> [count][m]. pca_close: the components stay. */
 int pca_project(struct pca *p, const float *rows, int64_t count, float *out, struct err *e);
-/* pca_project_all: every row of the source -> [n][m]. a: for a piece of them at a time. */
-int pca_project_all(struct pca *p, struct arena *a, const struct pca_source *source, float *out,
-                    struct err *e);
+/* pca_project_all: every row of the source -> [n][m]. */
+int pca_project_all(struct pca *p, const struct pca_source *source, float *out, struct err *e);
 int pca_ready(struct arena *a, struct engine *engine, const struct work_watch *watch, struct pca *p,
               struct err *e);
 void pca_close(struct pca *p);

@@ -89,12 +89,17 @@ static bool scale_row(const struct scale *s, double *row, float *out)
 /* Rows that are f32 already and stay as they are. False if one holds what a row may not. */
 static bool copy_row(const struct scale_source *s, int64_t i, float *out)
 {
+    enum { LANES = 16 }; /* compared side by side, so that the compiler makes vectors of it */
     const float *row = s->single ? s->single(s->ctx, i) : NULL;
-    int bad = row == NULL;
-    if (bad) return false;
+    int bad[LANES] = {0}, any = 0;
+    int64_t j = 0;
+    if (!row) return false;
     memcpy(out, row, (size_t)s->d * sizeof *out);
-    for (int64_t j = 0; j < s->d; j++) bad |= !(fabsf(out[j]) <= (float)SCALE_MOST);
-    return !bad;
+    for (; j + LANES <= s->d; j += LANES)
+        for (int l = 0; l < LANES; l++) bad[l] |= !(fabsf(out[j + l]) <= (float)SCALE_MOST);
+    for (; j < s->d; j++) any |= !(fabsf(out[j]) <= (float)SCALE_MOST);
+    for (int l = 0; l < LANES; l++) any |= bad[l];
+    return !any;
 }
 
 int scale_rows(struct arena *a, const struct scale_source *s, const struct scale *scale,

@@ -290,8 +290,8 @@ static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int64_t pl
     return t;
 }
 
-struct code {                 /* of a row in 8 bits */
-    float unit, square, rest; /* |unit * q|^2, |r| */
+struct code {                       /* of a row in 8 bits */
+    float unit, square, rest, norm; /* |unit * q|^2, |r|, |x|^2 */
 };
 
 /* A row as q + QUANT_SHIFT, whole quads. The rounding of x - unit * q is covered too. */
@@ -302,17 +302,19 @@ static struct code lloyd_code(const float *x, int64_t d, quant_t *to)
     for (int64_t i = 0; i < d; i += W) most = vf_max(vf_abs(vf_load_n(x + i, d - i)), most);
     float high = vf_most(most);
     struct code out = {.unit = high > 0 ? high / 127 : 1};
-    vf per = vf_all(1 / out.unit), unit = vf_all(out.unit);
+    vf per = vf_all(1 / out.unit), unit = vf_all(out.unit), norm = square;
     for (int64_t i = 0; i < d; i += W) {
         vf v = vf_load_n(x + i, d - i), shift = vf_all(0x1.8p23f); /* rounds to a whole number */
         vi whole = (vi)(v * per + shift) - (vi)shift;
         vf q = vf_of_vi(whole), off = v - q * unit;
         square = q * q + square;
+        norm = v * v + norm;
         rest = off * off + rest;
         narrow n = __builtin_convertvector(whole + QUANT_SHIFT, narrow);
         memcpy(to + i, &n, sizeof n);
     }
     out.square = vf_sum(square) * out.unit * out.unit;
+    out.norm = vf_sum(norm);
     out.rest = sqrtf(vf_sum(rest)) * 1.001f + sqrtf((float)d) * high * 0x1p-22f;
     return out;
 }
@@ -322,7 +324,7 @@ static float lloyd_code_centre(const struct lloyd *t, int64_t j)
 {
     quant_t *q = t->rows;
     int8_t *to = t->codes + j / CPU_PANEL * CPU_PANEL * 4 * t->m.quads + j % CPU_PANEL * 4;
-    struct code code = {1, INFINITY, 0};
+    struct code code = {1, INFINITY, 0, 0};
     int32_t sum = 0;
     if (j < t->k) code = lloyd_code(t->centre + j * t->d, t->d, q);
     for (int64_t i = 0; i < 4 * t->m.quads; i++) {
@@ -416,7 +418,7 @@ ISA_INLINE int32_t lloyd_nearest_coarse(const struct lloyd *t, const float *row,
     low += code->square + slack; /* of the second nearest, for its bound */
     float reach = sqrtf(MAX(low, 0)) * (1 + 0x1p-20f) + 2 * rest;
     vf limit = vf_all(reach * reach * (1 + 0x1p-20f) - code->square + slack);
-    float one = INFINITY, two = INFINITY, norm = 0;
+    float one = INFINITY, two = INFINITY, norm = code->norm;
     int32_t best = 0, nearest = 0;
     double least_f64 = INFINITY;
     for (int64_t i = 0; i < rows_up(t->k); i += W) {
@@ -424,7 +426,7 @@ ISA_INLINE int32_t lloyd_nearest_coarse(const struct lloyd *t, const float *row,
         vi in = v <= limit;
         for (uint32_t bits = vi_bits(in); bits; bits &= bits - 1) {
             int64_t j = i + __builtin_ctz(bits);
-            float d2 = t->norm[j] - 2 * rows_dots(row, t->centre + j * t->d, t->d, &norm);
+            float d2 = t->norm[j] - 2 * rows_dot(row, t->centre + j * t->d, t->d);
             best = d2 < one ? (int32_t)j : best;
             two = d2 < one ? one : MIN(d2, two);
             one = MIN(d2, one);

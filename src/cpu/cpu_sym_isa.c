@@ -44,6 +44,20 @@ static void gram_panels(const struct gram *g, int64_t row, int64_t rows, int64_t
     }
 }
 
+/* The sum of a column of the block; what is no row is 0. */
+static double gram_column(const float *column)
+{
+    enum { VECS = 4 };
+    vd part[VECS] = {{0}};
+    double sum = 0;
+    for (int64_t r = 0; r < ROWS_BLOCK; r += VECS * VD)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECS; v++) part[v] += vd_of(column + r + v * VD);
+    part[0] = (part[0] + part[1]) + (part[2] + part[3]);
+    for (int j = 0; j < VD; j++) sum += part[0][j];
+    return sum;
+}
+
 /* Columns i..i+7 of x with all of y's, or with those of the triangle, onto out. */
 static void gram_eight(const struct gram *g, int64_t i, float *c)
 {
@@ -87,7 +101,7 @@ int ISA_NAME(cpu_sym_gram)(const struct cpu_step *s, struct thread_team *team, i
         for (int64_t b = id; b < blocks; b += team->n) {
             gram_eight(&g, b * ROWS_TILE, c);
             for (int64_t i = b * ROWS_TILE; sum && i < MIN(g.d, (b + 1) * ROWS_TILE); i++)
-                for (int64_t r = 0; r < rows; r++) sum[i] += (double)g.turned[i * ROWS_BLOCK + r];
+                sum[i] += gram_column(g.turned + i * ROWS_BLOCK);
         }
         thread_barrier(team);
     }

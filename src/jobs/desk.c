@@ -188,7 +188,10 @@ static int open_parts(struct desk_set *s, struct desk *d, struct err *e)
 
 static void close_one(const struct desk_set *s, struct desk *d)
 {
-    if (d->speech && s->o->profile) profile_tell(s->host, d->speech);
+    const struct speech *m = d->speech;
+    if (m && s->o->profile)
+        profile_tell(s->host,
+                     &(struct profile){m->name, m->engine, m->prepared, m->plan, m->load_s});
     speech_close(&d->speech);
     arena_close(&d->a);
     d->scribe = NULL;

@@ -4,6 +4,7 @@
 #include "jobs/jobs.h"
 #include "jobs/kept.h"
 #include "jobs/loss.h"
+#include "jobs/profile.h"
 #include "jobs/sentences.h"
 #include "jobs/speech.h"
 #include "jobs/vectors.h"
@@ -16,7 +17,7 @@ struct embed_opts {
     const char *model, *output, *field, *id, *device, *prefix, *index;
     int input, format, type, pooling, compute_type, kernels;
     int64_t threads, max_tokens, loss;
-    bool normalize, literal, offline, quiet;
+    bool normalize, literal, profile, offline, quiet;
 };
 
 #define AT(field) offsetof(struct embed_opts, field)
@@ -48,6 +49,7 @@ static const struct opt_row rows[] = {
     {.name = "measure-loss", .type = OPT_INT, .offset = AT(loss), .min = 0, .max = 1000000, .fallback = "0", .value = "N",
      .help = "Embed N of the texts, evenly drawn, in float32 too, and say how near the vectors are (the cosine's median and least). Loads the model a second time."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16|amx", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
+    {.name = "profile", .type = OPT_BOOL, .offset = AT(profile), .help = "Tell at the end, on standard error, where the time went: for each step of the model, with the rate of its products and the share of what the processor could do."},
     {.help = "Other"},
     {.name = "offline", .type = OPT_BOOL, .offset = AT(offline), .help = "Never fetch anything."},
     {.name = "quiet", .letter = 'q', .type = OPT_BOOL, .offset = AT(quiet), .help = "No summary on standard error."},
@@ -227,7 +229,8 @@ static int open_model(struct run *r, struct err *e)
         .compute_type = choice("compute-type", r->o->compute_type, r->compute),
         .engine = {.device = r->o->device,
                    .kernels = choice("kernels", r->o->kernels, r->kernels),
-                   .threads = (int)MIN(r->o->threads, thread_cpus())},
+                   .threads = (int)MIN(r->o->threads, thread_cpus()),
+                   .profile = r->o->profile},
         .max_tokens = r->o->max_tokens,
         .pooling = (enum sentences_pooling)r->o->pooling,
         .unit = r->o->normalize,
@@ -249,6 +252,10 @@ static int write_all(struct run *r, struct err *e)
     double seconds = thread_seconds() - start_s;
     if (r->loss.n) TRY(loss_measure(&r->loss, &r->options, cancelled, r, &r->found, e));
     summary(r, seconds);
+    const struct sentences *s = r->sentences;
+    if (r->o->profile)
+        profile_tell(r->host,
+                     &(struct profile){s->name, s->engine, s->prepared, s->plan, s->load_s});
     return 0;
 }
 

@@ -23,17 +23,17 @@ static void key_of(const char *name, char key[KEY])
     key[n] = 0;
 }
 
-static struct sums sum_of(const struct speech *s, int from, int to, int64_t runs, const char *key)
+static struct sums sum_of(const struct profile *f, int from, int to, int64_t runs, const char *key)
 {
-    const double *seconds = engine_profile(s->prepared), *work = engine_work(s->prepared);
+    const double *seconds = engine_profile(f->prepared), *work = engine_work(f->prepared);
     struct sums sum = {0};
     for (int i = from; i < to; i++) {
-        const struct plan_step *step = &s->plan->step[i];
+        const struct plan_step *step = &f->plan->step[i];
         char own[KEY];
         key_of(step->name, own);
         if (key && strcmp(own, key) != 0) continue;
         int w = step->op == OP_linear || step->op == OP_conv1d ? step->in[1] : -1;
-        bool i8 = w >= 0 && s->plan->value[w].as_i8;
+        bool i8 = w >= 0 && f->plan->value[w].as_i8;
         sum.runs += runs;
         sum.seconds += seconds[i];
         sum.work += work[i];
@@ -55,41 +55,41 @@ static void tell_row(const struct lode_host *h, const char *tape, const char *st
               sum->seconds * 1e3, 100 * sum->seconds / whole_s, rate, reached);
 }
 
-static void tell_steps(const struct lode_host *h, const struct speech *s, const struct plan_tape *t,
-                       int64_t runs, double whole_s, double peak)
+static void tell_steps(const struct lode_host *h, const struct profile *f,
+                       const struct plan_tape *t, int64_t runs, double whole_s, double peak)
 {
     for (int i = t->from; i < t->to; i++) {
         char key[KEY], before[KEY];
         bool seen = false;
-        key_of(s->plan->step[i].name, key);
+        key_of(f->plan->step[i].name, key);
         for (int k = t->from; k < i && !seen; k++) {
-            key_of(s->plan->step[k].name, before);
+            key_of(f->plan->step[k].name, before);
             seen = strcmp(key, before) == 0;
         }
         if (seen) continue;
-        struct sums sum = sum_of(s, i, t->to, runs, key);
+        struct sums sum = sum_of(f, i, t->to, runs, key);
         if (sum.seconds > 0) tell_row(h, t->name, key, &sum, whole_s, peak);
     }
 }
 
-void profile_tell(const struct lode_host *h, const struct speech *s)
+void profile_tell(const struct lode_host *h, const struct profile *f)
 {
-    const struct plan *p = s->plan;
-    const int64_t *runs = engine_runs(s->prepared);
-    double peak = engine_peak(s->engine), whole_s = 0;
-    if (!engine_profile(s->prepared)) return;
+    const struct plan *p = f->plan;
+    const int64_t *runs = engine_runs(f->prepared);
+    double peak = engine_peak(f->engine), whole_s = 0;
+    if (!engine_profile(f->prepared)) return;
     for (int t = 0; t < p->n_tapes; t++)
-        whole_s += sum_of(s, p->tape[t].from, p->tape[t].to, runs[t], NULL).seconds;
+        whole_s += sum_of(f, p->tape[t].from, p->tape[t].to, runs[t], NULL).seconds;
     if (whole_s <= 0) return;
-    host_note(h, "Profile of model %s: loaded in %.3f s; %s", s->name, s->load_s,
-              engine_describe(s->engine));
+    host_note(h, "Profile of model %s: loaded in %.3f s; %s", f->name, f->load_s,
+              engine_describe(f->engine));
     if (peak > 0)
         host_note(h, "The i8 peak of these threads, measured now: %.0f GFLOP/s", peak * 1e-9);
     host_note(h, "%-8s %-24s %8s %13s %7s %8s %8s", "tape", "step", "runs", "time", "share",
               "GFLOP/s", "i8 peak");
-    for (int t = 0; t < p->n_tapes; t++) tell_steps(h, s, &p->tape[t], runs[t], whole_s, peak);
+    for (int t = 0; t < p->n_tapes; t++) tell_steps(h, f, &p->tape[t], runs[t], whole_s, peak);
     for (int t = 0; t < p->n_tapes; t++) {
-        struct sums sum = sum_of(s, p->tape[t].from, p->tape[t].to, runs[t], NULL);
+        struct sums sum = sum_of(f, p->tape[t].from, p->tape[t].to, runs[t], NULL);
         if (!runs[t]) continue;
         sum.runs = runs[t];
         tell_row(h, p->tape[t].name, "(all steps)", &sum, whole_s, peak);

@@ -100,6 +100,61 @@ is "plan for a T4: what does not fit" "$(facts fits)" "False"
 printf '1,2\n3,4,5\n' >"$work/ragged.csv"
 run "$lode" cluster "$work/ragged.csv"
 says "ragged: which line" 3 'line 2 has 3 numbers, the first has 2'
+# files that are not what they say: one sentence each
+: >"$work/empty.csv"
+run "$lode" cluster "$work/empty.csv"
+says "an empty CSV" 3 'no line of numbers in 0 bytes'
+printf 'a,b,c\n' >"$work/head.csv"
+run "$lode" cluster "$work/head.csv"
+says "a CSV of names alone" 3 'no line of numbers in 6 bytes'
+printf 'a,b\n1,2\n3,x\n' >"$work/word.csv"
+run "$lode" cluster "$work/word.csv"
+says "a word among numbers" 3 'line 3, column 2: "x" is not a number'
+made() { # NAME DESCR FORTRAN SHAPE BYTES: a .npy with that header and so many bytes 0 behind it
+    python3 -c '
+import struct, sys
+name, descr, fortran, shape, count = sys.argv[1:]
+head = ("{%r: %r, %r: %s, %r: %s, }" % ("descr", descr, "fortran_order", fortran, "shape", shape)).encode()
+head += b" " * (117 - len(head)) + b"\n"
+open(name, "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + b"\0" * int(count))' "$work/$1" "$2" "$3" "$4" "$5"
+}
+while read -r name descr fortran shape bytes words; do
+    made made.npy "$descr" "$fortran" "$(echo "$shape" | tr _ ' ')" "$bytes"
+    run "$lode" cluster "$work/made.npy" -k 1
+    says "npy: $name" 3 "$words"
+done <<'END'
+huge <f8 False (4294967296,_4294967296) 96 4294967296 x 4294967296 numbers of 8 bytes are promised, 96 bytes are there
+false <f4 False (400,_3) 96 400 x 3 numbers of 4 bytes are promised
+cut <f8 True (4,_3) 95 4 x 3 numbers of 8 bytes are promised, 95 bytes are there
+overflow <f8 False (99999999999999999999,_3) 96 is not a dimension
+negative <f8 False (-4,_3) 96 "-4" is not a dimension
+cube <f8 False (2,_2,_3) 96 more than 2 dimensions
+complex <c16 False (2,_3) 96 an array of <c16
+no-rows <f8 False (0,_3) 96 holds 0 rows of 3 numbers
+END
+python3 -c 'import sys; sys.stdout.buffer.write(open(sys.argv[1], "rb").read()[:40])' "$work/made.npy" >"$work/stump.npy"
+run "$lode" cluster "$work/stump.npy"
+says "npy: cut in its header" 3 'a header of 118 bytes in a .npy file of 40'
+for flag in labels centers model; do
+    run "$lode" cluster "$work/x.csv" -k 3 --$flag /dev/full
+    says "disk full: --$flag" 5 'the disk is full'
+done
+# the same numbers in another order and in other types: the same labels
+for form in '<f8 False' '<f8 True' '>f8 False' '<f4 False' '<i8 False'; do
+    python3 -c '
+import struct, sys
+descr, fortran = sys.argv[2], sys.argv[3] == "True"
+rows = [[i % 3 * 10 + i % 7, i % 5, i % 3 * -5] for i in range(90)]
+flat = [r[j] for j in range(3) for r in rows] if fortran else [v for r in rows for v in r]
+kind = descr[0] + {"f8": "270d", "f4": "270f", "i8": "270q"}[descr[1:]]
+head = ("{%r: %r, %r: %s, %r: (90, 3), }" % ("descr", descr, "fortran_order", fortran, "shape")).encode()
+head += b" " * (117 - len(head)) + b"\n"
+open(sys.argv[1], "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + struct.pack(kind, *flat))' "$work/form.npy" $form
+    run "$lode" cluster "$work/form.npy" -k 3 --labels "$work/form_labels.npy" --quiet
+    [ -f "$work/first_labels.npy" ] || cp "$work/form_labels.npy" "$work/first_labels.npy"
+    ok "npy of $form: the same labels" cmp "$work/first_labels.npy" "$work/form_labels.npy"
+done
+
 printf '1,2\n3,nan\n5,6\n' >"$work/nan.csv"
 run "$lode" cluster "$work/nan.csv" -k 2
 says "NaN: which row" 3 'row 2, column 2 is NaN'

@@ -42,6 +42,9 @@ ok "f32: says what ran where" grep -q 'cpu.*float32' "$work/err"
 above "f32: 200 lines as sentence-transformers has them" "$work/f32.npy" tests/golden/minilm_200.npy 0.99999 0.9999 0.999
 run "$lode" embed $lines -o "$work/i8.npy" --device cpu
 above "int8: near them" "$work/i8.npy" tests/golden/minilm_200.npy 0.998 0.98 0.94
+run "$lode" embed $lines -o "$work/profiled.npy" --device cpu --profile
+ok "profile: products have a rate" grep -Eq '^lode: encode +\*\.up +[0-9]+ +[0-9.]+ ms +[0-9.]+ % +[1-9][0-9]* ' "$work/err"
+ok "profile: changes nothing" cmp "$work/i8.npy" "$work/profiled.npy"
 run "$lode" embed $lines -o "$work/half.npy" --compute-type float16 --device cpu
 above "float16: near them" "$work/half.npy" tests/golden/minilm_200.npy 0.9999 0.9999 0.99
 ok "float16: what it became is said" grep -q 'float16$\|float32$' "$work/err"

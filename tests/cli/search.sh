@@ -87,10 +87,11 @@ search f --features --search 20
 is "features: status" "$status" 0
 
 # New songs: playlists keep number, name and file.
-search u --update "$work/a/report.json" --seed 0
+search w --subset 0
+search u --update "$work/w/report.json" --subset 0 --search 1
 ok "update: the same songs, the same playlists" python3 -c '
 import json, sys
-old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/a/report.json", "/u/report.json"))
+old, new = (json.load(open(sys.argv[1] + f))["playlists"] for f in ("/w/report.json", "/u/report.json"))
 key = lambda l: [(p["id"], p["name"], p["file"], sorted(s["row"] for s in p["songs"])) for p in l]
 assert key(old) == key(new) and all(p["songs_added"] == p["songs_gone"] == 0 for p in new)' "$work"
 # 20 more songs, in front: rows move, ids do not.
@@ -100,7 +101,6 @@ assert key(old) == key(new) and all(p["songs_added"] == p["songs_gone"] == 0 for
     sed 1d "$work/songs.csv"
 } >"$work/more.csv"
 { head -n 20 "$work/x.csv"; cat "$work/x.csv"; } >"$work/more.x.csv"
-search w --subset 0
 run "$lode" cluster "$work/more.x.csv" --moods "$work/more.csv" --out "$work/g" --search 1 --subset 0 --min-songs 5 \
     --update "$work/w/report.json" --quiet
 is "update: status" "$status" 0
@@ -191,4 +191,54 @@ search r --update "$work/songs.csv"
 says "refused: no report" 3 "songs.csv"
 search r --max-distance 0
 says "refused: nothing found" 3 "none of 60 runs gave a playlist"
+# Small and strange libraries.
+for n in 1 2; do
+    head -n $n "$work/x.csv" >"$work/tiny.x.csv"
+    head -n $((n + 1)) "$work/songs.csv" >"$work/tiny.csv"
+    run "$lode" cluster "$work/tiny.x.csv" --moods "$work/tiny.csv" --out "$work/r" --search 5 --min-songs 1
+    says "refused: $n songs" 3 "$n songs with moods; at least 3 are needed"
+done
+head -n 5 "$work/x.csv" | tail -n 3 >"$work/tiny.x.csv"
+{ head -n 1 "$work/songs.csv"; sed -n '4,6p' "$work/songs.csv"; } >"$work/tiny.csv"
+for method in kmeans dbscan gmm spectral mixed; do
+    run "$lode" cluster "$work/tiny.x.csv" --moods "$work/tiny.csv" --out "$work/r" --search 10 --min-songs 1 --method $method --quiet
+    ok "3 songs, $method: playlists or a sentence" test "$status" -eq 0 -o "$status" -eq 3
+done
+sed 's/.*/1,2,3,4,5,6,7,8,9,10/' "$work/x.csv" >"$work/same.x.csv"
+for method in kmeans dbscan gmm spectral; do
+    run "$lode" cluster "$work/same.x.csv" --moods "$work/songs.csv" --out "$work/r" --search 10 --subset 100 --method $method --quiet
+    ok "all songs equal, $method: playlists or a sentence" test "$status" -eq 0 -o "$status" -eq 3
+done
+for starts in 1 2 3; do
+    search r --n-init $starts
+    is "starts: $starts" "$status" 0
+done
+{ cat "$work/songs.csv"; tail -n 1 "$work/songs.csv"; } >"$work/many.csv"
+search r --moods "$work/many.csv"
+says "refused: more songs than rows" 3 "many.csv has 401 songs, there are 400 rows of numbers"
+{ head -n 400 "$work/songs.csv"; sed -n 2p "$work/songs.csv"; } >"$work/twice.csv"
+search r --moods "$work/twice.csv"
+ok "a song twice: two rows" test "$status" -eq 0
+: >"$work/file"
+search file/below
+says "refused: nowhere to write" 5 "file"
+search r --moods "$work"
+ok "refused: moods that are a folder" test "$status" -eq 5 -o "$status" -eq 3
+if [ -w /dev/full ] && mkdir "$work/full" && ln -s /dev/full "$work/full/search.journal"; then
+    search full
+    ok "refused: a full disk" test "$status" -eq 5
+fi
+
+# On a GPU, which is an emulated one: the same playlists.
+lists() { (cd "$work/$1" && cat ./*.m3u8); }
+for method in kmeans mixed; do
+    search cpu --method $method --search 4 --batch 2 --subset 60 --clusters-max 5 --device cpu
+    LODE_FAKE_GPU=t4 search gpu --method $method --search 4 --batch 2 --subset 60 --clusters-max 5 --device cuda
+    is "gpu, $method: status" "$status" 0
+    lists cpu >"$work/cpu.lists"
+    lists gpu >"$work/gpu.lists"
+    ok "gpu, $method: the playlists of the CPU" cmp "$work/cpu.lists" "$work/gpu.lists"
+done
+ok "gpu: the report says so" grep -q '"resolved_device": *"cuda"' "$work/gpu/report.json"
+
 tap_end
