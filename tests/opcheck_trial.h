@@ -126,10 +126,11 @@ static double tolerance(enum op op, enum kind kind)
     return (double)(kind == F32 ? row->tol_f32 : kind == F16 ? row->tol_f16 : row->tol_i8);
 }
 
-/* What a kernel may be off: of estep more where |z|^2 is large (op.def). want: its outputs. */
-static double allowed(const struct stage *s, const struct buffer *want)
+/* What a kernel of tolerance `most` may be off: of estep more where |z|^2 is large (op.def). want:
+ * its outputs. */
+static double allowed(const struct stage *s, double most, const struct buffer *want)
 {
-    double most = tolerance(s->one->op, s->one->kind), likelihood;
+    double likelihood;
     if (s->one->op != OP_estep) return most;
     memcpy(&likelihood, want[1].data, sizeof likelihood);
     return most - 2 * likelihood / (double)s->one->d[0] * 0x1p-22;

@@ -21,7 +21,7 @@ static bool check_trial(struct stage *s, const struct cpu_kernel *k, enum cpu_fo
     trial_open(&t, s, k, form, threads);
     thread_run(threads, trial_member, &t);
     if (!trial_close(&t, why, cap)) return false;
-    double most = allowed(s, want);
+    double most = allowed(s, tolerance(s->one->op, s->one->kind), want);
     for (int i = 0; i < OP_OUTPUTS; i++) {
         int v = s->plan->step[0].out[i];
         if (v >= 0 && !same_value(s, v, &want[i], most, worst, why, cap)) return false;
