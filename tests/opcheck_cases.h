@@ -827,6 +827,7 @@ static const struct one cases[] = {
     {.op = OP_eigen,     {2},                 -1, F32},
     {.op = OP_eigen,     {7},                 -1, F32},
     {.op = OP_eigen,     {40},                -1, F32},
+    {.op = OP_eigen,     {261},               -1, F32}, /* by the team, not by one */
     {.op = OP_eigen,     {200},               -1, F32, .bench = true},
 
     {.op = OP_project,   {1, 1, 1},           -1, F32},
@@ -838,6 +839,8 @@ static const struct one cases[] = {
     {.op = OP_estep,     {1, 1, 1, 0},        -1, F32},
     {.op = OP_estep,     {61, 7, 5, 0},       -1, F32},
     {.op = OP_estep,     {35, 19, 50, 0},     -1, F32},
+    {.op = OP_estep,     {45, 130, 70, 0},    -1, F32}, /* long enough to be cut short */
+    {.op = OP_estep,     {23, 96, 3, 0},      -1, F32},
     {.op = OP_estep,     {1, 1, 1, 1},        -1, F32},
     {.op = OP_estep,     {37, 5, 3, 1},       -1, F32},
     {.op = OP_estep,     {19, 20, 4, 1},      -1, F32},

@@ -143,7 +143,7 @@ struct eigen {
 };
 
 /* Below, one member makes the matrix tridiagonal: waiting for others costs more than it takes. */
-#define EIGEN_ALONE 512
+#define EIGEN_ALONE 256
 
 ISA_INLINE double eigen_dot(const double *a, const double *b, int64_t n)
 {
