@@ -68,7 +68,9 @@ int work_ready(struct work *w, struct err *e)
     TRY(plan_finish(w->plan, e));
     while (engine_prepare(w->engine, w->arena, w->plan, NULL, NULL, &w->ready, &why)) {
         w->ready = NULL;
-        TRY(engine_retreat(w->engine, w->arena, &why, e));
+        *e = why;
+        if (w->watch && w->watch->stays) return -1;
+        TRY(engine_retreat(w->engine, &why, e));
     }
     *(int32_t *)work_at(w, w->live) = (int32_t)w->n;
     w->rows = work_rows(w);

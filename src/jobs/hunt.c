@@ -232,6 +232,7 @@ static int search(struct run *r, const struct playlist_old *old, double read_s, 
                                .old = old,
                                .subset = found.rows,
                                .resumed = r->diary.n,
+                               .brought_back = evolve_brought_back(r->evolve),
                                .read_s = read_s};
     return tell(r, &told, e);
 }
@@ -255,7 +256,7 @@ static int with_songs(struct run *r, struct err *e)
     double begun_s = thread_seconds();
     struct playlist_old old;
     struct songs_options so = r->m->songs;
-    struct evolve_watch watch = {{r, on_progress, on_cancelled}, on_done, on_note};
+    struct evolve_watch watch = {{r, on_progress, on_cancelled, false}, on_done, on_note};
     struct scale_source source = *h->source;
     uint64_t settings;
     so.top_moods = h->o->s.top_moods;
