@@ -286,7 +286,7 @@ static void take_note(void *ctx, const char *line)
 
 static struct evolve *open_search(struct bench *b)
 {
-    struct evolve_watch watch = {{b, NULL, NULL, false}, remember, take_note};
+    struct evolve_watch watch = {{b, NULL, NULL}, remember, take_note};
     struct evolve_watch *kept = ARENA_NEW(b->arena, struct evolve_watch, 1, &b->e);
     struct scale_source *source = ARENA_NEW(b->arena, struct scale_source, 1, &b->e);
     struct evolve *v = NULL;

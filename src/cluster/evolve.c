@@ -114,7 +114,7 @@ int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watc
     v->o = *o;
     v->songs = songs;
     v->watch = watch;
-    v->inner = (struct work_watch){watch->work.ctx, NULL, watch->work.cancelled, true};
+    v->inner = (struct work_watch){watch->work.ctx, NULL, watch->work.cancelled};
     v->fit = (struct evolve_fit){.engine = engine, .watch = &v->inner, .o = &v->o};
     if (source->d > PCA_EXACT)
         return err_set(e, E_INPUT, "rows of %lld numbers; a search takes up to %d",

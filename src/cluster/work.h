@@ -14,7 +14,6 @@ struct work_watch { /* every function may be NULL */
     void *ctx;
     void (*progress)(void *ctx, const char *what, double done, double total);
     bool (*cancelled)(void *ctx);
-    bool stays; /* the device is not left for another one: who watches does that */
 };
 
 struct work {

@@ -256,7 +256,7 @@ static int with_songs(struct run *r, struct err *e)
     double begun_s = thread_seconds();
     struct playlist_old old;
     struct songs_options so = r->m->songs;
-    struct evolve_watch watch = {{r, on_progress, on_cancelled, false}, on_done, on_note};
+    struct evolve_watch watch = {{r, on_progress, on_cancelled}, on_done, on_note};
     struct scale_source source = *h->source;
     uint64_t settings;
     so.top_moods = h->o->s.top_moods;

@@ -147,8 +147,8 @@ static void put_page(struct page *p)
     quote(p, engine_device(r->h->engine));
     SAY(p, " in %.1f s", s->seconds);
     if (r->brought_back > 0) {
-        SAY(p, ", after %lld failure%s of the device; the last one: ",
-            (long long)r->brought_back, r->brought_back == 1 ? "" : "s");
+        SAY(p, ", after %lld failure%s of the device; the last one: ", (long long)r->brought_back,
+            r->brought_back == 1 ? "" : "s");
         quote(p, engine_reason(r->h->engine));
     }
     SAY(p, ".</p>\n");

@@ -418,7 +418,7 @@ static int with_arena(struct run *r, struct err *e)
                      .input = r->input};
     struct audiomuse am;
     struct cluster_result c;
-    struct work_watch watch = {r, on_progress, on_cancelled, false};
+    struct work_watch watch = {r, on_progress, on_cancelled};
     char kernels[16];
     TRY(hunt_settings(&h, &am, e));
     r->o = &flags;
