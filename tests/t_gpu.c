@@ -93,7 +93,7 @@ static int make_ready(struct model *m, const struct engine_options *o, bool half
         struct net_whisper_shape shape = shape_for(engine_device(m->engine), half, i8);
         TRY(make_plan(m, &shape, e));
         if (engine_prepare(m->engine, m->a, m->plan, NULL, NULL, &m->ep, &why) == 0) return 0;
-        TRY(engine_retreat(m->engine, m->a, &why, e));
+        TRY(engine_retreat(m->engine, &why, e));
     }
 }
 

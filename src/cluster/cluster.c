@@ -253,9 +253,9 @@ static int run_all(struct run *r, bool plane, struct err *e)
     return 0;
 }
 
-int cluster_run(struct arena *a, struct engine *engine, const struct work_watch *watch,
-                const struct scale_source *source, const struct cluster_options *o, bool plane,
-                struct cluster_result *out, struct err *e)
+static int run_once(struct arena *a, struct engine *engine, const struct work_watch *watch,
+                    const struct scale_source *source, const struct cluster_options *o, bool plane,
+                    struct cluster_result *out, struct err *e)
 {
     struct run r = {.a = a, .engine = engine, .watch = watch, .source = source, .o = o, .out = out};
     *out = (struct cluster_result){0};
@@ -271,9 +271,22 @@ int cluster_run(struct arena *a, struct engine *engine, const struct work_watch 
     return rc;
 }
 
-int cluster_predict(struct arena *a, struct engine *engine, const struct work_watch *watch,
-                    const struct scale_source *source, struct cluster_model *m, int32_t *label,
-                    struct err *e)
+int cluster_run(struct arena *a, struct engine *engine, const struct work_watch *watch,
+                const struct scale_source *source, const struct cluster_options *o, bool plane,
+                struct cluster_result *out, struct err *e)
+{
+    struct arena_mark mark = arena_here(a);
+    struct err why;
+    while (run_once(a, engine, watch, source, o, plane, out, &why)) {
+        TRY(engine_retreat(engine, &why, e));
+        arena_rewind(a, mark);
+    }
+    return 0;
+}
+
+static int predict_once(struct arena *a, struct engine *engine, const struct work_watch *watch,
+                        const struct scale_source *source, struct cluster_model *m, int32_t *label,
+                        struct err *e)
 {
     struct cluster_options o = {
         .method = m->method, .k = m->k, .starts = 1, .covariance = m->gmm.kind};
@@ -296,6 +309,16 @@ int cluster_predict(struct arena *a, struct engine *engine, const struct work_wa
     pca_close(&m->pca);
     work_close(&r.work);
     return rc;
+}
+
+int cluster_predict(struct arena *a, struct engine *engine, const struct work_watch *watch,
+                    const struct scale_source *source, struct cluster_model *m, int32_t *label,
+                    struct err *e)
+{
+    struct err why;
+    while (predict_once(a, engine, watch, source, m, label, &why))
+        TRY(engine_retreat(engine, &why, e));
+    return 0;
 }
 
 int cluster_measure(struct arena *a, struct engine *engine, int64_t n, int64_t d,

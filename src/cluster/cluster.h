@@ -55,7 +55,9 @@ struct cluster_result {
     double read_s, pca_s, fit_s, metrics_s;
 };
 
-/* cluster_run: everything lives in a. plane: whether to fill it. */
+/* cluster_run and cluster_predict: what fails because of the device is done again on the next one,
+ * if the choice was automatic.
+ * cluster_run: everything lives in a. plane: whether to fill it. */
 int cluster_run(struct arena *a, struct engine *engine, const struct work_watch *watch,
                 const struct scale_source *source, const struct cluster_options *o, bool plane,
                 struct cluster_result *out, struct err *e);

@@ -21,7 +21,8 @@ struct evolve {
     struct evolve_fit fit;
     float *x; /* [n][d] */
     struct evolve_run *elite, *batch;
-    int64_t n_elites, stale, failed_batches;
+    int64_t n_elites, stale, failed_batches, brought_back;
+    struct err lost; /* of the last failed batch */
     struct evolve_result *out;
 };
 
@@ -73,6 +74,18 @@ static int find_middles(const struct evolve *v, const struct evolve_clusters *c,
     return 0;
 }
 
+/* After a failure: 0 if what failed is to be done again, on the device opened anew or, where that
+ * was tried, on the next one; the same numbers are drawn again. Else -1, and *e stays. */
+static int bring_back(struct evolve *v, int tries, struct err *e)
+{
+    struct err why = *e;
+    if (tries == 0 && !engine_reopen(v->fit.engine, &why)) return -1;
+    if (tries > 0 && (tries > 1 || engine_retreat(v->fit.engine, &why, e))) return -1;
+    v->brought_back++;
+    arena_reset(v->step);
+    return 0;
+}
+
 static int read_library(struct evolve *v, struct engine *engine, const struct scale_source *source,
                         struct err *e)
 {
@@ -118,7 +131,12 @@ int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watc
         return err_set(
             e, E_INPUT, "%lld clusters of an earlier search; 2 to %lld can be of %lld songs",
             (long long)o->begin_clusters, (long long)v->draw.size - 1, (long long)v->draw.size);
-    return read_library(v, engine, source, e);
+    struct arena_mark mark = arena_here(a);
+    for (int tries = 0; read_library(v, engine, source, e); tries++) {
+        TRY(bring_back(v, tries, e));
+        arena_rewind(a, mark);
+    }
+    return 0;
 }
 
 void evolve_close(struct evolve **v)
@@ -239,6 +257,7 @@ static int lose_batch(struct evolve *v, int64_t begun, int64_t count, struct err
     if (e->code == E_CANCELLED) return -1;
     if (++v->failed_batches > MOST_FAILED)
         return err_note(e, "%d batches failed, the last one so", MOST_FAILED + 1);
+    v->lost = *e;
     snprintf(line, sizeof line, "runs %lld to %lld are lost: %s", (long long)begun,
              (long long)(begun + count - 1), e->text);
     if (v->watch->note) v->watch->note(v->watch->work.ctx, line);
@@ -369,11 +388,18 @@ static int search_on(struct evolve *v, double begun_s, struct err *e)
     struct evolve_result *out = v->out;
     while (!(out->stop = stops(v, begun_s))) {
         int64_t begun = out->runs, count = MIN(v->o.batch, v->o.runs - begun);
-        if (run_batch(v, begun, count, e)) TRY(lose_batch(v, begun, count, e));
+        for (int tries = 0; run_batch(v, begun, count, e); tries++) {
+            if (bring_back(v, tries, e) == 0) continue;
+            TRY(lose_batch(v, begun, count, e));
+            break;
+        }
         if (v->watch->done) TRY(v->watch->done(v->watch->work.ctx, begun, v->batch, count, e));
         take_batch(v, v->batch, count);
     }
-    return 0;
+    if (v->failed_batches == 0 || out->best.s.playlists > 0) return 0;
+    *e = v->lost;
+    return err_note(e, "no run gave a playlist, and %lld batches failed, the last one so",
+                    (long long)v->failed_batches);
 }
 
 /* Runs from outside: what cannot have been drawn cannot be run again. */
@@ -404,7 +430,11 @@ int evolve_search(struct evolve *v, const struct evolve_run *known, int64_t n_kn
     v->out = out;
     TRY(check_known(v, known, n_known, e));
     if (!(out->history = ARENA_NEW(v->arena, double, (size_t)v->o.runs, e))) return -1;
-    TRY(calibrate(v, e));
+    const struct evolve_options asked = v->o;
+    for (int tries = 0; calibrate(v, e); tries++) {
+        TRY(bring_back(v, tries, e));
+        v->o = asked;
+    }
     out->clusters = v->o.clusters;
     out->eps_least = v->o.eps_least;
     out->eps_most = v->o.eps_most;
@@ -416,12 +446,18 @@ int evolve_search(struct evolve *v, const struct evolve_run *known, int64_t n_kn
     return rc;
 }
 
+int64_t evolve_brought_back(const struct evolve *v)
+{
+    return v->brought_back;
+}
+
 int evolve_again(struct evolve *v, const struct evolve_candidate *c, struct arena *a,
                  struct evolve_score *score, struct evolve_playlists *out, struct err *e)
 {
     struct evolve_clusters clusters;
     draw_until(v, c->run);
-    TRY(fit_best(v, c, a, &clusters, score, e));
+    for (int tries = 0; fit_best(v, c, a, &clusters, score, e); tries++)
+        TRY(bring_back(v, tries, e));
     TRY(evolve_score_run(a, v->songs, &v->o, &clusters, score, out, e));
     TRY(find_middles(v, &clusters, a, out, e));
     if (!(out->plane = ARENA_NEW(a, float, (size_t)(2 * clusters.n), e))) return -1;

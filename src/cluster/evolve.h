@@ -121,6 +121,10 @@ int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watc
                 const struct scale_source *source, const struct evolve_songs *songs,
                 const struct evolve_options *o, struct evolve **out, struct err *e);
 void evolve_close(struct evolve **v); /* also after evolve_open failed; harmless on NULL */
+/* What fails because of the device is done again, once on the same device opened anew, once on the
+ * next one: the search's result is the same. What fails then costs its batch.
+ * evolve_brought_back: how often that was done. engine_reason says why. */
+int64_t evolve_brought_back(const struct evolve *v);
 /* evolve_search: `known` [n_known] runs were finished before, whole batches but for the last. */
 int evolve_search(struct evolve *v, const struct evolve_run *known, int64_t n_known,
                   struct evolve_result *out, struct err *e);

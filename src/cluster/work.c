@@ -64,12 +64,8 @@ int work_measure(struct work *w, struct backend_memory *out, struct err *e)
 
 int work_ready(struct work *w, struct err *e)
 {
-    struct err why;
     TRY(plan_finish(w->plan, e));
-    while (engine_prepare(w->engine, w->arena, w->plan, NULL, NULL, &w->ready, &why)) {
-        w->ready = NULL;
-        TRY(engine_retreat(w->engine, w->arena, &why, e));
-    }
+    TRY(engine_prepare(w->engine, w->arena, w->plan, NULL, NULL, &w->ready, e));
     *(int32_t *)work_at(w, w->live) = (int32_t)w->n;
     w->rows = work_rows(w);
     return 0;

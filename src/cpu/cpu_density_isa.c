@@ -13,6 +13,7 @@
  *                 third one gives border rows their cluster. */
 #define ROWS_ISA
 #include "cpu/cpu_rows.h"
+#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 
@@ -101,16 +102,42 @@ static int density_most(int64_t d)
     return most < 127 ? MAX(1, (int)most) : 127;
 }
 
-/* 5 deviations: the few beyond are cut off, which their rest accounts for. */
+/* |r| of a row in units of q, squared. */
+static double density_rest(const struct density *t, int64_t i, int most, double unit)
+{
+    double rest = 0, per = 1 / unit;
+    for (int64_t j = 0; j < t->d; j++) {
+        double off = ((double)t->x[i * t->d + j] - t->mean[j]) * per, q = rint(off);
+        q = q > most ? most : q < -most ? -most : q;
+        rest += (off - q) * (off - q);
+    }
+    return rest;
+}
+
+/* The range that leaves some rows the least rest, of those from 4 deviations of all columns to the
+ * largest number: components have deviations of their own, and what a range cuts off of the widest
+ * is rest. */
 static float density_unit(const struct density *t, int members)
 {
-    double square = 0, most = 0;
+    double square = 0, most = 0, best = 0, least = INFINITY;
+    int top = density_most(t->d);
     for (int i = 0; i < members; i++) {
         square += t->part[8 * i];
         most = fmax(most, t->part[8 * i + 1]);
     }
-    most = fmin(most, 5 * sqrt(square / (double)t->n / (double)t->d));
-    return most > 0 ? (float)(most / density_most(t->d)) : 1;
+    if (most == 0) return 1;
+    int64_t rows = MIN(t->n, 128);
+    double range = fmin(most, 4 * sqrt(square / (double)t->n / (double)t->d));
+    for (bool last = false; !last; range = fmin(most, range * 1.25)) {
+        double unit = range / top, sum = 0;
+        last = range >= most;
+        for (int64_t k = 0; k < rows; k++)
+            sum += sqrt(density_rest(t, k * t->n / rows, top, unit)) * unit;
+        if (sum >= least) break;
+        least = sum;
+        best = unit;
+    }
+    return fmaxf((float)best, FLT_MIN);
 }
 
 static void density_quantise(const struct density *t, int64_t i)

@@ -15,6 +15,8 @@ struct engine {
     struct backend_device *device;
     struct backend_options options;
     bool automatic;
+    int live;            /* plans prepared and not released */
+    struct arena *later; /* of devices opened after the first; NULL before */
     char about[160], reason[sizeof((struct err *)0)->text];
 };
 
@@ -94,17 +96,36 @@ int engine_open(struct arena *a, const struct engine_options *o, struct engine *
     return 0;
 }
 
-int engine_retreat(struct engine *g, struct arena *a, const struct err *why, struct err *e)
+/* Closes the device because of *why, if that is a device's failure and nothing lies on it. */
+static bool leave(struct engine *g, const struct err *why)
+{
+    struct err e;
+    if ((why->code != E_NOMEM && why->code != E_DEVICE) || g->live > 0) return false;
+    if (!g->later && arena_open("device", 0, &g->later, &e)) return false;
+    if (g->backend && g->backend->close) g->backend->close(g->device);
+    g->backend = NULL;
+    snprintf(g->reason, sizeof g->reason, "%s", why->text);
+    return true;
+}
+
+int engine_retreat(struct engine *g, const struct err *why, struct err *e)
 {
     size_t next = g->row + 1;
     *e = *why;
-    if (why->code != E_NOMEM && why->code != E_DEVICE) return -1;
-    if (!g->automatic || next == COUNT(backends)) return -1;
-    if (g->backend->close) g->backend->close(g->device);
-    g->backend = NULL;
-    snprintf(g->reason, sizeof g->reason, "%s", why->text);
+    if (!g->automatic || next == COUNT(backends) || !leave(g, why)) return -1;
     log_warn("using the %s: %s", backends[next]->name, g->reason);
-    return choose(g, a, "auto", next, e);
+    return choose(g, g->later, "auto", next, e);
+}
+
+bool engine_reopen(struct engine *g, const struct err *why)
+{
+    const char *name = backends[g->row]->name;
+    struct err e;
+    if (backends[g->row] == &cpu_backend || !leave(g, why)) return false;
+    log_warn("opening %s again: %s", name, g->reason);
+    if (choose(g, g->later, name, g->row, &e) == 0) return true;
+    snprintf(g->reason, sizeof g->reason, "%s", e.text);
+    return false;
 }
 
 int engine_room(struct engine *g, size_t *bytes, struct err *e)
@@ -143,6 +164,7 @@ int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
                    void (*used)(void *ctx, int value), void *ctx, struct engine_plan **out,
                    struct err *e)
 {
+    if (!g->backend) return err_set(e, E_DEVICE, "%s", g->reason);
     struct engine_plan *ep = ARENA_NEW(a, struct engine_plan, 1, e);
     if (!ep) return -1;
     ep->engine = g;
@@ -154,6 +176,7 @@ int engine_prepare(struct engine *g, struct arena *a, const struct plan *p,
         if (!ep->work) return -1;
     }
     TRY(g->backend->prepare(g->device, a, p, used, ctx, &ep->prepared, e));
+    g->live++;
     *out = ep;
     return 0;
 }
@@ -212,12 +235,17 @@ double engine_peak(const struct engine *g)
 
 void engine_release(struct engine_plan **ep)
 {
-    if (*ep && (*ep)->engine->backend->release) (*ep)->engine->backend->release((*ep)->prepared);
+    if (!*ep) return;
+    struct engine *g = (*ep)->engine;
+    if (g->backend->release) g->backend->release((*ep)->prepared);
+    g->live--;
     *ep = NULL;
 }
 
 void engine_close(struct engine **g)
 {
-    if (*g && (*g)->backend && (*g)->backend->close) (*g)->backend->close((*g)->device);
+    if (!*g) return;
+    if ((*g)->backend && (*g)->backend->close) (*g)->backend->close((*g)->device);
+    arena_close(&(*g)->later);
     *g = NULL;
 }

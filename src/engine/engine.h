@@ -27,13 +27,18 @@ const char *engine_device(const struct engine *g);   /* "cpu" */
 const char *engine_describe(const struct engine *g); /* for people */
 bool engine_halves(const struct engine *g);          /* see struct backend */
 const char *engine_reason(
-    const struct engine *g); /* why not another device; "" if it is the asked one */
+    const struct engine *g); /* why not another device, or why it was opened again; or "" */
 
-/* engine_retreat: after the chosen device could not be made ready and every plan on it was
- * released: if the choice was automatic, closes it and takes the next one, whose compute types may
- * be others. why becomes engine_reason. -1 with *e = *why if that is neither E_NOMEM nor E_DEVICE,
- * the device was asked for or none is left. */
-int engine_retreat(struct engine *g, struct arena *a, const struct err *why, struct err *e);
+/* engine_retreat: after the chosen device could not be made ready, or failed, and every plan on it
+ * was released: if the choice was automatic, closes it and takes the next one, whose compute types
+ * may be others. why becomes engine_reason. -1 with *e = *why if that is neither E_NOMEM nor
+ * E_DEVICE, the device was asked for, a plan is still on it or none is left. */
+int engine_retreat(struct engine *g, const struct err *why, struct err *e);
+/* engine_reopen: after a run on a GPU failed and every plan on it was released: closes it and opens
+ * it again, or, if that fails and the choice was automatic, the next one. why becomes
+ * engine_reason. false: *why is none of a device, or nothing could be opened; then engine_prepare
+ * says so with E_DEVICE, and a later engine_reopen tries once more. */
+bool engine_reopen(struct engine *g, const struct err *why);
 
 /* engine_room: bytes plans may take on the device, SIZE_MAX if it is not known. */
 int engine_room(struct engine *g, size_t *bytes, struct err *e);

@@ -232,6 +232,7 @@ static int search(struct run *r, const struct playlist_old *old, double read_s, 
                                .old = old,
                                .subset = found.rows,
                                .resumed = r->diary.n,
+                               .brought_back = evolve_brought_back(r->evolve),
                                .read_s = read_s};
     return tell(r, &told, e);
 }

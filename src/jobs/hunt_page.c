@@ -130,7 +130,7 @@ static void put_lists(struct page *p)
 static void put_page(struct page *p)
 {
     const struct hunt_result *r = p->r;
-    const struct evolve_result *s = r->search;
+    const struct evolve_result *s = p->r->search;
     SAY(p,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Playlists</title><style>"
         "body{font:15px sans-serif;max-width:%dpx;margin:2em auto;padding:0 1em}"
@@ -145,7 +145,13 @@ static void put_page(struct page *p)
         "Computed on ",
         (long long)s->best.c.run + 1, r->score->fitness, r->score->playlists, r->score->full);
     quote(p, engine_device(r->h->engine));
-    SAY(p, " in %.1f s.</p>\n", s->seconds);
+    SAY(p, " in %.1f s", s->seconds);
+    if (r->brought_back > 0) {
+        SAY(p, ", after %lld failure%s of the device; the last one: ", (long long)r->brought_back,
+            r->brought_back == 1 ? "" : "s");
+        quote(p, engine_reason(r->h->engine));
+    }
+    SAY(p, ".</p>\n");
     draw_history(p);
     draw_map(p);
     put_lists(p);

@@ -180,6 +180,8 @@ int hunt_report_json(struct hunt_result *r, int (*put)(void *, const char *, siz
     json_out_end(&j, '}');
     text_key(&j, "resolved_device", engine_device(r->h->engine));
     text_key(&j, "device_name", engine_describe(r->h->engine));
+    text_key(&j, "device_reason", engine_reason(r->h->engine));
+    int_key(&j, "device_brought_back", r->brought_back);
     json_out_end(&j, '}');
     return json_out_done(&j);
 }
@@ -237,6 +239,10 @@ int hunt_report_text(const struct hunt_result *r, struct err *e)
     TRY(line(r, e, "  %-12s %.6f (mood diversity %.3f, mood purity %.3f)", "fitness",
              r->score->fitness, m[EVOLVE_MOOD_DIVERSITY], m[EVOLVE_MOOD_PURITY]));
     TRY(line(r, e, "  %-12s %s; %lld failed", "ended", s->stop, (long long)s->failed));
+    if (r->brought_back > 0)
+        TRY(line(r, e, "  %-12s %s, after %lld failure%s; the last one: %s", "device",
+                 engine_device(r->h->engine), (long long)r->brought_back,
+                 r->brought_back == 1 ? "" : "s", engine_reason(r->h->engine)));
     TRY(line(r, e, "  %-12s read %.2f s, search %.2f s, %.1f ms a run", "time", r->read_s,
              s->seconds, 1e3 * s->seconds / (double)MAX(s->runs - r->resumed, 1)));
     TRY(line(r, e, "  %-12s %lld of %lld with %lld songs or more, in %s", "playlists",

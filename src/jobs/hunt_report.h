@@ -15,6 +15,7 @@ struct hunt_result {
     const struct playlists *lists;
     const struct playlist_old *old; /* or NULL */
     int64_t subset, resumed;        /* songs of a run; runs from the journal */
+    int64_t brought_back;           /* times that the device was, see evolve.h */
     double read_s;
 };
 

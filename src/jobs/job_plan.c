@@ -303,7 +303,7 @@ static int plan_encoder(struct arena *a, const struct plan_opts *o, const char *
     while (measure_encoder(a, o, source, engine, &f, &shape, &why)) {
         *e = why;
         if (why.code != E_DEVICE || o->gpu) return -1;
-        TRY(engine_retreat(engine, a, &why, e));
+        TRY(engine_retreat(engine, &why, e));
     }
     if (o->dump) return print_dump(a, f.plan, host, e);
     if (o->json) return print_json(model, o, &f, host, e);

@@ -38,7 +38,7 @@ int search_open(struct arena *a, const struct engine_options *o, const float *ba
     TRY(make_plan(a, base, n, s, &plan, value, e));
     TRY(engine_open(a, o, &s->engine, e));
     while (engine_prepare(s->engine, a, plan, NULL, NULL, &s->prepared, &why))
-        TRY(engine_retreat(s->engine, a, &why, e));
+        TRY(engine_retreat(s->engine, &why, e));
     s->n_queries = engine_host(s->prepared, value[0]);
     s->query = engine_host(s->prepared, value[1]);
     memcpy(engine_host(s->prepared, value[2]), group, (size_t)n * sizeof *group);

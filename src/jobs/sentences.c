@@ -119,7 +119,7 @@ static int open_parts(struct arena *a, const struct sentences_options *o, struct
     for (int i = 0; i < s->threads; i++) TRY(arena_open("texts", 0, &s->scratch[i], e));
     TRY(engine_open(a, &o->engine, &s->engine, e));
     struct err why;
-    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, a, &why, e));
+    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, &why, e));
     find_doors(s);
     return 0;
 }

@@ -219,7 +219,7 @@ static int open_parts(struct arena *a, const struct speech_options *o, struct sp
 
     TRY(engine_open(a, &o->engine, &s->engine, e));
     struct err why;
-    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, a, &why, e));
+    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, &why, e));
     return 0;
 }
 

@@ -241,4 +241,38 @@ for method in kmeans mixed; do
 done
 ok "gpu: the report says so" grep -q '"resolved_device": *"cuda"' "$work/gpu/report.json"
 
+# A GPU that fails in mid-search, or at its start, costs time: the same journal, and the report says so. Each row:
+# a name, the fault, --device, the device at the end, failures, what is said.
+faulty() {
+    LODE_FAKE_GPU=$1 search "$2" --search 6 --batch 2 --subset 60 --clusters-max 5 --device "$3"
+}
+faulty t4 whole cuda
+is "no fault: status" "$status" 0
+while IFS='|' read -r name fault device end failures words; do
+    faulty "t4,$fault" faulty "$device"
+    is "fault, $name: status" "$status" 0
+    ok "fault, $name: no run is lost" cmp "$work/whole/search.journal" "$work/faulty/search.journal"
+    ok "fault, $name: it is said" grep -q "$words" "$work/err"
+    ok "fault, $name: the report says so" python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1] + "/faulty/report.json"))
+assert (r["resolved_device"], r["device_brought_back"]) == (sys.argv[2], int(sys.argv[3])) and "T4" in r["device_reason"], r
+assert "of the device; the last one: Tesla T4" in open(sys.argv[1] + "/faulty/report.html").read()' "$work" "$end" "$failures"
+    ok "fault, $name: and the summary" grep -q "device  *$end, after $failures failure" "$work/out"
+done <<'END'
+inputs are not taken|cuMemcpyHtoDAsync_v2=304@40|cuda|cuda|1|opening cuda again: Tesla T4: inputs cannot be sent
+inputs are not taken, auto|cuMemcpyHtoDAsync_v2=304@40|auto|cuda|1|opening cuda again: Tesla T4: inputs cannot be sent
+a kernel dies|sticky=700@300|cuda|cuda|1|opening cuda again: .*(700)
+no memory once|oom=9|auto|cuda|1|opening cuda again: .*OUT_OF_MEMORY
+no memory ever again|oom=9+|auto|cpu|1|using the cpu: .*OUT_OF_MEMORY
+inputs are never taken again|cuMemcpyHtoDAsync_v2=304@40+|auto|cpu|2|using the cpu: Tesla T4: inputs cannot be sent
+END
+faulty "t4,cuMemcpyHtoDAsync_v2=304@40+" never cuda
+says "fault, a GPU that was asked for never comes back" 7 "3 batches failed, the last one so: Tesla T4: inputs cannot be sent"
+# A method with plans beside each other on the GPU.
+for fault in 5 9 12 15 18; do
+    LODE_FAKE_GPU=t4,oom=$fault run "$lode" cluster "$work/x.csv" --method spectral --clusters 4 --device auto --quiet
+    is "fault, spectral without memory at $fault: status" "$status" 0
+done
+
 tap_end
