@@ -83,7 +83,7 @@ static void test_csv(void **state)
     assert_string_equal(ALL("a,b\n\n1,2\n", ROWS_CSV, "a"), "a=1|\n");
     assert_string_equal(ALL("a,b\n1\n", ROWS_CSV, "a"), ": line 2: 1 fields, the header has 2");
     assert_string_equal(ALL("a,b\n\"1\n2\",3\n4,5,6\n", ROWS_CSV, "a"),
-                        "a=1\n2|\n: line 4: more than 2 fields");
+                        "a=1\n2|\n: line 4: more fields than the header's 2");
     assert_string_equal(ALL("a\n\"1", ROWS_CSV, "a"), ": line 2: a quote is not closed");
     assert_string_equal(ALL("a,b\n\"1\"x,2", ROWS_CSV, "a"),
                         ": line 2: a closing quote is followed by neither ',' nor the line's end");
