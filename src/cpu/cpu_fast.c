@@ -194,13 +194,15 @@ size_t cpu_fast_gram(const struct plan *p, const struct plan_step *s, int thread
 {
     (void)threads;
     int64_t d = size_of(p, s->in[0], 1), e = size_of(p, s->in[s->in[1] >= 0], 1);
-    return (size_t)((ALIGN_UP(d, ROWS_COLS) + ALIGN_UP(e, ROWS_COLS)) * ROWS_BLOCK) * sizeof(float);
+    return (size_t)(2 * (ALIGN_UP(d, ROWS_COLS) + ALIGN_UP(e, ROWS_COLS)) * ROWS_BLOCK) *
+           sizeof(float);
 }
 
 size_t cpu_fast_eigen(const struct plan *p, const struct plan_step *s, int threads)
 {
     int64_t n = size_of(p, s->in[0], 0);
-    return (size_t)(2 * n * rows_eigen_line(n) + 4 * n + threads * (8 + 4 * n)) * sizeof(double);
+    size_t all = (size_t)(2 * n * rows_eigen_line(n) + 5 * n);
+    return (all + (size_t)threads * rows_eigen_own(n)) * sizeof(double);
 }
 
 size_t cpu_fast_lstm(const struct plan *p, const struct plan_step *s, int threads)

@@ -12,6 +12,7 @@
 
 /* Responsibilities below this add nothing that f64 sums of 1 would show. */
 #define LEAST_PART 1e-9f
+#define LEAST_LOG  -24.0f /* less than the logarithm of that: whole vectors of such are most */
 
 struct mix {
     const float *x, *scale, *shift;
@@ -92,9 +93,10 @@ static void mix_pack_square(const struct mix *t, int64_t from, int64_t to)
 #define MIX_ROWS 4
 #endif
 
-/* |z|^2 of 8 rows, apart by lda, for `vecs` vectors of clusters from j on. */
+/* |z|^2 of 8 rows, apart by lda, for `vecs` vectors of clusters from j on: what columns from..to
+ * have of it, onto what those before have. */
 ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64_t j, int vecs,
-                         float *out)
+                         int64_t from, int64_t to, float *out)
 {
     for (int r0 = 0; r0 < ROWS_TILE; r0 += MIX_ROWS) {
         vf sum[MIX_ROWS][MIX_VECS];
@@ -105,8 +107,9 @@ ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64
 #pragma GCC unroll 8
         for (int r = 0; r < MIX_ROWS; r++)
 #pragma GCC unroll 2
-            for (int v = 0; v < vecs; v++) sum[r][v] = vf_all(0);
-        for (int64_t i = 0; i < t->d; i++) {
+            for (int v = 0; v < vecs; v++)
+                sum[r][v] = from ? vf_load(out + (r0 + r) * t->columns + j + v * W) : vf_all(0);
+        for (int64_t i = from; i < to; i++) {
             vf scale[MIX_VECS], shift[MIX_VECS];
 #pragma GCC unroll 2
             for (int v = 0; v < vecs; v++) {
@@ -131,11 +134,75 @@ ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64
     }
 }
 
-static void mix_squares(const struct mix *t, const float *a, int64_t lda, float *out)
+static void mix_squares(const struct mix *t, const float *a, int64_t lda, int64_t from, int64_t to,
+                        float *out)
 {
     int64_t j = 0;
-    for (; j + MIX_VECS * W <= t->columns; j += MIX_VECS * W) mix_tile(t, a, lda, j, MIX_VECS, out);
-    for (; j < t->columns; j += W) mix_tile(t, a, lda, j, 1, out);
+    for (; j + MIX_VECS * W <= t->columns; j += MIX_VECS * W)
+        mix_tile(t, a, lda, j, MIX_VECS, from, to, out);
+    for (; j < t->columns; j += W) mix_tile(t, a, lda, j, 1, from, to, out);
+}
+
+/* What columns from.. have of |z|^2 of one row and one cluster. */
+ISA_INLINE float mix_rest(const struct mix *t, const float *x, int64_t k, int64_t from)
+{
+    const float *scale = t->scale + k * t->d, *shift = t->shift + k * t->d;
+    vf sum = vf_all(0);
+    for (int64_t i = from; i < t->d; i += W) {
+        int64_t left = t->d - i;
+        vf z = vf_load_n(x + i, left) * vf_load_n(scale + i, left) - vf_load_n(shift + i, left);
+        sum = z * z + sum;
+    }
+    return vf_sum(sum);
+}
+
+/* Where |z|^2 of a row, of which `out` has the first columns, is complete for the cluster that
+ * leads: the least logarithm that is still of use. |z|^2 only grows. */
+ISA_INLINE float mix_floor(const struct mix *t, const float *x, int64_t head, const float *out)
+{
+    vf most = vf_all(-INFINITY);
+    for (int64_t k = 0; k < t->columns; k += W)
+        most = vf_max(vf_load(t->level + k) - vf_load(out + k) * 0.5f, most);
+    float top = vf_most(most);
+    int64_t best = 0;
+    vi at = {0};
+    for (int64_t k = 0; k < t->columns && !vi_any(at); best = k, k += W)
+        at = vf_load(t->level + k) - vf_load(out + k) * 0.5f == vf_all(top);
+    best += vi_any(at) ? __builtin_ctz(vi_bits(at)) : 0;
+    return t->level[best] - (out[best] + mix_rest(t, x, best, head)) * 0.5f + LEAST_LOG;
+}
+
+/* |z|^2 of 8 rows with all clusters, infinite where nothing can come of it. Half of the columns
+ * rule most clusters out; if it does not, the tiles go on. */
+static void mix_near(const struct mix *t, const float *a, int64_t rows, float *out)
+{
+    int64_t head = t->d / 2 / CPU_PANEL * CPU_PANEL, left = 0;
+    float low[ROWS_TILE];
+    mix_squares(t, a, t->d, 0, head, out);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *own = out + r * t->columns;
+        low[r] = mix_floor(t, a + r * t->d, head, own);
+        for (int64_t k = 0; k < t->columns; k += W) {
+            vi in = vf_load(t->level + k) - vf_load(own + k) * 0.5f >= vf_all(low[r]);
+            left += __builtin_popcount(vi_bits(in));
+        }
+    }
+    if (left > rows * t->columns / 5) { /* a tile is five times as fast */
+        mix_squares(t, a, t->d, head, t->d, out);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        float *own = out + r * t->columns;
+        for (int64_t k = 0; k < t->columns; k += W) {
+            vf square = vf_load(own + k);
+            vi in = vf_load(t->level + k) - square * 0.5f >= vf_all(low[r]);
+            vf_store(own + k, vf_choose(in, square, vf_all(INFINITY)));
+            for (uint32_t bits = vi_bits(in); bits; bits &= bits - 1) {
+                int64_t j = k + __builtin_ctz(bits);
+                own[j] += mix_rest(t, a + r * t->d, j, head);
+            }
+        }
+    }
 }
 
 /* The same with a matrix for every cluster: z = (x - shift) scale. */
@@ -173,7 +240,8 @@ static double mix_row(const struct mix *t, float *part, int32_t *label)
     while (best + 1 < t->k && part[best] != top) best++;
     *label = best;
     for (int64_t k = 0; k < t->columns; k += W) {
-        vf p = vf_exp(vf_load(part + k) - top);
+        vf log_p = vf_load(part + k) - top, p = vf_all(0);
+        if (vi_any(log_p > vf_all(LEAST_LOG))) p = vf_exp(log_p);
         sum += p;
         vf_store(part + k, p);
     }
@@ -193,47 +261,55 @@ static void mix_rows(const struct mix *t, int64_t block, int64_t from, int64_t t
             mix_full(t, a, part);
         } else if (t->matrices) {
             rows_products(a, t->d, t->square, t->d, t->c, up);
-            mix_squares(t, t->c, up, part);
+            mix_squares(t, t->c, up, 0, t->d, part);
+        } else if (t->d >= 6 * CPU_PANEL) {
+            mix_near(t, a, rows, part);
         } else {
-            mix_squares(t, a, t->d, part);
+            mix_squares(t, a, t->d, 0, t->d, part);
         }
         for (int64_t r = 0; r < rows; r++)
             t->likelihood[i + r] = mix_row(t, part + r * t->columns, label + block + i + r);
     }
 }
 
-/* Some rows of a block, each with a part of it, onto the sums of one cluster, columns from..to:
- * as many columns at a time as stay in registers. squares: their squares as well, d further. */
+/* Some rows of a block, each with a part of it, onto `vecs` vectors of one cluster's sums, which
+ * stay in registers. squares: their squares as well, d further. */
+ISA_INLINE void mix_strip(const struct mix *t, const float *x, const float *part,
+                          const struct few *few, bool squares, double *sum, int vecs)
+{
+    double *square = sum + t->d;
+    vd one[4], two[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        one[v] = vd_load(sum + v * VD);
+        two[v] = squares ? vd_load(square + v * VD) : (vd){0};
+    }
+    for (int r = 0; r < few->count; r++) {
+        const float *row = x + few->row[r] * t->d;
+        double p = (double)part[few->row[r] * t->columns];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            vd value = vd_of(row + v * VD), share = value * p;
+            one[v] += share;
+            two[v] = share * value + two[v];
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        vd_store(sum + v * VD, one[v]);
+        if (squares) vd_store(square + v * VD, two[v]);
+    }
+}
+
+/* The same onto columns from..to. */
 static void mix_lines(const struct mix *t, int64_t block, const struct few *few, int64_t k,
                       int64_t from, int64_t to, bool squares, double *sum)
 {
-    enum { VECS = 4 };
     const float *x = t->x + block * t->d, *part = t->part + k;
     double *square = sum + t->d;
     int64_t j = from;
-    for (; j + VECS * VD <= to; j += VECS * VD) {
-        vd one[VECS], two[VECS];
-#pragma GCC unroll 4
-        for (int v = 0; v < VECS; v++) {
-            one[v] = vd_load(sum + j + v * VD);
-            two[v] = squares ? vd_load(square + j + v * VD) : (vd){0};
-        }
-        for (int r = 0; r < few->count; r++) {
-            const float *row = x + few->row[r] * t->d + j;
-            double p = (double)part[few->row[r] * t->columns];
-#pragma GCC unroll 4
-            for (int v = 0; v < VECS; v++) {
-                vd value = vd_of(row + v * VD), share = value * p;
-                one[v] += share;
-                two[v] = share * value + two[v];
-            }
-        }
-#pragma GCC unroll 4
-        for (int v = 0; v < VECS; v++) {
-            vd_store(sum + j + v * VD, one[v]);
-            if (squares) vd_store(square + j + v * VD, two[v]);
-        }
-    }
+    for (; j + 4 * VD <= to; j += 4 * VD) mix_strip(t, x + j, part, few, squares, sum + j, 4);
+    for (; j + VD <= to; j += VD) mix_strip(t, x + j, part, few, squares, sum + j, 1);
     for (int r = 0; r < few->count && j < to; r++) {
         const float *row = x + few->row[r] * t->d;
         double p = (double)part[few->row[r] * t->columns];

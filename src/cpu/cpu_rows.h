@@ -178,6 +178,13 @@ static inline int64_t rows_eigen_line(int64_t n)
     return ALIGN_UP(n, 16) + 8;
 }
 
+/* Doubles of a member: diagonal, off, rotations of 8 sweeps; a line apart from the next member's.
+ */
+static inline size_t rows_eigen_own(int64_t n)
+{
+    return (size_t)ALIGN_UP(18 * n, 8) + 8;
+}
+
 #ifdef ROWS_ISA
 #include "cpu/cpu_tile.h"
 

@@ -24,7 +24,7 @@ static const struct opt_row rows[] = {
     {.name = "format", .letter = 'f', .type = OPT_CHOICE, .offset = AT(format), .choices = "auto|" FORMATS "|all", .fallback = "auto", .alias = "output-format",
      .help = "Form of the transcript. auto: what the name after -o ends in; txt on standard output and in folders. all: one file of each, in a folder."},
     {.name = "language", .letter = 'l', .type = OPT_TEXT, .offset = AT(language), .value = "CODE",
-     .help = "Language spoken, as a code or an English name: en, hi, german. Without it a multilingual model listens for it."},
+     .help = "Language spoken, as a code or an English name: en, hi, german. Without it, or with auto, a multilingual model listens for it."},
     {.name = "languages", .type = OPT_TEXT, .offset = AT(languages), .value = "LIST", .help = "What the language may be: hi,ta,te. The others are not thought of."},
     {.name = "language-detection-segments", .type = OPT_INT, .offset = AT(tongue_windows), .min = 1, .max = 1000, .fallback = "4", .value = "N", .help = "Windows of 30 s listened to for the language, at most; the mean decides."},
     {.name = "language-detection-threshold", .type = OPT_NUMBER, .offset = AT(tongue_threshold), .min = 0, .max = 1, .fallback = "0.5", .value = "X", .help = "A window that is surer of its language than this decides alone."},

@@ -6,12 +6,13 @@
 static int read_language(const struct transcribe_options *o, struct transcribe_wishes *w,
                          struct err *e)
 {
+    const char *said = o->language && strcmp(o->language, "auto") != 0 ? o->language : NULL;
     w->language = -1;
     w->tongue = (struct tongue_options){.windows = (int)o->tongue_windows,
                                         .threshold = o->tongue_threshold};
-    if (o->language) TRY(tongue_find("language", o->language, &w->language, e));
-    if (o->language && (o->languages || o->multilingual))
-        return err_set(e, E_USAGE, "--language %s: then --%s has nothing to find", o->language,
+    if (said) TRY(tongue_find("language", said, &w->language, e));
+    if (said && (o->languages || o->multilingual))
+        return err_set(e, E_USAGE, "--language %s: then --%s has nothing to find", said,
                        o->languages ? "languages" : "multilingual");
     return tongue_allow(&w->tongue, o->languages, e);
 }

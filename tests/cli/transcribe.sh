@@ -95,6 +95,8 @@ run "$lode" transcribe $fast "$work/in/one.wav" "$work/in2" -o "$work/same"
 is "two inputs with one name: two outputs" "$(ls "$work/same")" "$(printf 'one-2.txt\none.txt')"
 run "$lode" transcribe $fast "$jfk" -o "$work/no/such/folder.txt"
 says "no folder for the output" 5 'folder.txt'
+run "$lode" transcribe $fast --language auto "$jfk"
+is "a language of auto is none" "$status" 0
 { head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
 run "$lode" transcribe $fast "$work/silent.wav"
 is "silence is no text" "$status$(cat "$work/out")" 0
