@@ -260,10 +260,10 @@ nightly: all
 check: all
 	@for c in layers names size words format; do echo "check-$$c"; tools/check-$$c || [ $$? = 77 ] || bad=1; done; [ -z "$$bad" ]
 
-# Whole sizes of hashed weights against transformers: make golden-full [SIZES="tiny base"]. Installs
-# torch by itself (PYTHON=... takes an interpreter that has it) and needs some GB of disk.
-golden-full: $(O)/tests/golden_full
-	PYTHON='$(PYTHON)' tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny)
+# Whole sizes of hashed weights against transformers, and 1,000 lines embedded with real weights against
+# sentence-transformers ("minilm"): make golden-full [SIZES="tiny base"]. Installs torch by itself (PYTHON=... takes an interpreter that has it) and needs some GB of disk.
+golden-full: $(O)/tests/golden_full $(O)/lode
+	PYTHON='$(PYTHON)' LODE=$(O)/lode tools/golden/full $(O)/tests/golden_full $(or $(SIZES),tiny minilm)
 
 # 100,000 hostile lines against the tokenizers package, which PYTHON must have: make tokens-full
 TOKENIZERS := $(wildcard tests/golden/tokens_*.json $(or $(LODE_CACHE),$(HOME)/.cache/lode)/models/*MiniLM*/tokenizer.json)

@@ -59,6 +59,7 @@ static void test_lines(void **state)
                             ROWS_LINES, "text"),
                         "text=a|\n");
     assert_string_equal(ALL("a\n\xff\n", ROWS_LINES, "text"), "text=a|\n: line 2: not UTF-8");
+    assert_string_equal(ALL("a \xed\xa0\x80\n", ROWS_LINES, "text"), ": line 1: not UTF-8");
 }
 
 static void test_jsonl(void **state)
@@ -69,6 +70,15 @@ static void test_jsonl(void **state)
                         "a=x\ny|b=12|\nb=0.1|c=true|\n");
     assert_string_equal(ALL("{\"a\": null, \"b\": [1]}", ROWS_JSONL, "a", "b"), "\n");
     assert_string_equal(ALL("{}\n\n[1]\n", ROWS_JSONL, "a"), "\n: line 3: not a JSON object");
+    assert_string_equal(ALL("{\"a\": \"\\ud83d\\ude00\"}", ROWS_JSONL, "a"),
+                        "a=\xf0\x9f\x98\x80|\n");
+    static const char *const halves[] = {"\\ud800", "\\ude00", "\\ud83d\\u0041", "\\ude00\\ud83d"};
+    for (size_t i = 0; i < COUNT(halves); i++) { /* of surrogate pairs, as \u and as bytes */
+        char line[64];
+        snprintf(line, sizeof line, "{\"a\": \"x\"}\n{\"a\": \"%s\"}\n", halves[i]);
+        assert_non_null(strstr(ALL(line, ROWS_JSONL, "a"), "a=x|\n: line 2: JSON"));
+    }
+    assert_string_equal(ALL("{\"a\": \"\xed\xa0\x80\"}", ROWS_JSONL, "a"), ": line 1: not UTF-8");
     assert_non_null(strstr(ALL("{\"a\": 1\n", ROWS_JSONL, "a"), ": line 1: JSON"));
 }
 
@@ -83,7 +93,7 @@ static void test_csv(void **state)
     assert_string_equal(ALL("a,b\n\n1,2\n", ROWS_CSV, "a"), "a=1|\n");
     assert_string_equal(ALL("a,b\n1\n", ROWS_CSV, "a"), ": line 2: 1 fields, the header has 2");
     assert_string_equal(ALL("a,b\n\"1\n2\",3\n4,5,6\n", ROWS_CSV, "a"),
-                        "a=1\n2|\n: line 4: more than 2 fields");
+                        "a=1\n2|\n: line 4: more fields than the header's 2");
     assert_string_equal(ALL("a\n\"1", ROWS_CSV, "a"), ": line 2: a quote is not closed");
     assert_string_equal(ALL("a,b\n\"1\"x,2", ROWS_CSV, "a"),
                         ": line 2: a closing quote is followed by neither ',' nor the line's end");

@@ -361,6 +361,9 @@ static void count_bytes(const struct backend_plan *bp, const unsigned *forms,
         const struct cpu_kernel *k = bp->kernel[i];
         if (k->scratch)
             out->scratch = MAX(out->scratch, k->scratch(p, &p->step[i], bp->device->threads));
+        if (k->prepare ==
+            cpu_fast_nearest_prepare) /* the one that keeps a second form of a matrix */
+            out->weights += cpu_fast_nearest_kept(p, &p->step[i]);
     }
     for (int i = 0; i < p->n_values; i++) {
         if (p->value[i].life != PLAN_WEIGHT || !is_used(p, i)) continue;

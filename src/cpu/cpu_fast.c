@@ -33,6 +33,15 @@ size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int thr
     return fast_top_layout(query->dim[0], query->dim[1], s->args.top, threads).bytes;
 }
 
+/* What cpu_fast_nearest_prepare takes. */
+size_t cpu_fast_nearest_kept(const struct plan *p, const struct plan_step *s)
+{
+    struct plan_value as_i8 = p->value[s->in[1]];
+    size_t rows = ALIGN_UP((size_t)as_i8.dim[0], (size_t)CPU_PANEL);
+    as_i8.as_i8 = true;
+    return cpu_pack_bytes(&as_i8, CPU_I8) + 2 * rows * sizeof(float);
+}
+
 struct measuring { /* the rows of a base, by a team */
     const struct cpu_value *base;
     const struct cpu_value *i8;

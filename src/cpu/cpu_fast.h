@@ -277,6 +277,8 @@ int cpu_fast_logmel_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 
 /* cpu_fast_nearest_prepare: fills s->own with a struct fast_base. */
 int cpu_fast_nearest_prepare(struct cpu_step *s, struct arena *a, struct err *e);
+/* cpu_fast_nearest_kept: the bytes that takes, beside the base as it is. */
+size_t cpu_fast_nearest_kept(const struct plan *p, const struct plan_step *s);
 
 /* cpu_fast_lstm_prepare: fills s->own with the weights in panels, see FAST_GATES. */
 int cpu_fast_lstm_prepare(struct cpu_step *s, struct arena *a, struct err *e);

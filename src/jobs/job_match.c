@@ -177,6 +177,10 @@ static int read_targets(struct run *r, struct err *e)
         TRY(add_document(r, r->base, &r->targets, field, &r->target, e));
     }
     TRY(rc);
+    const char *unmet = where_unmet(&r->where);
+    if (r->targets.n && unmet)
+        return err_set(e, E_INPUT, "%s: --where: none of %lld records has \"%s\"", r->targets.name,
+                       (long long)r->targets.n, unmet);
     if (r->target.passages.n == 0)
         return err_set(e, E_INPUT, "%s: of %lld records none has text%s", r->targets.name,
                        (long long)r->targets.n, r->where.n ? " and is as --where asks" : "");

@@ -4,6 +4,7 @@
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "jobs/route.h"
+#include "jobs/search.h"
 #include "jobs/sentences.h"
 #include "jobs/words.h"
 #include "load/store.h"
@@ -12,7 +13,7 @@
 struct plan_opts {
     const char *device, *gpu, *route;
     int compute_type;
-    int64_t beam, best_of, batch, threads, rows, dims, k, n_init;
+    int64_t beam, best_of, batch, threads, targets, rows, dims, k, n_init;
     int method;
     bool words, json, dump, metrics;
     struct json_out *within; /* not options: of a route, where the figures of its models go, */
@@ -31,6 +32,7 @@ static const struct opt_row rows[] = {
     {.name = "word-timestamps", .type = OPT_BOOL, .offset = AT(words), .help = "As for transcribe."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "As for transcribe; scratch memory grows with them."},
     {.name = "route", .type = OPT_TEXT, .offset = AT(route), .value = "LIST", .help = "Instead of MODEL: every model of a route, as for transcribe, and what they take together."},
+    {.name = "targets", .type = OPT_INT, .offset = AT(targets), .min = 0, .max = INT32_MAX / 2, .fallback = "0", .value = "N", .help = "A model of texts: with the search of `lode match` over so many passages, ten best of each query."},
     {.name = "rows", .type = OPT_INT, .offset = AT(rows), .min = 1, .max = 2e9, .fallback = "1000000", .value = "N", .help = "cluster: rows."},
     {.name = "dims", .type = OPT_INT, .offset = AT(dims), .min = 1, .max = 2e9, .fallback = "200", .value = "N", .help = "cluster: numbers in a row, or components of --pca."},
     {.name = "clusters", .letter = 'k', .type = OPT_INT, .offset = AT(k), .min = 1, .max = 2e9, .fallback = "100", .value = "N", .help = "cluster: how many clusters."},
@@ -47,9 +49,10 @@ struct figures { /* of one plan on one device */
     struct net_whisper net;
     const struct plan *plan;
     struct backend_memory bytes;
-    size_t words_bytes; /* of this machine's memory, for times of words; not in `bytes` */
-    size_t room;        /* SIZE_MAX if not known */
-    int most;           /* the largest batch that fits; 0: none; -1: not known */
+    struct backend_memory search; /* of --targets */
+    size_t words_bytes;           /* of this machine's memory, for times of words; not in `bytes` */
+    size_t room;                  /* SIZE_MAX if not known */
+    int most;                     /* the largest batch that fits; 0: none; -1: not known */
 };
 
 struct source {                  /* what is known of a model: one of the two configs */
@@ -79,6 +82,11 @@ static int open_source(struct arena *a, const char *model, struct source *s,
 static size_t total(const struct backend_memory *m)
 {
     return m->weights + m->state + m->step + m->scratch;
+}
+
+static size_t whole(const struct figures *f)
+{
+    return total(&f->bytes) + total(&f->search);
 }
 
 struct subject { /* what is planned, but for the batch */
@@ -177,10 +185,14 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
     } kinds[] = {{"weights_bytes", f->bytes.weights},
                  {"state_bytes", f->bytes.state},
                  {"step_bytes", f->bytes.step + f->bytes.scratch},
-                 {"total_bytes", total(&f->bytes)}};
+                 {"total_bytes", whole(f)}};
     for (size_t i = 0; i < COUNT(kinds); i++) {
         json_out_key(j, kinds[i].key);
         json_out_int(j, (int64_t)kinds[i].bytes);
+    }
+    if (o->targets) {
+        json_out_key(j, "search_bytes");
+        json_out_int(j, (int64_t)total(&f->search));
     }
     if (o->words) {
         json_out_key(j, "words_host_bytes");
@@ -190,7 +202,7 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
         json_out_key(j, "room_bytes");
         json_out_int(j, (int64_t)f->room);
         json_out_key(j, "fits");
-        json_out_bool(j, total(&f->bytes) <= f->room);
+        json_out_bool(j, whole(f) <= f->room);
     }
     if (f->most >= 0) {
         json_out_key(j, "largest_batch");
@@ -290,6 +302,8 @@ static int measure_encoder(struct arena *a, const struct plan_opts *o, const str
     f->plan = plan;
     f->most = -1;
     TRY(engine_room(engine, &f->room, e));
+    if (o->targets) /* 10: the best that match shows */
+        TRY(search_measure(a, engine, o->targets, source->sentence.width, 10, &f->search, e));
     return engine_measure(engine, plan, &f->bytes, e);
 }
 
@@ -311,17 +325,22 @@ static int plan_encoder(struct arena *a, const struct plan_opts *o, const char *
     char *line = arena_format(a, e,
                               "%s on %s (%s), %s, %d tokens at a time, a text has at most %d\n"
                               "  weights  %9.1f MiB\n"
-                              "  step     %9.1f MiB\n"
-                              "  total    %9.1f MiB\n",
+                              "  step     %9.1f MiB\n",
                               model, f.device, f.device_name, f.compute_type, shape.rows,
                               shape.max_tokens, (double)f.bytes.weights / mib,
-                              (double)(f.bytes.state + f.bytes.step + f.bytes.scratch) / mib,
-                              (double)total(&f.bytes) / mib);
+                              (double)(f.bytes.state + f.bytes.step + f.bytes.scratch) / mib);
+    if (!line) return -1;
+    TRY(host_text(host, line, strlen(line), e));
+    line =
+        arena_format(a, e, "  search   %9.1f MiB: %lld vectors of %d numbers\n",
+                     (double)total(&f.search) / mib, (long long)o->targets, source->sentence.width);
+    if (!line || (o->targets && host_text(host, line, strlen(line), e))) return -1;
+    line = arena_format(a, e, "  total    %9.1f MiB\n", (double)whole(&f) / mib);
     if (!line) return -1;
     TRY(host_text(host, line, strlen(line), e));
     if (f.room == SIZE_MAX) return 0;
     line = arena_format(a, e, "  room     %9.1f MiB: %s\n", (double)f.room / mib,
-                        total(&f.bytes) <= f.room ? "it fits" : "too much");
+                        whole(&f) <= f.room ? "it fits" : "too much");
     return line ? host_text(host, line, strlen(line), e) : -1;
 }
 
@@ -344,6 +363,8 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
     if (!cluster) TRY(open_source(a, model, source, host, e));
     if (o->sum && (cluster || source->encodes))
         return err_set(e, E_USAGE, "--route: %s is no model of speech", model);
+    if (o->targets && !source->encodes)
+        return err_set(e, E_USAGE, "--targets: %s is no model of texts", model);
     if (cluster) {
         TRY(engine_open(a, &eo, engine, e));
         return plan_cluster(a, o, *engine, host, e);
@@ -445,7 +466,7 @@ const struct lode_job job_plan_row = {
         "\n"
         "  lode plan tiny.en --json\n"
         "  lode plan large-v3 --compute-type int8 --beam-size 1\n"
-        "  lode plan all-mpnet-base-v2 --threads 1\n"
+        "  lode plan all-mpnet-base-v2 --threads 1 --targets 100000\n"
         "  lode plan --route en=tiny.en:int8,default=medium\n"
         "  lode plan cluster --rows 1000000 --dims 200 -k 100\n"
         "  lode plan large-v3 --gpu t4 --batch-size 64 --compute-type int8 --beam-size 1 "

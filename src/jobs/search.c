@@ -27,6 +27,16 @@ static int make_plan(struct arena *a, const float *base, int64_t n, const struct
     return plan_finish(p, e);
 }
 
+int search_measure(struct arena *a, struct engine *engine, int64_t n, int width, int top,
+                   struct backend_memory *out, struct err *e)
+{
+    struct search s = {.width = width, .top = top};
+    struct plan *plan;
+    int value[5];
+    TRY(make_plan(a, NULL, n, &s, &plan, value, e));
+    return engine_measure(engine, plan, out, e);
+}
+
 int search_open(struct arena *a, const struct engine_options *o, const float *base,
                 const int32_t *group, int64_t n, int width, int top, struct search *s,
                 struct err *e)

@@ -22,6 +22,9 @@ struct search {
 int search_open(struct arena *a, const struct engine_options *o, const float *base,
                 const int32_t *group, int64_t n, int width, int top, struct search *s,
                 struct err *e);
+/* search_measure: what that takes, the base included. Errors: E_NOMEM. */
+int search_measure(struct arena *a, struct engine *engine, int64_t n, int width, int top,
+                   struct backend_memory *out, struct err *e);
 void search_close(struct search *s); /* harmless on a struct of zeros */
 
 /* search_run: query [n][width] -> the best row of each of the `top` best groups, row and product

@@ -64,6 +64,8 @@ static int make_ready(struct arena *a, const struct sentences_options *o,
         sentences_shape(config, s->threads, s->compute_type, device, o->unit);
     TRY(net_sentence_plan(a, &source, config, &shape, &plan, &s->net, e));
     s->plan = plan;
+    const void *words = plan->value[plan_find(plan, "words")].part[0].data;
+    TRY(load_sound(a, &s->weights, words, s->threads, e));
     struct speech_pages pages = {plan, &s->weights};
     return engine_prepare(s->engine, a, plan, speech_drop, &pages, &s->prepared, e);
 }

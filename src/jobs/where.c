@@ -32,12 +32,23 @@ int where_read(struct arena *a, const char *text, struct where *w, struct err *e
     return 0;
 }
 
-bool where_holds(const struct where *w, struct rows *r)
+bool where_holds(struct where *w, struct rows *r)
 {
+    bool holds = true;
     for (size_t i = 0; i < w->n; i++) {
         struct str have;
-        bool equal = rows_get(r, w->term[i].column, &have) && str_eq(have, w->term[i].value);
-        if (equal == w->term[i].differs) return false;
+        bool there = rows_get(r, w->term[i].column, &have);
+        bool equal = there && str_eq(have, w->term[i].value);
+        w->term[i].met |= there;
+        holds &= equal != w->term[i].differs;
     }
-    return true;
+    return holds;
+}
+
+const char *where_unmet(const struct where *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        if (!w->term[i].met) return w->term[i].column;
+    }
+    return NULL;
 }

@@ -59,6 +59,12 @@ const struct load_tensor *load_find(const struct load_weights *w, const char *na
  * no file of w. */
 void load_drop(const struct load_weights *w, const void *data, size_t bytes);
 
+/* load_sound: E_MODEL with the name of the first tensor of f32, f16 or bf16 (or scales) that has an
+ * infinity or NaN. The one whose data is `but` is not read: of a table of words few rows are used,
+ * and what those make of a vector shows. */
+int load_sound(struct arena *a, const struct load_weights *w, const void *but, int threads,
+               struct err *e);
+
 /* load_tokenizer: reads the raw tokenizer.json of the model into w->tokenizer (empty if the model
  * has none). */
 int load_tokenizer(struct arena *a, struct load_weights *w, struct err *e);

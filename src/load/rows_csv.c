@@ -87,7 +87,7 @@ static int read_record(struct rows *r, struct rows_field *field, size_t most, si
     for (*n = 0; !last; ++*n) {
         struct str text;
         TRY(next_field(r, rest, &at, &text, &last, e));
-        if (*n == most) return rows_bad(r, e, "more than %zu fields", most);
+        if (*n == most) return rows_bad(r, e, "more fields than the header's %zu", most);
         field[*n].text = text;
     }
     r->at += at;

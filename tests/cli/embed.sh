@@ -17,6 +17,26 @@ run "$lode" embed "$work/other.csv"
 says "no such column" 3 'line 2: there is no text in "text"'
 run "$lode" embed "$work/bad.jsonl"
 says "JSON cut short" 3 'line 2: JSON'
+printf 'text\na\n"never closed\n' >"$work/open.csv"
+run "$lode" embed "$work/open.csv"
+says "a quote that is not closed" 3 'line 3: a quote is not closed'
+{
+    echo a
+    head -c 100000000 /dev/zero | tr '\0' a
+} >"$work/long.txt"
+run "$lode" embed "$work/long.txt"
+says "a line of 100 MB" 3 'line 2: 100000000 bytes; at most 67108864 are read'
+rm "$work/long.txt"
+run "$lode" embed "$work"
+says "a folder of something else" 3 'lode reads a folder of .*which this is not'
+if [ "$(id -u)" -ne 0 ]; then
+    : >"$work/closed.txt"
+    chmod 0 "$work/closed.txt"
+    run "$lode" embed "$work/closed.txt"
+    says "a file that may not be read" 5 'closed.txt: Permission denied'
+else
+    skip "a file that may not be read" "root reads all"
+fi
 run "$lode" embed "$work/none.txt"
 says "no such file" 5 'none.txt'
 run "$lode" embed "$work/latin.txt" -o "$work/latin.txt"
@@ -93,6 +113,19 @@ run "$lode" embed "$work/two.csv" --id id --format csv
 is "csv out: ids" "$(cut -d, -f1 "$work/out")" 'id
 "a""b"
 "c"'
+printf 'first line\n"second"\n' >"$work/plain.txt"
+printf '\357\273\277first line\r\n"second"\r\n' >"$work/windows.txt"
+printf '\357\273\277id,text\r\na,first line\r\n"b\r\nc","""second"""\r\n' >"$work/windows.csv"
+printf '\357\273\277{"text": "first line"}\r\n\r\n{"text": "\\"second\\""}\r\n' >"$work/windows.jsonl"
+run "$lode" embed "$work/plain.txt" -o "$work/plain.npy"
+for form in txt csv jsonl; do
+    run "$lode" embed "$work/windows.$form" -o "$work/windows.npy"
+    ok "$form with byte order mark and CRLF: the same" cmp "$work/plain.npy" "$work/windows.npy"
+done
+run "$lode" embed "$work/windows.csv" --id id
+is "csv: a quoted field over two lines" "$(sed 's/,"vector.*//' "$work/out" | tail -1)" '{"index":1,"id":"b\r\nc"'
+printf '\n \n\n' | "$lode" embed - -q >"$work/out" 2>/dev/null
+is "empty lines are texts too" "$(wc -l <"$work/out")" 3
 printf 'hello world\n' | "$lode" embed - -q --compute-type float32 >"$work/out" 2>/dev/null
 is "standard input: the golden vector of fastembed" "$(sed 's/.*\[//' "$work/out" | cut -d, -f1-3 | sed 's/\(\.[0-9]\{4\}\)[0-9]*/\1/g')" "-0.0344,0.0310,0.0067"
 : >"$work/empty.txt"
@@ -106,6 +139,7 @@ run "$lode" embed $lines --max-tokens 600
 says "more tokens than positions" 2 'the model has 512 positions'
 run "$lode" embed $lines -o /dev/full
 is "a full disk: exit status" "$status" 5
+ok "a full disk at standard output: exit status" sh -c '"$1" embed "$2" -q >/dev/full 2>/dev/null; test $? = 5' - "$lode" "$work/one.txt"
 
 # ---- models that are not whole
 model=$(find "${LODE_CACHE:-$HOME/.cache/lode}/models/all-MiniLM-L6-v2" -name model.safetensors | head -1)
@@ -130,4 +164,25 @@ says "a layer too few" 4 'has no tensor .*layer.6'
 sed 's/"model_type": "bert"/"model_type": "t5"/' "$model/config.json" >"$work/m/config.json"
 run "$lode" embed "$work/one.txt" --model "$work/m"
 says "another architecture" 4 'model_type is "t5"'
+rm "$work/m/config.json" "$work/m/model.safetensors"
+ln -s "$model/config.json" "$work/m/"
+sed 's/layer.3.attention.self.query.weight/layer.3.attention.self.qeury.weight/' "$model/model.safetensors" >"$work/m/model.safetensors"
+run "$lode" embed "$work/one.txt" --model "$work/m"
+says "a tensor of another name" 4 'has no tensor encoder.layer.3.attention.self.query.weight'
+head -c 5000000 "$model/model.safetensors" >"$work/m/model.safetensors"
+run "$lode" embed "$work/one.txt" --model "$work/m"
+says "weights cut short" 4 'its data_offsets are not within the [0-9]* bytes of data'
+# one NaN: neither rounding to int8 nor softmax may hide it
+python3 - "$model/model.safetensors" "$work/m/model.safetensors" <<'EOF'
+import json, struct, sys
+b = bytearray(open(sys.argv[1], "rb").read())
+n = struct.unpack("<Q", b[:8])[0]
+at = 8 + n + json.loads(b[8:8 + n])["encoder.layer.3.attention.self.query.weight"]["data_offsets"][0]
+b[at:at + 4] = struct.pack("<I", 0x7FC00000)
+open(sys.argv[2], "wb").write(b)
+EOF
+for type in int8 float16 float32; do
+    run "$lode" embed "$work/one.txt" --model "$work/m" --compute-type $type
+    says "$type: a weight that is no number" 4 'tensor encoder.layer.3.attention.self.query.weight holds numbers that are none'
+done
 tap_end

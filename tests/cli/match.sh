@@ -26,6 +26,7 @@ says "standard input twice" 2 'standard input'
     skip "all-MiniLM-L6-v2" "it is not in the cache and cannot be fetched"
     tap_end
 }
+echo 'Organ builder, church instruments' >"$work/organ.txt"
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" -k 2
 is "the best of each, and nothing for no text" "$(grep -v '^     ' "$work/out" | sed 's/0\.[0-9]*  //')" "anna
   3
@@ -44,6 +45,16 @@ run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --min-score 0.5 --passages 
 is "scores below the least are left out" "$(wc -l <"$work/out")" 5
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where city=Rome
 says "nothing is left" 3 'of 4 records none has text and is as --where asks'
+for terms in town=Berlin 'town!=Berlin' 'city=Rome & town=Berlin'; do
+    run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --where "$terms"
+    says "--where '$terms': no such column" 3 'jobs.csv: --where: none of 4 records has "town"'
+done
+run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" -k 0
+says "none of the best" 2 'top is 1 to 1000, not 0'
+run "$lode" match "$work/organ.txt" "$work/jobs.csv" -k 1000 --passages 0
+is "more than there are" "$(grep -c '^  ' "$work/out")" 4
+run "$lode" match "$work/organ.txt" "$work/jobs.csv" -o /dev/full
+is "a full disk: exit status" "$status" 5
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --target-field body
 says "no such column" 3 'there is no text in "body"'
 
@@ -54,7 +65,6 @@ i=0
     while [ $i -lt 80 ]; do printf 'The weather was mild and nothing happened that day. '; i=$((i + 1)); done
     printf 'She repaired church organs in Leipzig."}\n'
 } >"$work/long.jsonl"
-echo 'Organ builder, church instruments' >"$work/organ.txt"
 run "$lode" match "$work/organ.txt" "$work/long.jsonl" --json
 ok "the end of a long text is found" grep -q 'She repaired church organs in Leipzig' "$work/out"
 

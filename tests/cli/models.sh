@@ -20,6 +20,15 @@ is "plan: all-mpnet-base-v2, f32 weights of 108.6 million numbers" \
     "$(awk '$1 == "weights" { print ($2 > 413 && $2 < 417) }' "$work/out")" 1
 run "$lode" plan all-MiniLM-L6-v2 --gpu t4
 ok "plan: an encoder on a GPU" grep -q '^all-MiniLM-L6-v2 on cuda (Tesla T4' "$work/out"
+run "$lode" plan all-MiniLM-L6-v2 --device cpu --targets 100000 --json
+ok "plan: a search on the CPU, with its copy in int8" python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))
+base = 100000 * 384 * 4
+assert 1.25 * base < p["search_bytes"] < 1.3 * base, p
+assert p["total_bytes"] == p["weights_bytes"] + p["state_bytes"] + p["step_bytes"] + p["search_bytes"], p' "$work/out"
+run "$lode" plan tiny.en --targets 5
+says "plan: targets of a model of speech" 2 'tiny.en is no model of texts'
 run "$lode" plan --route en=tiny.en:float32,default=medium --device cpu --json
 is "plan: a route" "$status" 0
 ok "plan: a route, every model as it would be alone" python3 -c '
