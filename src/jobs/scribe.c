@@ -153,8 +153,9 @@ static int give(struct scribe *s, const struct window_span *span, int n, int64_t
         struct out_segment segment = {
             .id = ++totals->segments,
             .seek = seek,
-            .t0_s = offset_s + span[i].t0_s,
-            .t1_s = offset_s + span[i].t1_s,
+            .t0_s =
+                fmin(offset_s + span[i].t0_s, totals->audio_s), /* the model hears 30 s always */
+            .t1_s = fmin(offset_s + span[i].t1_s, totals->audio_s),
             .text = text,
             .token = token,
             .n_tokens = (size_t)n_tokens,
