@@ -78,8 +78,12 @@ for fault in count=0 oom=1 oom=2+ init=999; do
     LODE_FAKE_GPU=t4,$fault run "$lode" cluster "$work/x.csv" -k 3 --device cuda
     ok "cuda with $fault: refused" test "$status" = 7 -o "$status" = 6
 done
-LODE_FAKE_GPU=t4,sticky=700@9 run "$lode" cluster "$work/x.csv" -k 3
-says "a fault in mid-job ends it" 7 'seed: CUDA_ERROR_ILLEGAL_ADDRESS'
+LODE_FAKE_GPU=t4,sticky=700@9 run "$lode" cluster "$work/x.csv" -k 3 --device cuda
+says "a fault in mid-job, of the GPU that was asked for: ends it" 7 'seed: CUDA_ERROR_ILLEGAL_ADDRESS'
+LODE_FAKE_GPU=t4,sticky=700@9,report="$work/report" run "$lode" cluster "$work/x.csv" -k 3
+is "a fault in mid-job: done again on the CPU" "$status" 0
+ok "a fault in mid-job: it is said" grep -q 'using the cpu: .*seed: CUDA_ERROR_ILLEGAL_ADDRESS' "$work/err"
+ok "a fault in mid-job: nothing leaks" grep -q 'leaked 0 ' "$work/report"
 for method in kmeans dbscan gmm spectral; do
     LODE_FAKE_GPU=t4,report="$work/report" run "$lode" cluster "$work/x.csv" -k 3 --method $method --device cuda
     ok "cuda, $method: nothing leaks" grep -q 'leaked 0 ' "$work/report"
