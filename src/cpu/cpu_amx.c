@@ -276,7 +276,7 @@ int cpu_amx_attention(const struct cpu_step *s, struct thread_team *team, int id
 /* Packed sequences; as in cpu_attn_isa.c. */
 int cpu_amx_attnrange(const struct cpu_step *s, struct thread_team *team, int id)
 {
-    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    const struct cpu_value *qkv = s->in[0];
     int64_t width = qkv->plan->dim[1], c_count = width / 3;
     int64_t heads = s->step->args.heads, d_count = c_count / heads, from, to;
     struct fast_tiles most = fast_tiles_layout(qkv->plan->dim[0], d_count);
@@ -285,26 +285,18 @@ int cpu_amx_attnrange(const struct cpu_step *s, struct thread_team *team, int id
     thread_share(team, id, s->in[1]->rows * heads, 1, &from, &to);
     amx_begin();
     for (int64_t i = from; i < to; i++) {
-        const int32_t *range = (const int32_t *)s->in[1]->data + i / heads * 2;
-        int64_t h = i % heads, t_count = range[1];
-        struct heads a = {.m = fast_tiles_layout(t_count, d_count),
-                          .t_count = t_count,
+        struct fast_range r = fast_range_of(s, i);
+        struct heads a = {.m = fast_tiles_layout(r.t_count, d_count),
+                          .t_count = r.t_count,
                           .d_count = d_count,
                           .width = width};
-        const float *q = (const float *)qkv->data + range[0] * width + h * d_count;
-        const float *distance = NULL;
-        if (bias) {
-            int64_t distances = bias->plan->dim[1];
-            distance = (const float *)bias->data + h * distances + distances / 2;
-        }
-        float *out = (float *)s->out[0]->data + range[0] * c_count + h * d_count;
         bf16 *values = keys + a.m.values;
-        make_panels(&a, q + c_count, q + 2 * c_count, 0, a.m.t_up, keys, values);
+        make_panels(&a, r.q + c_count, r.q + 2 * c_count, 0, a.m.t_up, keys, values);
         a.keys = keys;
         a.values = values;
-        for (int64_t t = 0; t < t_count; t += ROWS)
-            attend(&a, q + t * width, MIN(ROWS, t_count - t), s->step->args.scale,
-                   distance ? distance - t : NULL, part, out + t * c_count);
+        for (int64_t t = 0; t < r.t_count; t += ROWS)
+            attend(&a, r.q + t * width, MIN(ROWS, r.t_count - t), s->step->args.scale,
+                   r.distance ? r.distance - t : NULL, part, r.out + t * c_count);
     }
     amx_end();
     return 0;

@@ -71,6 +71,28 @@ static inline size_t fast_range_floats(const struct fast_attention *m)
     return ALIGN_UP(m->keys + m->values + m->part, 1024);
 }
 
+struct fast_range { /* of attnrange: one head of one sequence */
+    const float *q; /* of its first position; keys follow C floats on, values 2C, positions 3C */
+    float *out;     /* and its result; positions C on */
+    const float *distance; /* bias of distance 0; NULL: there is none */
+    int64_t t_count;
+};
+
+/* fast_range_of: the i-th, sequence i / heads. */
+static inline struct fast_range fast_range_of(const struct cpu_step *s, int64_t i)
+{
+    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    int64_t width = qkv->plan->dim[1], c_count = width / 3, heads = s->step->args.heads;
+    const int32_t *range = (const int32_t *)s->in[1]->data + i / heads * 2;
+    int64_t h = i % heads, d = h * (c_count / heads), line = bias ? bias->plan->dim[1] : 0;
+    return (struct fast_range){
+        .q = (const float *)qkv->data + range[0] * width + d,
+        .out = (float *)s->out[0]->data + range[0] * c_count + d,
+        .distance = bias ? (const float *)bias->data + h * line + line / 2 : NULL,
+        .t_count = range[1],
+    };
+}
+
 /* The same in f16 (cpu_half.c), for heads whose channels fill pairs of panels. */
 struct fast_half {
     int64_t t_up, t_even;          /* positions in whole tiles of 48; an even number of them */

@@ -161,7 +161,7 @@ int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int i
 /* Packed sequences; as in cpu_attn_isa.c. */
 int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int id)
 {
-    const struct cpu_value *qkv = s->in[0], *bias = s->in[2];
+    const struct cpu_value *qkv = s->in[0];
     int64_t width = qkv->plan->dim[1], c_count = width / 3;
     int64_t heads = s->step->args.heads, d_count = c_count / heads, from, to;
     struct fast_half most = fast_half_layout(qkv->plan->dim[0], d_count);
@@ -169,22 +169,14 @@ int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int i
     half *keys = (half *)(part + most.part);
     thread_share(team, id, s->in[1]->rows * heads, 1, &from, &to);
     for (int64_t i = from; i < to; i++) {
-        const int32_t *range = (const int32_t *)s->in[1]->data + i / heads * 2;
-        int64_t h = i % heads, t_count = range[1];
-        struct heads a = {fast_half_layout(t_count, d_count), t_count, d_count, width};
-        const float *q = (const float *)qkv->data + range[0] * width + h * d_count;
-        const float *distance = NULL;
-        if (bias) {
-            int64_t distances = bias->plan->dim[1];
-            distance = (const float *)bias->data + h * distances + distances / 2;
-        }
-        float *out = (float *)s->out[0]->data + range[0] * c_count + h * d_count;
+        struct fast_range r = fast_range_of(s, i);
+        struct heads a = {fast_half_layout(r.t_count, d_count), r.t_count, d_count, width};
         half *values = keys + a.m.keys;
-        make_panels(&a, q + c_count, q + 2 * c_count, 0, a.m.t_up / CPU_PANEL, keys, values);
-        for (int64_t t = 0; t < t_count; t += FAST_QUERIES)
-            attend(&a, q + t * width, MIN(FAST_QUERIES, t_count - t),
-                   s->step->args.scale * 1.44269504f, distance ? distance - t : NULL, keys, values,
-                   part, out + t * c_count);
+        make_panels(&a, r.q + c_count, r.q + 2 * c_count, 0, a.m.t_up / CPU_PANEL, keys, values);
+        for (int64_t t = 0; t < r.t_count; t += FAST_QUERIES)
+            attend(&a, r.q + t * width, MIN(FAST_QUERIES, r.t_count - t),
+                   s->step->args.scale * 1.44269504f, r.distance ? r.distance - t : NULL, keys,
+                   values, part, r.out + t * c_count);
     }
     return 0;
 }

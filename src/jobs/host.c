@@ -7,6 +7,18 @@ int host_text(const struct lode_host *h, const char *p, size_t n, struct err *e)
     return h->text ? h->text(h->ctx, p, n, e) : 0;
 }
 
+int host_format(const struct lode_host *h, struct err *e, const char *format, ...)
+{
+    char text[5000];
+    struct strbuf b;
+    va_list args;
+    strbuf_init(&b, text, sizeof text);
+    va_start(args, format);
+    strbuf_format_list(&b, format, args);
+    va_end(args);
+    return host_text(h, b.p, b.n, e);
+}
+
 int host_put(void *ctx, const char *p, size_t n, struct err *e)
 {
     return host_text(ctx, p, n, e);

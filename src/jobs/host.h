@@ -6,6 +6,10 @@
 #include "lode.h"
 
 int host_text(const struct lode_host *h, const char *p, size_t n, struct err *e);
+/* host_format: the same of a format; what comes after 5000 bytes (a path and a line) is left out.
+ */
+int host_format(const struct lode_host *h, struct err *e, const char *format, ...)
+    BASE_PRINTF(3, 4);
 /* host_put: host_text for writers of JSON; ctx is a struct lode_host. */
 int host_put(void *ctx, const char *p, size_t n, struct err *e);
 void host_note(const struct lode_host *h, const char *format, ...) BASE_PRINTF(2, 3);

@@ -1,7 +1,6 @@
 #include "jobs/hunt_report.h"
 #include "base/file.h"
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 static const char *const metrics[EVOLVE_METRICS] = {
@@ -189,31 +188,18 @@ int hunt_report_json(struct hunt_result *r, int (*put)(void *, const char *, siz
 /* ---- lines ------------------------------------------------------------------------------------
  */
 
-static int line(const struct hunt_result *r, struct err *e, const char *format, ...)
-    BASE_PRINTF(3, 4);
-static int line(const struct hunt_result *r, struct err *e, const char *format, ...)
-{
-    char text[700];
-    struct strbuf b;
-    va_list args;
-    strbuf_init(&b, text, sizeof text);
-    va_start(args, format);
-    strbuf_format_list(&b, format, args);
-    va_end(args);
-    strbuf_text(&b, "\n");
-    return host_text(r->h->host, b.p, b.n, e);
-}
+#define LINE(r, e, format, ...) host_format((r)->h->host, e, format "\n", __VA_ARGS__)
 
 static int tell_winner(const struct hunt_result *r, struct err *e)
 {
     const struct evolve_candidate *c = &r->search->best.c;
     int components = c->components ? c->components : (int)r->found->d;
     if (c->method == CLUSTER_DBSCAN)
-        return line(r, e,
+        return LINE(r, e,
                     "  %-12s number %lld of %lld: dbscan, eps %.4g, %d samples, %d components",
                     "best run", (long long)c->run + 1, (long long)r->search->runs, c->eps,
                     c->min_samples, components);
-    return line(r, e, "  %-12s number %lld of %lld: %s, %d clusters, %d components", "best run",
+    return LINE(r, e, "  %-12s number %lld of %lld: %s, %d clusters, %d components", "best run",
                 (long long)c->run + 1, (long long)r->search->runs, method_name(c->method),
                 c->clusters, components);
 }
@@ -224,7 +210,7 @@ static int tell_changes(const struct hunt_result *r, struct err *e)
         bool there = false;
         for (int64_t k = 0; k < r->lists->n; k++)
             there |= r->lists->list[k].id == r->old->list[i].id;
-        if (!there) TRY(line(r, e, "  gone         %s", r->old->list[i].name));
+        if (!there) TRY(LINE(r, e, "  gone         %s", r->old->list[i].name));
     }
     return 0;
 }
@@ -233,28 +219,28 @@ int hunt_report_text(const struct hunt_result *r, struct err *e)
 {
     const struct evolve_result *s = r->search;
     const double *m = r->score->metric;
-    TRY(line(r, e, "%s: %lld songs, %lld of them in a run", r->h->input, (long long)r->songs->all.n,
+    TRY(LINE(r, e, "%s: %lld songs, %lld of them in a run", r->h->input, (long long)r->songs->all.n,
              (long long)r->subset));
     TRY(tell_winner(r, e));
-    TRY(line(r, e, "  %-12s %.6f (mood diversity %.3f, mood purity %.3f)", "fitness",
+    TRY(LINE(r, e, "  %-12s %.6f (mood diversity %.3f, mood purity %.3f)", "fitness",
              r->score->fitness, m[EVOLVE_MOOD_DIVERSITY], m[EVOLVE_MOOD_PURITY]));
-    TRY(line(r, e, "  %-12s %s; %lld failed", "ended", s->stop, (long long)s->failed));
+    TRY(LINE(r, e, "  %-12s %s; %lld failed", "ended", s->stop, (long long)s->failed));
     if (r->brought_back > 0)
-        TRY(line(r, e, "  %-12s %s, after %lld failure%s; the last one: %s", "device",
+        TRY(LINE(r, e, "  %-12s %s, after %lld failure%s; the last one: %s", "device",
                  engine_device(r->h->engine), (long long)r->brought_back,
                  r->brought_back == 1 ? "" : "s", engine_reason(r->h->engine)));
-    TRY(line(r, e, "  %-12s read %.2f s, search %.2f s, %.1f ms a run", "time", r->read_s,
+    TRY(LINE(r, e, "  %-12s read %.2f s, search %.2f s, %.1f ms a run", "time", r->read_s,
              s->seconds, 1e3 * s->seconds / (double)MAX(s->runs - r->resumed, 1)));
-    TRY(line(r, e, "  %-12s %lld of %lld with %lld songs or more, in %s", "playlists",
+    TRY(LINE(r, e, "  %-12s %lld of %lld with %lld songs or more, in %s", "playlists",
              (long long)r->lists->n, (long long)r->lists->found, (long long)r->h->o->s.min_songs,
              r->h->o->s.out));
     for (int64_t i = 0; i < r->lists->n; i++) {
         const struct playlist *p = &r->lists->list[i];
         if (p->known)
-            TRY(line(r, e, "  %5lld songs  %s (+%lld -%lld)", (long long)p->n, p->name,
+            TRY(LINE(r, e, "  %5lld songs  %s (+%lld -%lld)", (long long)p->n, p->name,
                      (long long)p->came, (long long)p->went));
         else
-            TRY(line(r, e, "  %5lld songs  %s%s", (long long)p->n, p->name,
+            TRY(LINE(r, e, "  %5lld songs  %s%s", (long long)p->n, p->name,
                      r->old ? " (new)" : ""));
     }
     return tell_changes(r, e);

@@ -67,11 +67,7 @@ static int list_cases(struct lode_host *host, struct err *e)
 {
     struct str rest = cases_text();
     struct cases_row row;
-    char line[300];
-    while (cases_next(&rest, &row)) {
-        int n = snprintf(line, sizeof line, "%-24s %s\n", row.name, row.title);
-        TRY(host_text(host, line, MIN((size_t)n, sizeof line - 1), e));
-    }
+    while (cases_next(&rest, &row)) TRY(host_format(host, e, "%-24s %s\n", row.name, row.title));
     return 0;
 }
 
@@ -123,13 +119,12 @@ static bool moves(const char *key)
 static int say_change(struct lode_host *host, const char *what, const char *was, const char *is,
                       struct err *e)
 {
-    char line[5000], clock[16] = "";
+    char clock[16] = "";
     time_t now = time(NULL);
     struct tm tm;
     if (localtime_r(&now, &tm)) strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-    int n = snprintf(line, sizeof line, "%s  %s: %s -> %s\n", clock, what, was ? was : "gone",
-                     is ? is : "gone");
-    return host_text(host, line, MIN((size_t)n, sizeof line - 1), e);
+    return host_format(host, e, "%s  %s: %s -> %s\n", clock, what, was ? was : "gone",
+                       is ? is : "gone");
 }
 
 static int compare(struct lode_host *host, const struct doctor *was, const struct doctor *is,

@@ -55,14 +55,12 @@ static int print_json(const char *cache, const struct store_model *m, size_t n,
     return json_out_done(&j);
 }
 
-static int print_line(struct arena *a, const struct store_model *m, const struct lode_host *host,
-                      struct err *e)
+static int print_line(const struct store_model *m, const struct lode_host *host, struct err *e)
 {
-    char *line = m->cached
-                     ? arena_format(a, e, "%-18s %8.1f MB  %-12s %s\n", m->name, m->bytes / 1e6,
-                                    m->format, m->path)
-                     : arena_format(a, e, "%-18s %8.1f MB  not fetched\n", m->name, m->bytes / 1e6);
-    return line ? host_text(host, line, strlen(line), e) : -1;
+    if (!m->cached)
+        return host_format(host, e, "%-18s %8.1f MB  not fetched\n", m->name, m->bytes / 1e6);
+    return host_format(host, e, "%-18s %8.1f MB  %-12s %s\n", m->name, m->bytes / 1e6, m->format,
+                       m->path);
 }
 
 static int list(struct arena *a, const struct options *o, const struct lode_host *host,
@@ -74,7 +72,7 @@ static int list(struct arena *a, const struct options *o, const struct lode_host
     if (!cache) return -1;
     TRY(store_list(a, &m, &n, e));
     if (o->json) return print_json(cache, m, n, host, e);
-    for (size_t i = 0; i < n; i++) TRY(print_line(a, &m[i], host, e));
+    for (size_t i = 0; i < n; i++) TRY(print_line(&m[i], host, e));
     return 0;
 }
 

@@ -212,31 +212,27 @@ static int print_json(const char *model, const struct plan_opts *o, const struct
     return o->within ? 0 : json_out_done(j);
 }
 
-static int print_text(struct arena *a, const char *model, const struct plan_opts *o,
-                      const struct figures *f, const struct lode_host *host, struct err *e)
+static int print_text(const char *model, const struct plan_opts *o, const struct figures *f,
+                      const struct lode_host *host, struct err *e)
 {
     const double mib = 1 << 20;
-    char *line =
-        arena_format(a, e,
-                     "%s on %s (%s), %s, beam %lld, best of %lld, batch %lld\n"
-                     "  weights  %9.1f MiB\n"
-                     "  state    %9.1f MiB\n"
-                     "  step     %9.1f MiB\n"
-                     "  total    %9.1f MiB\n",
-                     model, f->device, f->device_name, f->compute_type, (long long)o->beam,
-                     (long long)o->best_of, (long long)o->batch, (double)f->bytes.weights / mib,
-                     (double)f->bytes.state / mib, (double)(f->bytes.step + f->bytes.scratch) / mib,
-                     (double)total(&f->bytes) / mib);
-    if (!line) return -1;
-    TRY(host_text(host, line, strlen(line), e));
-    line = arena_format(a, e, "  words    %9.1f MiB, outside the device\n",
-                        (double)f->words_bytes / mib);
-    if (!line || (o->words && host_text(host, line, strlen(line), e))) return -1;
+    TRY(host_format(host, e,
+                    "%s on %s (%s), %s, beam %lld, best of %lld, batch %lld\n"
+                    "  weights  %9.1f MiB\n"
+                    "  state    %9.1f MiB\n"
+                    "  step     %9.1f MiB\n"
+                    "  total    %9.1f MiB\n",
+                    model, f->device, f->device_name, f->compute_type, (long long)o->beam,
+                    (long long)o->best_of, (long long)o->batch, (double)f->bytes.weights / mib,
+                    (double)f->bytes.state / mib, (double)(f->bytes.step + f->bytes.scratch) / mib,
+                    (double)total(&f->bytes) / mib));
+    if (o->words)
+        TRY(host_format(host, e, "  words    %9.1f MiB, outside the device\n",
+                        (double)f->words_bytes / mib));
     if (f->most < 0) return 0;
-    line = arena_format(a, e, "  room     %9.1f MiB: %s; the largest batch that fits is %d\n",
-                        (double)f->room / mib, total(&f->bytes) <= f->room ? "it fits" : "too much",
-                        f->most);
-    return line ? host_text(host, line, strlen(line), e) : -1;
+    return host_format(host, e, "  room     %9.1f MiB: %s; the largest batch that fits is %d\n",
+                       (double)f->room / mib, total(&f->bytes) <= f->room ? "it fits" : "too much",
+                       f->most);
 }
 
 static int print_dump(struct arena *a, const struct plan *plan, const struct lode_host *host,
@@ -273,8 +269,8 @@ static int plan_cluster(struct arena *a, const struct plan_opts *o, struct engin
     f.compute_type = "float32";
     if (o->json) return print_json("cluster", o, &f, host, e);
     const double mib = 1 << 20;
-    char *line = arena_format(
-        a, e,
+    return host_format(
+        host, e,
         "%s of %lld rows of %lld numbers, %lld clusters, on %s (%s)\n"
         "  rows     %9.1f MiB\n"
         "  state    %9.1f MiB\n"
@@ -284,7 +280,6 @@ static int plan_cluster(struct arena *a, const struct plan_opts *o, struct engin
         (double)(o->rows * o->dims) * 4 / mib, (double)f.bytes.state / mib,
         (double)(f.bytes.step + f.bytes.scratch) / mib - (double)(o->rows * o->dims) * 4 / mib,
         (double)total(&f.bytes) / mib);
-    return line ? host_text(host, line, strlen(line), e) : -1;
 }
 
 /* An encoder of texts, as `lode embed` opens it. */
@@ -322,26 +317,21 @@ static int plan_encoder(struct arena *a, const struct plan_opts *o, const char *
     if (o->dump) return print_dump(a, f.plan, host, e);
     if (o->json) return print_json(model, o, &f, host, e);
     const double mib = 1 << 20;
-    char *line = arena_format(a, e,
-                              "%s on %s (%s), %s, %d tokens at a time, a text has at most %d\n"
-                              "  weights  %9.1f MiB\n"
-                              "  step     %9.1f MiB\n",
-                              model, f.device, f.device_name, f.compute_type, shape.rows,
-                              shape.max_tokens, (double)f.bytes.weights / mib,
-                              (double)(f.bytes.state + f.bytes.step + f.bytes.scratch) / mib);
-    if (!line) return -1;
-    TRY(host_text(host, line, strlen(line), e));
-    line =
-        arena_format(a, e, "  search   %9.1f MiB: %lld vectors of %d numbers\n",
-                     (double)total(&f.search) / mib, (long long)o->targets, source->sentence.width);
-    if (!line || (o->targets && host_text(host, line, strlen(line), e))) return -1;
-    line = arena_format(a, e, "  total    %9.1f MiB\n", (double)whole(&f) / mib);
-    if (!line) return -1;
-    TRY(host_text(host, line, strlen(line), e));
+    TRY(host_format(host, e,
+                    "%s on %s (%s), %s, %d tokens at a time, a text has at most %d\n"
+                    "  weights  %9.1f MiB\n"
+                    "  step     %9.1f MiB\n",
+                    model, f.device, f.device_name, f.compute_type, shape.rows, shape.max_tokens,
+                    (double)f.bytes.weights / mib,
+                    (double)(f.bytes.state + f.bytes.step + f.bytes.scratch) / mib));
+    if (o->targets)
+        TRY(host_format(host, e, "  search   %9.1f MiB: %lld vectors of %d numbers\n",
+                        (double)total(&f.search) / mib, (long long)o->targets,
+                        source->sentence.width));
+    TRY(host_format(host, e, "  total    %9.1f MiB\n", (double)whole(&f) / mib));
     if (f.room == SIZE_MAX) return 0;
-    line = arena_format(a, e, "  room     %9.1f MiB: %s\n", (double)f.room / mib,
-                        whole(&f) <= f.room ? "it fits" : "too much");
-    return line ? host_text(host, line, strlen(line), e) : -1;
+    return host_format(host, e, "  room     %9.1f MiB: %s\n", (double)f.room / mib,
+                       whole(&f) <= f.room ? "it fits" : "too much");
 }
 
 static int with_arena(struct arena *a, const struct plan_opts *o, const char *model,
@@ -374,7 +364,7 @@ static int with_arena(struct arena *a, const struct plan_opts *o, const char *mo
     TRY(find_figures(a, o, source, *engine, &f, e));
     if (o->sum) *o->sum += total(&f.bytes) + f.words_bytes;
     if (o->dump) return print_dump(a, f.plan, host, e);
-    return o->json ? print_json(model, o, &f, host, e) : print_text(a, model, o, &f, host, e);
+    return o->json ? print_json(model, o, &f, host, e) : print_text(model, o, &f, host, e);
 }
 
 static int plan_model(const struct plan_opts *o, const char *model, const struct lode_host *host,
@@ -431,9 +421,8 @@ static int plan_route(struct arena *a, const struct plan_opts *o, const struct l
         json_out_end(&j, '}');
         return json_out_done(&j);
     }
-    char *line = arena_format(a, e, "%d model%s together %.1f MiB\n", r.n, r.n == 1 ? "" : "s",
-                              (double)sum / (1 << 20));
-    return line ? host_text(host, line, strlen(line), e) : -1;
+    return host_format(host, e, "%d model%s together %.1f MiB\n", r.n, r.n == 1 ? "" : "s",
+                       (double)sum / (1 << 20));
 }
 
 static int run_plan(const void *opts, const struct opt_list *inputs, const struct lode_host *host,

@@ -27,8 +27,7 @@ static int pull_one(struct arena *a, const char *word, const struct options *o,
         TRY(store_add(a, word, o->name, &watch, &path, e));
     else
         TRY(store_find(a, word, o->offline, &watch, &path, e));
-    char *line = arena_format(a, e, "%s\n", path);
-    return line ? host_text(host, line, strlen(line), e) : -1;
+    return host_format(host, e, "%s\n", path);
 }
 
 static int run(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
