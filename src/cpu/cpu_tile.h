@@ -143,7 +143,8 @@ ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64
 
 #else /* narrower registers: a few rows and three vectors of columns at a time */
 
-#define TILE_PART 4
+#define TILE_PART  4
+#define TILE_STEPS 256
 
 /* b: where each vector of columns begins; it goes on 16 floats further each step. */
 ISA_INLINE void tile_f32_part(const float *a, int64_t lda, const float *const b[3], int64_t k,
@@ -171,26 +172,52 @@ ISA_INLINE void tile_f32_part(const float *a, int64_t lda, const float *const b[
         for (int v = 0; v < vecs; v++) vf_store(c[v] + r * ldc, sum[r][v]);
 }
 
-/* `columns`, a constant, of 8 rows. */
+/* Not inlined: beside a caller's own, the addresses would not stay in registers (half the speed). */
+static __attribute__((noinline)) void tile_f32_three(const float *a, int64_t lda,
+                                                     const float *const b[3], int64_t k,
+                                                     float *const c[3], int64_t ldc, bool onto)
+{
+    if (onto)
+        tile_f32_part(a, lda, b, k, c, ldc, 3, true);
+    else
+        tile_f32_part(a, lda, b, k, c, ldc, 3, false);
+}
+
+static __attribute__((noinline)) void tile_f32_rest(const float *a, int64_t lda,
+                                                    const float *const b[3], int64_t k,
+                                                    float *const c[3], int64_t ldc, int vecs,
+                                                    bool onto)
+{
+    if (vecs == 2)
+        tile_f32_part(a, lda, b, k, c, ldc, 2, onto);
+    else
+        tile_f32_part(a, lda, b, k, c, ldc, 1, onto);
+}
+
+/* `columns`, a constant, of 8 rows; as many steps at a time as keep the columns in the nearest
+ * cache. */
 ISA_INLINE void tile_f32_any(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
                              float *c, int64_t ldc, int columns, bool onto)
 {
-    for (int r = 0; r < TILE_ROWS; r += TILE_PART) {
+    enum { most = TILE_STEPS };
+    for (int64_t from = 0; from < k || from == 0; from += most) {
+        const int64_t steps = MIN(most, k - from);
         for (int i = 0; i < columns; i += 3 * W) {
             const int vecs = MIN(3, (columns - i) / W);
-            const float *from[3];
-            float *to[3];
-            for (int v = 0; v < vecs; v++) {
-                int at = i + v * W;
-                from[v] = b + at / CPU_PANEL * panel + at % CPU_PANEL;
-                to[v] = c + r * ldc + at;
+            for (int r = 0; r < TILE_ROWS; r += TILE_PART) {
+                const float *cols[3];
+                float *to[3];
+                for (int v = 0; v < vecs; v++) {
+                    int at = i + v * W;
+                    cols[v] = b + at / CPU_PANEL * panel + from * CPU_PANEL + at % CPU_PANEL;
+                    to[v] = c + r * ldc + at;
+                }
+                const float *x = a + r * lda + from;
+                if (vecs == 3)
+                    tile_f32_three(x, lda, cols, steps, to, ldc, onto || from > 0);
+                else
+                    tile_f32_rest(x, lda, cols, steps, to, ldc, vecs, onto || from > 0);
             }
-            if (vecs == 3)
-                tile_f32_part(a + r * lda, lda, from, k, to, ldc, 3, onto);
-            else if (vecs == 2)
-                tile_f32_part(a + r * lda, lda, from, k, to, ldc, 2, onto);
-            else
-                tile_f32_part(a + r * lda, lda, from, k, to, ldc, 1, onto);
         }
     }
 }
@@ -327,32 +354,49 @@ ISA_INLINE vi tile_join(vi a, vi b)
 }
 #endif
 
+/* `vecs` vectors of words (2 or 4) of each quad of one panel, for n rows; both are constants, and
+ * n * vecs <= 12 sums stay in registers. Words are widened once for all rows. */
+ISA_INLINE void tile_few_part(int n, int vecs, const quant_t *a, int64_t lda, const int8_t *b,
+                              int64_t quads, int32_t *c, int64_t ldc, bool ahead)
+{
+    vi sum[6][4];
+#pragma GCC unroll 6
+    for (int r = 0; r < n; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++) sum[r][j] = vi_all(0);
+    for (int64_t i = 0; i < quads; i++, b += 4 * CPU_PANEL) {
+        tile_words w[4];
+        if (ahead) vf_fetch(b + TILE_AHEAD);
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++) w[j] = tile_widen(b + 2 * W * j);
+#pragma GCC unroll 6
+        for (int r = 0; r < n; r++) {
+            int64_t quad;
+            memcpy(&quad, a + r * lda + 4 * i, sizeof quad);
+            tile_words x = tile_repeat(quad);
+#pragma GCC unroll 4
+            for (int j = 0; j < vecs; j++) sum[r][j] = tile_add(sum[r][j], x, w[j]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < vecs; j += 2)
+            vi_store(c + r * ldc + j / 2 * W, tile_join(sum[r][j], sum[r][j + 1]));
+}
+
 ISA_INLINE void tile_few_i8(int rows, const quant_t *a, int64_t lda, const int8_t *b, int64_t quads,
                             int32_t *c, int64_t ldc)
 {
-    enum { vecs = 2 * CPU_PANEL / W, most = W == 8 ? 2 : 1 }; /* sums that fit in the registers */
-    for (int from = 0; from < rows; from += most) {
-        const int n = MIN(most, rows - from);
-        const int8_t *w = b;
-        vi sum[most][vecs];
-        for (int r = 0; r < n; r++)
-            for (int j = 0; j < vecs; j++) sum[r][j] = vi_all(0);
-        for (int64_t i = 0; i < quads; i++, w += 4 * CPU_PANEL) {
-            tile_words x[most];
-            for (int r = 0; r < n; r++) {
-                int64_t quad;
-                memcpy(&quad, a + (from + r) * lda + 4 * i, sizeof quad);
-                x[r] = tile_repeat(quad);
-            }
-            vf_fetch(w + TILE_AHEAD);
-            for (int j = 0; j < vecs; j++) {
-                tile_words words = tile_widen(w + 2 * W * j);
-                for (int r = 0; r < n; r++) sum[r][j] = tile_add(sum[r][j], x[r], words);
-            }
-        }
-        for (int r = 0; r < n; r++)
-            for (int j = 0; j < vecs; j += 2)
-                vi_store(c + (from + r) * ldc + j / 2 * W, tile_join(sum[r][j], sum[r][j + 1]));
+    enum { all = 2 * CPU_PANEL / W };
+    const int most = rows <= 6 ? rows : 4, vecs = rows <= 2 && W == 8 ? 4 : 2;
+    for (int j = 0; j < all; j += vecs) {
+        const int8_t *w = b + 2 * W * j;
+        int32_t *to = c + j / 2 * W;
+        tile_few_part(most, vecs, a, lda, w, quads, to, ldc, rows < TILE_ROWS && j == 0);
+        if (rows > most)
+            tile_few_part(rows - most, vecs, a + most * lda, lda, w, quads, to + most * ldc, ldc,
+                          false);
     }
 }
 #endif
