@@ -183,15 +183,11 @@ static __attribute__((noinline)) void tile_f32_three(const float *a, int64_t lda
         tile_f32_part(a, lda, b, k, c, ldc, 3, false);
 }
 
-static __attribute__((noinline)) void tile_f32_rest(const float *a, int64_t lda,
-                                                    const float *const b[3], int64_t k,
-                                                    float *const c[3], int64_t ldc, int vecs,
-                                                    bool onto)
+static __attribute__((noinline)) void tile_f32_two(const float *a, int64_t lda,
+                                                   const float *const b[3], int64_t k,
+                                                   float *const c[3], int64_t ldc, bool onto)
 {
-    if (vecs == 2)
-        tile_f32_part(a, lda, b, k, c, ldc, 2, onto);
-    else
-        tile_f32_part(a, lda, b, k, c, ldc, 1, onto);
+    tile_f32_part(a, lda, b, k, c, ldc, 2, onto);
 }
 
 /* `columns`, a constant, of 8 rows; as many steps at a time as keep the columns in the nearest
@@ -200,10 +196,10 @@ ISA_INLINE void tile_f32_any(const float *a, int64_t lda, const float *b, int64_
                              float *c, int64_t ldc, int columns, bool onto)
 {
     enum { most = TILE_STEPS };
+    const int vecs = columns % (3 * W) ? 2 : 3; /* never one: its sums would wait for each other */
     for (int64_t from = 0; from < k || from == 0; from += most) {
         const int64_t steps = MIN(most, k - from);
-        for (int i = 0; i < columns; i += 3 * W) {
-            const int vecs = MIN(3, (columns - i) / W);
+        for (int i = 0; i < columns; i += vecs * W) {
             for (int r = 0; r < TILE_ROWS; r += TILE_PART) {
                 const float *cols[3];
                 float *to[3];
@@ -216,7 +212,7 @@ ISA_INLINE void tile_f32_any(const float *a, int64_t lda, const float *b, int64_
                 if (vecs == 3)
                     tile_f32_three(x, lda, cols, steps, to, ldc, onto || from > 0);
                 else
-                    tile_f32_rest(x, lda, cols, steps, to, ldc, vecs, onto || from > 0);
+                    tile_f32_two(x, lda, cols, steps, to, ldc, onto || from > 0);
             }
         }
     }
