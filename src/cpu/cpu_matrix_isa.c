@@ -333,10 +333,10 @@ static void panel_of(const struct product *p, int64_t n, float *out)
         panel_of_rows(p, n, out, false);
 }
 
-/* As many lines as keep a block of x within half a megabyte, a multiple of 8. */
+/* As many lines as keep a block of x within a megabyte, a multiple of 8. */
 static int64_t float_lines(int64_t k)
 {
-    return MAX(FAST_LINES, (1 << 17) / k / TILE_ROWS * TILE_ROWS);
+    return MAX(FAST_LINES, (1 << 18) / k / TILE_ROWS * TILE_ROWS);
 }
 
 static void block_float(const struct product *p, const struct room *m, int64_t from, int64_t to,
