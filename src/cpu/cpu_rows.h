@@ -301,7 +301,7 @@ ISA_INLINE const float *rows_eight(const float *x, int64_t n, int64_t d, float *
 /* c [8][16], rows apart by ldc, = 8 rows times one panel. */
 ISA_INLINE void rows_panel(const float *a, int64_t d, const float *panel, float *c, int64_t ldc)
 {
-    enum { vecs = CPU_PANEL / W, most = W == 16 ? 8 : 2 };
+    enum { vecs = CPU_PANEL / W, most = W == 16 ? 8 : W == 8 ? 4 : 2 };
     for (int64_t from = 0; from < ROWS_TILE; from += most) {
         vf sum[most][vecs];
 #pragma GCC unroll 8
