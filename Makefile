@@ -24,7 +24,7 @@ OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan, tsan or fuzz, not $(M
 KERNEL_rel  := -O3
 # Without the undefined behaviour sanitizer, which takes minutes to compile them; opcheck compares them
 # with cpu_ref, which has it.
-KERNEL_asan := -O1 -fno-sanitize=undefined
+KERNEL_asan := -O2 -fno-sanitize=undefined
 KERNEL_tsan := -O2
 KERNEL_fuzz := $(KERNEL_asan)
 
