@@ -524,6 +524,19 @@ static void fill_special(struct stage *s)
     }
 }
 
+/* A cache of i8: whole numbers and their scales. */
+static void fill_i8_cache(struct stage *s, int v)
+{
+    const struct plan_value *p = &s->plan->value[v];
+    char *to = s->value[v].data.data;
+    int64_t k = p->dim[p->rank - 1], n = tensor_count(p->rank, p->dim);
+    for (int64_t i = 0; i < n; i++) to[i] = (char)number(s, p->name, (uint64_t)i, 127.4f);
+    for (int64_t row = 0; row < n / k; row++) {
+        float scale = (1 + tensor_hash(p->name, (uint64_t)row, 0.9f)) / 127;
+        memcpy(to + plan_scales(p) + 4 * row, &scale, sizeof scale);
+    }
+}
+
 static void fill_value(struct stage *s, int v)
 {
     const struct plan_value *p = &s->plan->value[v];
@@ -532,6 +545,10 @@ static void fill_value(struct stage *s, int v)
     int64_t rows = p->live < 0 || s->one->live < 0 ? (p->rank ? p->dim[0] : 1) : s->one->live;
     to->live_bytes = p->bytes / (size_t)(p->rank ? p->dim[0] : 1) * (size_t)rows;
     if (p->life == PLAN_OUTPUT) return;
+    if (p->type == DTYPE_I8) {
+        fill_i8_cache(s, v);
+        return;
+    }
     for (size_t i = 0; i < to->live_bytes / tensor_type_bytes(p->type); i++) {
         float x = number(s, p->name, i, s->gain[v]);
         uint16_t h = tensor_f32_to_f16(x);

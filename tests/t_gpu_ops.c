@@ -277,8 +277,6 @@ static void test_every_kernel(void **state)
     }
 }
 
-#include "gpu_i8_caches.h"
-
 static void test_wide_heads(void **state)
 {
     (void)state;
@@ -296,7 +294,6 @@ int main(void)
 #define OP(name, in_min, in_max, outs, t32, t16, t8, doc) cmocka_unit_test(test_##name),
 #include "core/op.def"
 #undef OP
-        cmocka_unit_test(test_i8_caches),
         cmocka_unit_test(test_wide_heads),
         cmocka_unit_test(test_every_kernel),
     };

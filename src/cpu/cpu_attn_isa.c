@@ -155,10 +155,18 @@ OP_KERNEL(attnrange)
     return 0;
 }
 
-/* W numbers of a cache, of which `left` count; the rest is 0. */
-ISA_INLINE vf cache_load(const void *cache, int64_t at, int64_t left, bool f16)
+/* W numbers of a cache, of which `left` count; the rest is 0. type, a constant: f32, f16 or i8,
+ * without its scale. */
+ISA_INLINE vf cache_load(const void *cache, int64_t at, int64_t left, enum dtype type)
 {
-    if (!f16) return vf_load_n((const float *)cache + at, left);
+    if (type == DTYPE_F32) return vf_load_n((const float *)cache + at, left);
+    if (type == DTYPE_I8) {
+        const int8_t *b = (const int8_t *)cache + at;
+        if (left >= W) return vf_load_i8(b);
+        int8_t part[W] = {0};
+        memcpy(part, b, (size_t)left);
+        return vf_load_i8(part);
+    }
     const uint16_t *h = (const uint16_t *)cache + at;
     if (left >= W) return vf_load_f16(h);
     uint16_t part[W] = {0};
@@ -167,9 +175,9 @@ ISA_INLINE vf cache_load(const void *cache, int64_t at, int64_t left, bool f16)
 }
 
 /* x [n] into a cache of f32 or f16 at `at`. */
-static void cache_store(void *cache, int64_t at, const float *x, int64_t n, bool f16)
+static void cache_store(void *cache, int64_t at, const float *x, int64_t n, enum dtype type)
 {
-    if (!f16) {
+    if (type == DTYPE_F32) {
         memcpy((float *)cache + at, x, (size_t)n * sizeof *x);
         return;
     }
@@ -197,7 +205,7 @@ ISA_INLINE int64_t past_at(const struct past *p, int64_t t)
 
 /* score [T] = q k * scale. vecs, a constant: vectors of a head, or 0 for any number of channels. */
 ISA_INLINE void past_scores(const struct past *p, int vecs, const float *q, float scale,
-                            float *score, bool f16)
+                            float *score, enum dtype type)
 {
     int64_t d_count = vecs ? vecs * W : p->d_count;
     for (int64_t t = 0; t < p->t_count; t += W) {
@@ -206,7 +214,7 @@ ISA_INLINE void past_scores(const struct past *p, int vecs, const float *q, floa
             int64_t at = past_at(p, MIN(t + i, p->t_count - 1));
             r[i] = vf_all(0);
             for (int64_t d = 0; d < d_count; d += W)
-                r[i] = vf_load_n(q + d, d_count - d) * cache_load(p->k, at + d, d_count - d, f16) +
+                r[i] = vf_load_n(q + d, d_count - d) * cache_load(p->k, at + d, d_count - d, type) +
                        r[i];
         }
         vf_store(score + t, vf_sums(r) * scale);
@@ -215,7 +223,7 @@ ISA_INLINE void past_scores(const struct past *p, int vecs, const float *q, floa
 
 /* out [..] = score v * by for vecs * W channels from d on, of which `left` count. */
 ISA_INLINE void past_values(const struct past *p, int vecs, int64_t d, int64_t left,
-                            const float *score, float by, float *out, bool f16)
+                            const float *score, float by, float *out, enum dtype type)
 {
     vf sum[8];
 #pragma GCC unroll 8
@@ -224,7 +232,7 @@ ISA_INLINE void past_values(const struct past *p, int vecs, int64_t d, int64_t l
         int64_t at = past_at(p, t) + d;
 #pragma GCC unroll 8
         for (int i = 0; i < vecs; i++)
-            sum[i] = cache_load(p->v, at + i * W, left - i * W, f16) * score[t] + sum[i];
+            sum[i] = cache_load(p->v, at + i * W, left - i * W, type) * score[t] + sum[i];
     }
 #pragma GCC unroll 8
     for (int i = 0; i < vecs; i++) vf_store_n(out + d + i * W, sum[i] * by, left - i * W);
@@ -232,18 +240,18 @@ ISA_INLINE void past_values(const struct past *p, int vecs, int64_t d, int64_t l
 
 /* score: room for t_count up to a multiple of W. */
 ISA_INLINE void attend_self(const struct past *p, const float *q, float scale, float *score,
-                            float *out, bool f16)
+                            float *out, enum dtype type)
 {
     enum { usual = W >= 8 ? 64 / W : 4 }; /* Whisper's heads have 64 channels */
     bool is_usual = p->d_count == usual * W;
     if (is_usual)
-        past_scores(p, usual, q, scale, score, f16);
+        past_scores(p, usual, q, scale, score, type);
     else
-        past_scores(p, 0, q, scale, score, f16);
+        past_scores(p, 0, q, scale, score, type);
     float by = 1.0f / softmax2(score, p->t_count);
-    if (is_usual) past_values(p, usual, 0, usual * W, score, by, out, f16);
+    if (is_usual) past_values(p, usual, 0, usual * W, score, by, out, type);
     for (int64_t d = 0; d < p->d_count && !is_usual; d += W)
-        past_values(p, 1, d, MIN(W, p->d_count - d), score, by, out, f16);
+        past_values(p, 1, d, MIN(W, p->d_count - d), score, by, out, type);
 }
 
 OP_KERNEL(attnself)
@@ -253,7 +261,7 @@ OP_KERNEL(attnself)
     const int32_t *history = s->in[3]->data;
     int64_t p_count = s->in[3]->plan->dim[1], c_count = qkv->plan->dim[1] / 3;
     int64_t heads = s->step->args.heads, d_count = c_count / heads, from, to;
-    bool f16 = keys->plan->type == DTYPE_F16;
+    enum dtype type = keys->plan->type;
     float *score = (float *)s->scratch + (size_t)id * fast_self_floats(p_count);
     float scale = s->step->args.scale * LOG2E;
     thread_share(team, id, qkv->rows, 1, &from, &to);
@@ -261,8 +269,8 @@ OP_KERNEL(attnself)
         const float *k = (const float *)qkv->data + r * 3 * c_count + c_count;
         assert(position[r] >= 0 && position[r] < p_count);
         int64_t at = (sequence[r] * p_count + position[r]) * c_count;
-        cache_store(keys->data, at, k, c_count, f16);
-        cache_store(values->data, at, k + c_count, c_count, f16);
+        cache_store(keys->data, at, k, c_count, type);
+        cache_store(values->data, at, k + c_count, c_count, type);
     }
     thread_barrier(team); /* a row may attend to one that another member wrote */
     thread_share(team, id, qkv->rows * heads, 1, &from, &to);
@@ -273,16 +281,17 @@ OP_KERNEL(attnself)
         struct past p = {keys->data, values->data, history + sequence[r] * p_count,
                          p_count,    c_count,      position[r] + 1,
                          c,          d_count};
-        if (f16)
-            attend_self(&p, q, scale, score, out, true);
+        if (type == DTYPE_F16)
+            attend_self(&p, q, scale, score, out, DTYPE_F16);
         else
-            attend_self(&p, q, scale, score, out, false);
+            attend_self(&p, q, scale, score, out, DTYPE_F32);
     }
     return 0;
 }
 
-struct cross {         /* one head of one window */
-    const void *k, *v; /* [D][T] and [T][D] from element `at` on */
+struct cross {                      /* one head of one window */
+    const void *k, *v;              /* [D][T] and [T][D] from element `at` on */
+    const float *k_scale, *v_scale; /* [D] and [T] of this head, where those are i8 */
     int64_t at, t_count, d_count;
     float scale;          /* of scores, so that they are powers of two */
     int64_t line;         /* floats between rows of scores */
@@ -290,52 +299,69 @@ struct cross {         /* one head of one window */
     int64_t weights_line; /* and of weights */
 };
 
-/* W positions from t on, of which `left` count: score += q k over `group` channels from d on. rows
- * and group are constants, and so is left for all but the last positions. */
-ISA_INLINE void scores_at(const struct cross *x, int rows, int group, int64_t d, int64_t t,
-                          int64_t left, const vf by[FAST_ROWS][8], float *score, bool f16)
+/* `wide` vectors of positions from t on, of which `left` count: score += q k over `group` channels
+ * from d on. rows, group and wide are constants, and so is left for all but the last positions. */
+ISA_INLINE void scores_at(const struct cross *x, int rows, int group, int wide, int64_t d,
+                          int64_t t, int64_t left, const vf by[FAST_ROWS][8], float *score,
+                          enum dtype type)
 {
-    vf sum[FAST_ROWS];
+    vf sum[FAST_ROWS][2];
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) sum[r] = d ? vf_load(score + r * x->line + t) : vf_all(0);
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < wide; j++)
+            sum[r][j] = d ? vf_load(score + r * x->line + t + j * W) : vf_all(0);
 #pragma GCC unroll 8
     for (int i = 0; i < group; i++) {
-        vf k = cache_load(x->k, x->at + (d + i) * x->t_count + t, left, f16);
+        vf k[2];
+#pragma GCC unroll 2
+        for (int j = 0; j < wide; j++)
+            k[j] = cache_load(x->k, x->at + (d + i) * x->t_count + t + j * W, left - j * W, type);
 #pragma GCC unroll 6
-        for (int r = 0; r < rows; r++) sum[r] = k * by[r][i] + sum[r];
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (int j = 0; j < wide; j++) sum[r][j] = k[j] * by[r][i] + sum[r][j];
     }
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) vf_store(score + r * x->line + t, sum[r]);
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < wide; j++) vf_store(score + r * x->line + t + j * W, sum[r][j]);
 }
 
 /* score [rows][T] += q [rows][D] k [D][T] over `group` channels from d on, so that keys are read in
  * the order they lie and scores stay in the cache. */
 ISA_INLINE void scores_of(const struct cross *x, int rows, int group, int64_t d, const float *q,
-                          float *score, bool f16)
+                          float *score, enum dtype type)
 {
+    /* where q lies in memory rather than in registers, what is loaded is used twice */
+    enum { wide = W == 16 ? 1 : 2 };
     vf by[FAST_ROWS][8];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int i = 0; i < group; i++) by[r][i] = vf_all(q[r * x->c_count + d + i] * x->scale);
+        for (int i = 0; i < group; i++)
+            by[r][i] = vf_all(q[r * x->c_count + d + i] * x->scale *
+                              (type == DTYPE_I8 ? x->k_scale[d + i] : 1));
     int64_t t = 0;
-    for (; t + W <= x->t_count; t += W) scores_at(x, rows, group, d, t, W, by, score, f16);
-    if (t < x->t_count) scores_at(x, rows, group, d, t, x->t_count - t, by, score, f16);
+    for (; t + wide * W <= x->t_count; t += wide * W)
+        scores_at(x, rows, group, wide, d, t, wide * W, by, score, type);
+    for (; t < x->t_count; t += W)
+        scores_at(x, rows, group, 1, d, t, x->t_count - t, by, score, type);
 }
 
 ISA_INLINE void cross_scores(const struct cross *x, int rows, const float *q, float *score,
-                             bool f16)
+                             enum dtype type)
 {
-    const int group = rows <= 2 ? 8 : 4;
+    const int group = rows <= 2 || W < 16 ? 8 : 4;
     int64_t d = 0;
-    for (; d + group <= x->d_count; d += group) scores_of(x, rows, group, d, q, score, f16);
-    for (; d < x->d_count; d++) scores_of(x, rows, 1, d, q, score, f16);
+    for (; d + group <= x->d_count; d += group) scores_of(x, rows, group, d, q, score, type);
+    for (; d < x->d_count; d++) scores_of(x, rows, 1, d, q, score, type);
 }
 
 /* out [rows][..] = score [rows][T] v [T][..] * by, for vecs * W channels from d on, of which `left`
  * count. rows and vecs are constants, and so is left if it is all of them. */
 ISA_INLINE void values_of(const struct cross *x, int rows, int vecs, int64_t d, int64_t left,
-                          const float *score, const float *by, float *out, bool f16)
+                          const float *score, const float *by, float *out, enum dtype type)
 {
     vf sum[FAST_ROWS][4];
 #pragma GCC unroll 6
@@ -346,7 +372,7 @@ ISA_INLINE void values_of(const struct cross *x, int rows, int vecs, int64_t d, 
         vf v[4];
 #pragma GCC unroll 4
         for (int i = 0; i < vecs; i++)
-            v[i] = cache_load(x->v, x->at + t * x->d_count + d + i * W, left - i * W, f16);
+            v[i] = cache_load(x->v, x->at + t * x->d_count + d + i * W, left - i * W, type);
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
             vf weight = vf_all(score[r * x->line + t]);
@@ -362,51 +388,52 @@ ISA_INLINE void values_of(const struct cross *x, int rows, int vecs, int64_t d, 
 }
 
 ISA_INLINE void cross_values(const struct cross *x, int rows, const float *score, const float *by,
-                             float *out, bool f16)
+                             float *out, enum dtype type)
 {
     const int vecs = W == 16 ? 4 : 2; /* rows * vecs sums stay in registers */
     int64_t d = 0;
     for (; d + vecs * W <= x->d_count; d += vecs * W)
-        values_of(x, rows, vecs, d, vecs * W, score, by, out, f16);
+        values_of(x, rows, vecs, d, vecs * W, score, by, out, type);
     for (; d < x->d_count; d += W)
-        values_of(x, rows, 1, d, MIN(W, x->d_count - d), score, by, out, f16);
+        values_of(x, rows, 1, d, MIN(W, x->d_count - d), score, by, out, type);
 }
 
 ISA_INLINE void attend_cross(const struct cross *x, int rows, const float *q, float *score,
-                             float *out, float *weights, bool f16)
+                             float *out, float *weights, enum dtype type)
 {
     float by[FAST_ROWS];
-    cross_scores(x, rows, q, score, f16);
+    cross_scores(x, rows, q, score, type);
     for (int r = 0; r < rows; r++) {
         float *line = score + r * x->line;
         by[r] = 1.0f / softmax2(line, x->t_count);
         for (int64_t t = 0; weights && t < x->t_count; t++)
             weights[r * x->weights_line + t] = line[t] * by[r];
+        for (int64_t t = 0; type == DTYPE_I8 && t < x->t_count; t++) line[t] *= x->v_scale[t];
     }
-    cross_values(x, rows, score, by, out, f16);
+    cross_values(x, rows, score, by, out, type);
 }
 
 ISA_INLINE void attend_rows(const struct cross *x, int64_t rows, const float *q, float *score,
-                            float *out, float *weights, bool f16)
+                            float *out, float *weights, enum dtype type)
 {
     switch (rows) {
     case 1:
-        attend_cross(x, 1, q, score, out, weights, f16);
+        attend_cross(x, 1, q, score, out, weights, type);
         return;
     case 2:
-        attend_cross(x, 2, q, score, out, weights, f16);
+        attend_cross(x, 2, q, score, out, weights, type);
         return;
     case 3:
-        attend_cross(x, 3, q, score, out, weights, f16);
+        attend_cross(x, 3, q, score, out, weights, type);
         return;
     case 4:
-        attend_cross(x, 4, q, score, out, weights, f16);
+        attend_cross(x, 4, q, score, out, weights, type);
         return;
     case 5:
-        attend_cross(x, 5, q, score, out, weights, f16);
+        attend_cross(x, 5, q, score, out, weights, type);
         return;
     case FAST_ROWS:
-        attend_cross(x, FAST_ROWS, q, score, out, weights, f16);
+        attend_cross(x, FAST_ROWS, q, score, out, weights, type);
         return;
     default:
         assert(!"1 to FAST_ROWS rows");
@@ -419,6 +446,14 @@ static int64_t rows_together(const int32_t *window, int64_t r, int64_t count)
     int64_t n = 1;
     while (n < FAST_ROWS && r + n < count && window[r + n] == window[r]) n++;
     return n;
+}
+
+/* Of a cache of i8, the scales from row `row` of its last dimension on; of others there are none.
+ */
+static const float *scales_of(const struct cpu_value *v, int64_t row)
+{
+    if (v->plan->type != DTYPE_I8) return NULL;
+    return (const float *)((const char *)v->data + plan_scales(v->plan)) + row;
 }
 
 OP_KERNEL(attncross)
@@ -447,10 +482,14 @@ OP_KERNEL(attncross)
             float *weights = all ? all + (r * heads + h) * t_count : NULL;
             assert(window[r] >= 0 && window[r] < k->plan->dim[0]);
             x.at = (window[r] * heads + h) * d_count * t_count;
-            if (k->plan->type == DTYPE_F16)
-                attend_rows(&x, rows, in, score, out, weights, true);
+            x.k_scale = scales_of(k, (window[r] * heads + h) * d_count);
+            x.v_scale = scales_of(s->in[3], (window[r] * heads + h) * t_count);
+            if (k->plan->type == DTYPE_I8)
+                attend_rows(&x, rows, in, score, out, weights, DTYPE_I8);
+            else if (k->plan->type == DTYPE_F16)
+                attend_rows(&x, rows, in, score, out, weights, DTYPE_F16);
             else
-                attend_rows(&x, rows, in, score, out, weights, false);
+                attend_rows(&x, rows, in, score, out, weights, DTYPE_F32);
         }
     }
     return 0;

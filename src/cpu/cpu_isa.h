@@ -197,6 +197,36 @@ ISA_INLINE vf vf_load_f16(const uint16_t *p)
 #endif
 }
 
+/* W numbers of i8 as f32: exact. */
+ISA_INLINE vf vf_load_i8(const int8_t *p)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+#elif defined __AVX2__
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#else
+    vf v;
+    for (int i = 0; i < W; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+/* Whole numbers, ties to even; no more than 2^22 away from 0. */
+ISA_INLINE vi vi_round(vf v)
+{
+#if defined __AVX512F__
+    return (vi)_mm512_cvtps_epi32((__m512)v);
+#elif defined __AVX2__
+    return (vi)_mm256_cvtps_epi32((__m256)v);
+#elif defined __SSE2__
+    return (vi)_mm_cvtps_epi32((__m128)v);
+#else
+    vi whole;
+    for (int i = 0; i < W; i++) whole[i] = (int32_t)__builtin_rintf(v[i]);
+    return whole;
+#endif
+}
+
 /* Rounds to the nearest f16, ties to even. */
 ISA_INLINE void vf_store_f16(uint16_t *p, vf v)
 {

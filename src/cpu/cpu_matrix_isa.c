@@ -161,19 +161,11 @@ ISA_INLINE void narrow_all(const float *x, int64_t k, float least, float by, int
                            quant_t *q)
 {
     for (int64_t i = 0; i < k; i += W) {
-        vf v = (vf_load_n(x + i, k - i) - least) * by;
+        vi whole = vi_round((vf_load_n(x + i, k - i) - least) * by) + shift_by;
 #if defined __AVX512F__
-        __m512i shifted =
-            _mm512_add_epi32(_mm512_cvtps_epi32((__m512)v), _mm512_set1_epi32(shift_by));
-        _mm_storeu_si128((__m128i *)(q + i), _mm512_cvtepi32_epi8(shifted));
+        _mm_storeu_si128((__m128i *)(q + i), _mm512_cvtepi32_epi8((__m512i)whole));
 #else
         typedef int16_t vh __attribute__((vector_size(2 * W)));
-#if defined __AVX2__
-        vi whole = (vi)_mm256_cvtps_epi32((__m256)v) + shift_by;
-#else
-        const float shift = 0x1.8p23f; /* added, it rounds to a whole number in the low bits */
-        vi whole = (vi)(v + shift) - (vi)vf_all(shift) + shift_by;
-#endif
         vh narrow = __builtin_convertvector(whole, vh);
         memcpy(q + i, &narrow, sizeof narrow);
 #endif

@@ -17,10 +17,17 @@ static const int32_t *i32(const struct cpu_value *v)
     return v->data;
 }
 
-/* An element of a cache, which is f32 or f16. */
+/* Where the scale of element i of a cache of i8 lies. */
+static float *cache_scale(const struct cpu_value *v, int64_t i)
+{
+    return (float *)((char *)v->data + plan_scales(v->plan)) + i / v->plan->dim[v->plan->rank - 1];
+}
+
+/* An element of a cache: f32, f16 or i8. */
 static float cache_get(const struct cpu_value *v, int64_t i)
 {
     if (v->plan->type == DTYPE_F32) return ((const float *)v->data)[i];
+    if (v->plan->type == DTYPE_I8) return ((const int8_t *)v->data)[i] * *cache_scale(v, i);
     assert(v->plan->type == DTYPE_F16);
     return tensor_f16_to_f32(((const uint16_t *)v->data)[i]);
 }
@@ -33,6 +40,22 @@ static void cache_put(const struct cpu_value *v, int64_t i, float x)
         assert(v->plan->type == DTYPE_F16);
         ((uint16_t *)v->data)[i] = tensor_f32_to_f16(x);
     }
+}
+
+/* Row `row` of a cache's last dimension from numbers `step` apart. */
+static void cache_put_row(const struct cpu_value *v, int64_t row, const float *x, int64_t step)
+{
+    int64_t n = v->plan->dim[v->plan->rank - 1];
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i * step]));
+    float by = most > 0 ? 127.0f / most : 1;
+    for (int64_t i = 0; i < n; i++) {
+        if (v->plan->type == DTYPE_I8)
+            ((int8_t *)v->data)[row * n + i] = (int8_t)rintf(x[i * step] * by);
+        else
+            cache_put(v, row * n + i, x[i * step]);
+    }
+    if (v->plan->type == DTYPE_I8) *cache_scale(v, row * n) = 1 / by;
 }
 
 /* Four sums side by side: one would wait for itself at every addition. */
@@ -346,16 +369,15 @@ int cpu_ref_crosskv(const struct cpu_step *s, struct thread_team *team, int id)
 {
     const struct cpu_value *kv = s->in[0], *keys = s->out[0], *values = s->out[1];
     int64_t t_count = kv->plan->dim[1], c_count = kv->plan->dim[2] / 2;
-    int64_t d_count = keys->plan->dim[2], from, to;
-    thread_share(team, id, kv->rows * t_count, 1, &from, &to);
+    int64_t d_count = keys->plan->dim[2], heads = c_count / d_count, from, to;
+    thread_share(team, id, kv->rows * heads, 1, &from, &to);
     for (int64_t at = from; at < to; at++) {
-        int64_t t = at % t_count, slot = i32(s->in[1])[at / t_count];
-        const float *k = f32(kv) + at * 2 * c_count, *v = k + c_count;
-        for (int64_t c = 0; c < c_count; c++) {
-            int64_t d = c % d_count, wh = slot * (c_count / d_count) + c / d_count;
-            cache_put(keys, (wh * d_count + d) * t_count + t, k[c]);
-            cache_put(values, (wh * t_count + t) * d_count + d, v[c]);
-        }
+        int64_t b = at / heads, head = i32(s->in[1])[b] * heads + at % heads;
+        const float *k = f32(kv) + b * t_count * 2 * c_count + at % heads * d_count;
+        for (int64_t d = 0; d < d_count; d++)
+            cache_put_row(keys, head * d_count + d, k + d, 2 * c_count);
+        for (int64_t t = 0; t < t_count; t++)
+            cache_put_row(values, head * t_count + t, k + t * 2 * c_count + c_count, 1);
     }
     return 0;
 }

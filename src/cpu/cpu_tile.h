@@ -172,7 +172,8 @@ ISA_INLINE void tile_f32_part(const float *a, int64_t lda, const float *const b[
         for (int v = 0; v < vecs; v++) vf_store(c[v] + r * ldc, sum[r][v]);
 }
 
-/* Not inlined: beside a caller's own, the addresses would not stay in registers (half the speed). */
+/* Not inlined: beside a caller's own, the addresses would not stay in registers (half the speed).
+ */
 static __attribute__((noinline)) void tile_f32_three(const float *a, int64_t lda,
                                                      const float *const b[3], int64_t k,
                                                      float *const c[3], int64_t ldc, bool onto)

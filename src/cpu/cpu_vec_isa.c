@@ -120,22 +120,78 @@ ISA_INLINE void crosskv_head(const float *kv, int64_t line, int64_t c_count, int
     }
 }
 
+/* What a row's largest number is multiplied with to be 127; of a row of zeros 1. */
+ISA_INLINE vf to_i8(vf most)
+{
+    return vf_choose(most > 0, 127.0f / vf_choose(most > 0, most, vf_all(1)), vf_all(1));
+}
+
+/* n of W whole numbers, -127 to 127. */
+ISA_INLINE void put_i8(int8_t *to, vi v, int64_t n)
+{
+    typedef int8_t narrow __attribute__((vector_size(W)));
+    narrow q = __builtin_convertvector(v, narrow);
+    if (n >= W)
+        memcpy(to, &q, W);
+    else
+        memcpy(to, &q, (size_t)n);
+}
+
+/* The same in i8: a scale for each channel of k, over all positions, and for each position of v. */
+static void crosskv_head_i8(const float *kv, int64_t line, int64_t c_count, int64_t t_count,
+                            int64_t d_count, int8_t *k_out, float *k_scale, int8_t *v_out,
+                            float *v_scale)
+{
+    for (int64_t d = 0; d < d_count; d += W) {
+        int64_t left = MIN(W, d_count - d);
+        vf most = vf_all(0);
+        for (int64_t t = 0; t < t_count; t++)
+            most = vf_max(vf_abs(vf_load_n(kv + t * line + d, left)), most);
+        vf by = to_i8(most);
+        vf_store_n(k_scale + d, 1 / by, left);
+        for (int64_t t = 0; t < t_count; t += W) {
+            vf r[W];
+            for (int64_t i = 0; i < W; i++)
+                r[i] = vf_load_n(kv + MIN(t + i, t_count - 1) * line + d, left) * by;
+            vf_transpose(r);
+            for (int64_t i = 0; i < left; i++)
+                put_i8(k_out + (d + i) * t_count + t, vi_round(r[i]), t_count - t);
+        }
+    }
+    for (int64_t t = 0; t < t_count; t++) {
+        const float *v = kv + t * line + c_count;
+        vf most = vf_all(0);
+        for (int64_t d = 0; d < d_count; d += W)
+            most = vf_max(vf_abs(vf_load_n(v + d, d_count - d)), most);
+        vf by = to_i8(vf_all(vf_most(most)));
+        v_scale[t] = (1 / by)[0];
+        for (int64_t d = 0; d < d_count; d += W)
+            put_i8(v_out + t * d_count + d, vi_round(vf_load_n(v + d, d_count - d) * by),
+                   d_count - d);
+    }
+}
+
 OP_KERNEL(crosskv)
 {
     const struct cpu_value *kv = s->in[0], *k = s->out[0], *v = s->out[1];
     const int32_t *slot = s->in[1]->data;
     int64_t heads = k->plan->dim[1], d_count = k->plan->dim[2], t_count = k->plan->dim[3];
     int64_t c_count = heads * d_count, from, to;
-    bool f16 = k->plan->type == DTYPE_F16;
-    size_t bytes = (size_t)(d_count * t_count) * (f16 ? 2 : 4);
+    enum dtype type = k->plan->type;
+    size_t bytes = (size_t)(d_count * t_count) * tensor_type_bytes(type);
     thread_share(team, id, kv->rows * heads, 1, &from, &to);
     for (int64_t at = from; at < to; at++) {
-        int64_t b = at / heads, h = at % heads;
+        int64_t b = at / heads, h = at % heads, head = slot[b] * heads + h;
         assert(slot[b] >= 0 && slot[b] < k->plan->dim[0]);
         const float *x = (const float *)kv->data + b * t_count * 2 * c_count + h * d_count;
-        size_t to_head = ((size_t)slot[b] * (size_t)heads + (size_t)h) * bytes;
-        char *k_out = (char *)k->data + to_head, *v_out = (char *)v->data + to_head;
-        if (f16)
+        char *k_out = (char *)k->data + (size_t)head * bytes;
+        char *v_out = (char *)v->data + (size_t)head * bytes;
+        if (type == DTYPE_I8)
+            crosskv_head_i8(x, 2 * c_count, c_count, t_count, d_count, (int8_t *)k_out,
+                            (float *)((char *)k->data + plan_scales(k->plan)) + head * d_count,
+                            (int8_t *)v_out,
+                            (float *)((char *)v->data + plan_scales(v->plan)) + head * t_count);
+        else if (type == DTYPE_F16)
             crosskv_head(x, 2 * c_count, c_count, t_count, d_count, k_out, v_out, true);
         else
             crosskv_head(x, 2 * c_count, c_count, t_count, d_count, k_out, v_out, false);

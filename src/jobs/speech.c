@@ -20,16 +20,17 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
         .cache = half ? DTYPE_F16 : DTYPE_F32,
         .compute = half ? DTYPE_F16 : DTYPE_F32,
         .i8 = str_starts(resolved, "int8"),
-        .cross_i8 = gpu && str_starts(resolved, "int8"),
+        .cross_i8 = (gpu || half) && str_starts(resolved, "int8"),
     };
 }
 
 const char *speech_compute_type(const char *asked, const char *device)
 {
-    /* A name is a preference. On a CPU float16 beside int8 is how it holds the caches of attention,
-     * half the bytes to read at every step, and what the encoder's attention multiplies where the
-     * processor can; automatic means that. A GPU does what it is asked; automatic means float16,
-     * which every GPU lode runs on (sm_70 and up) does in hardware. */
+    /* A name is a preference. On a CPU float16 beside int8 is how it holds the decoder's own caches
+     * of attention, those of the audio being in int8, so that little is read at every step, and
+     * what the encoder's attention multiplies where the processor can; automatic means that. A GPU
+     * does what it is asked; automatic means float16, which every GPU lode runs on (sm_70 and up)
+     * does in hardware. */
     static const struct {
         const char *asked, *cpu, *gpu;
     } names[] = {

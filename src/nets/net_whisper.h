@@ -46,7 +46,7 @@ struct net_whisper_shape { /* how large the plan is made */
     int picks;             /* most rows whose logits are wanted */
     int top;               /* candidates per picked row */
     enum dtype cache;      /* F32 or F16 */
-    bool cross_i8;         /* caches of cross-attention as i8 whatever `cache` says: GPU only */
+    bool cross_i8;         /* caches of cross-attention as i8 whatever `cache` says */
     enum dtype compute;    /* F16: a GPU may multiply in f16; see struct plan */
     bool i8;               /* weights of products as i8 */
     bool mel_input; /* tests: the encoder tape starts from a normalised mel input instead of samples
