@@ -24,7 +24,7 @@ OPT := $(or $(OPT_$(MODE)),$(error MODE is rel, dbg, asan, tsan or fuzz, not $(M
 KERNEL_rel  := -O3
 # Without the undefined behaviour sanitizer, which takes minutes to compile them; opcheck compares them
 # with cpu_ref, which has it.
-KERNEL_asan := -O2 -fno-sanitize=undefined
+KERNEL_asan := -O1 -fno-sanitize=undefined
 KERNEL_tsan := -O2
 KERNEL_fuzz := $(KERNEL_asan)
 
@@ -38,7 +38,9 @@ KERNEL := $(KERNEL_$(MODE)) -ffp-contract=fast -fno-math-errno -fno-trapping-mat
 # One text, several objects: src/cpu/x_isa.c becomes x_base.o, x_avx2.o, x_avx512.o.
 X86 := $(filter x86_64% amd64%,$(shell $(CC) -dumpmachine))
 ISAS := base $(if $(X86),avx2 avx512)
-ISA_avx2 := -march=x86-64-v3
+# Not watched by the address sanitizer, which makes the tiles ten times slower (with AVX-512 they are assembly
+# and fast): base is the same text, and watched.
+ISA_avx2 := -march=x86-64-v3 $(if $(findstring address,$(OPT)),-O2 -fno-sanitize=address)
 ISA_avx512 := -march=x86-64-v4 -mavx512vnni
 ISA_avx512fp16 := $(ISA_avx512) -mavx512fp16
 ISA_amx := $(ISA_avx512fp16) -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16
