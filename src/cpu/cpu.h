@@ -133,6 +133,14 @@ static inline int64_t cpu_value_lines(const struct cpu_value *v)
     return lines;
 }
 
+/* cpu_value_scales: of a cache of i8, the scales from row `row` of its last dimension on; of others
+ * there are none, NULL. */
+static inline float *cpu_value_scales(const struct cpu_value *v, int64_t row)
+{
+    if (v->plan->type != DTYPE_I8) return NULL;
+    return (float *)((char *)v->data + plan_scales(v->plan)) + row;
+}
+
 static inline int64_t cpu_value_k(const struct plan_value *v)
 {
     int64_t k = 1;

@@ -448,14 +448,6 @@ static int64_t rows_together(const int32_t *window, int64_t r, int64_t count)
     return n;
 }
 
-/* Of a cache of i8, the scales from row `row` of its last dimension on; of others there are none.
- */
-static const float *scales_of(const struct cpu_value *v, int64_t row)
-{
-    if (v->plan->type != DTYPE_I8) return NULL;
-    return (const float *)((const char *)v->data + plan_scales(v->plan)) + row;
-}
-
 OP_KERNEL(attncross)
 {
     const struct cpu_value *q = s->in[0], *k = s->in[2];
@@ -482,8 +474,8 @@ OP_KERNEL(attncross)
             float *weights = all ? all + (r * heads + h) * t_count : NULL;
             assert(window[r] >= 0 && window[r] < k->plan->dim[0]);
             x.at = (window[r] * heads + h) * d_count * t_count;
-            x.k_scale = scales_of(k, (window[r] * heads + h) * d_count);
-            x.v_scale = scales_of(s->in[3], (window[r] * heads + h) * t_count);
+            x.k_scale = cpu_value_scales(k, (window[r] * heads + h) * d_count);
+            x.v_scale = cpu_value_scales(s->in[3], (window[r] * heads + h) * t_count);
             if (k->plan->type == DTYPE_I8)
                 attend_rows(&x, rows, in, score, out, weights, DTYPE_I8);
             else if (k->plan->type == DTYPE_F16)

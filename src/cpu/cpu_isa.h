@@ -227,6 +227,22 @@ ISA_INLINE vi vi_round(vf v)
 #endif
 }
 
+/* rint(v) as i8, n of W; 0 for what is beyond 127 or not a number. */
+ISA_INLINE void vf_store_i8(int8_t *p, vf v, int64_t n)
+{
+    vi whole = vi_round((vf)((vi)v & (vi)(vf_abs(v) < 127.5f)));
+#if defined __AVX512F__
+    __m128i narrow = _mm512_cvtepi32_epi8((__m512i)whole);
+#else
+    typedef int8_t bytes __attribute__((vector_size(W)));
+    bytes narrow = __builtin_convertvector(whole, bytes);
+#endif
+    if (n >= W)
+        memcpy(p, &narrow, W);
+    else
+        memcpy(p, &narrow, (size_t)n);
+}
+
 /* Rounds to the nearest f16, ties to even. */
 ISA_INLINE void vf_store_f16(uint16_t *p, vf v)
 {

@@ -14,25 +14,6 @@ ISA_INLINE vf row_load(const void *row, int64_t k, int64_t left, bool f16)
     return vf_load_f16(part);
 }
 
-/* rint(v) as i8; 0 for what is beyond 127 or not a number. */
-ISA_INLINE void store_i8(int8_t *q, vf v)
-{
-    v = (vf)((vi)v & (vi)(vf_abs(v) < 127.5f));
-#if defined __AVX512F__
-    _mm_storeu_si128((__m128i *)q, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)v)));
-#else
-    typedef int8_t narrow __attribute__((vector_size(W)));
-#if defined __AVX2__
-    vi whole = (vi)_mm256_cvtps_epi32((__m256)v);
-#else
-    const float shift = 0x1.8p23f; /* added, it rounds to a whole number in the low bits */
-    vi whole = (vi)(v + shift) - (vi)vf_all(shift);
-#endif
-    narrow n = __builtin_convertvector(whole, narrow);
-    memcpy(q, &n, sizeof n);
-#endif
-}
-
 /* One row as i8, zeros up to a multiple of 16; the rule of cpu_pack_to_i8. *sum: of all q. */
 ISA_INLINE float quantise(const void *row, int64_t k_count, int8_t *q, int32_t *sum, bool f16)
 {
@@ -42,7 +23,7 @@ ISA_INLINE float quantise(const void *row, int64_t k_count, int8_t *q, int32_t *
     float to_i8 = 127.0f / vf_most(most);
     if (!__builtin_isnormal(to_i8)) to_i8 = 1.0f;
     for (int64_t k = 0; k < k_count; k += W)
-        store_i8(q + k, row_load(row, k, k_count - k, f16) * to_i8);
+        vf_store_i8(q + k, row_load(row, k, k_count - k, f16) * to_i8, W);
     *sum = 0;
     for (int64_t k = 0; k < k_count; k++) *sum += q[k];
     return 1.0f / to_i8;

@@ -17,17 +17,12 @@ static const int32_t *i32(const struct cpu_value *v)
     return v->data;
 }
 
-/* Where the scale of element i of a cache of i8 lies. */
-static float *cache_scale(const struct cpu_value *v, int64_t i)
-{
-    return (float *)((char *)v->data + plan_scales(v->plan)) + i / v->plan->dim[v->plan->rank - 1];
-}
-
 /* An element of a cache: f32, f16 or i8. */
 static float cache_get(const struct cpu_value *v, int64_t i)
 {
     if (v->plan->type == DTYPE_F32) return ((const float *)v->data)[i];
-    if (v->plan->type == DTYPE_I8) return ((const int8_t *)v->data)[i] * *cache_scale(v, i);
+    if (v->plan->type == DTYPE_I8)
+        return ((const int8_t *)v->data)[i] * *cpu_value_scales(v, i / cpu_value_width(v));
     assert(v->plan->type == DTYPE_F16);
     return tensor_f16_to_f32(((const uint16_t *)v->data)[i]);
 }
@@ -42,20 +37,15 @@ static void cache_put(const struct cpu_value *v, int64_t i, float x)
     }
 }
 
-/* Row `row` of a cache's last dimension from numbers `step` apart. */
-static void cache_put_row(const struct cpu_value *v, int64_t row, const float *x, int64_t step)
+/* Row `row` of a cache's last dimension from numbers `step` apart. room: for as many. */
+static void cache_put_row(const struct cpu_value *v, int64_t row, const float *x, int64_t step,
+                          float *room)
 {
-    int64_t n = v->plan->dim[v->plan->rank - 1];
-    float most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i * step]));
-    float by = most > 0 ? 127.0f / most : 1;
-    for (int64_t i = 0; i < n; i++) {
-        if (v->plan->type == DTYPE_I8)
-            ((int8_t *)v->data)[row * n + i] = (int8_t)rintf(x[i * step] * by);
-        else
-            cache_put(v, row * n + i, x[i * step]);
-    }
-    if (v->plan->type == DTYPE_I8) *cache_scale(v, row * n) = 1 / by;
+    int64_t n = cpu_value_width(v);
+    for (int64_t i = 0; i < n; i++) room[i] = x[i * step];
+    if (v->plan->type == DTYPE_I8)
+        *cpu_value_scales(v, row) = cpu_pack_to_i8(room, n, (int8_t *)v->data + row * n);
+    for (int64_t i = 0; v->plan->type != DTYPE_I8 && i < n; i++) cache_put(v, row * n + i, room[i]);
 }
 
 /* Four sums side by side: one would wait for itself at every addition. */
@@ -129,6 +119,8 @@ size_t cpu_ref_scratch(const struct plan *p, const struct plan_step *s, int thre
         return team * (size_t)dim(p, s->in[0], 1) * sizeof(double);
     case OP_attnrange:
         return team * (size_t)dim(p, s->in[0], 0) * sizeof(double);
+    case OP_crosskv:
+        return team * (size_t)(dim(p, s->out[0], 2) + dim(p, s->out[0], 3)) * sizeof(float);
     case OP_attnself:
         return team * (size_t)dim(p, s->in[3], 1) * sizeof(double);
     case OP_attncross:
@@ -370,14 +362,15 @@ int cpu_ref_crosskv(const struct cpu_step *s, struct thread_team *team, int id)
     const struct cpu_value *kv = s->in[0], *keys = s->out[0], *values = s->out[1];
     int64_t t_count = kv->plan->dim[1], c_count = kv->plan->dim[2] / 2;
     int64_t d_count = keys->plan->dim[2], heads = c_count / d_count, from, to;
+    float *room = (float *)s->scratch + id * (d_count + t_count);
     thread_share(team, id, kv->rows * heads, 1, &from, &to);
     for (int64_t at = from; at < to; at++) {
         int64_t b = at / heads, head = i32(s->in[1])[b] * heads + at % heads;
         const float *k = f32(kv) + b * t_count * 2 * c_count + at % heads * d_count;
         for (int64_t d = 0; d < d_count; d++)
-            cache_put_row(keys, head * d_count + d, k + d, 2 * c_count);
+            cache_put_row(keys, head * d_count + d, k + d, 2 * c_count, room);
         for (int64_t t = 0; t < t_count; t++)
-            cache_put_row(values, head * t_count + t, k + t * 2 * c_count + c_count, 1);
+            cache_put_row(values, head * t_count + t, k + t * 2 * c_count + c_count, 1, room);
     }
     return 0;
 }

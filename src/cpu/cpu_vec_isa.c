@@ -2,6 +2,7 @@
  * next op reads. All are bound by memory; each member takes its share of the lines. */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_isa.h"
+#include <float.h>
 
 #define OP_KERNEL(name) \
     int ISA_NAME(cpu_vec_##name)(const struct cpu_step *s, struct thread_team *team, int id)
@@ -120,21 +121,11 @@ ISA_INLINE void crosskv_head(const float *kv, int64_t line, int64_t c_count, int
     }
 }
 
-/* What a row's largest number is multiplied with to be 127; of a row of zeros 1. */
+/* What rows are multiplied with whose largest numbers are `most`: the rule of cpu_pack_to_i8. */
 ISA_INLINE vf to_i8(vf most)
 {
-    return vf_choose(most > 0, 127.0f / vf_choose(most > 0, most, vf_all(1)), vf_all(1));
-}
-
-/* n of W whole numbers, -127 to 127. */
-ISA_INLINE void put_i8(int8_t *to, vi v, int64_t n)
-{
-    typedef int8_t narrow __attribute__((vector_size(W)));
-    narrow q = __builtin_convertvector(v, narrow);
-    if (n >= W)
-        memcpy(to, &q, W);
-    else
-        memcpy(to, &q, (size_t)n);
+    vf by = 127.0f / most;
+    return vf_choose((by > 0) & (by <= FLT_MAX), by, vf_all(1));
 }
 
 /* The same in i8: a scale for each channel of k, over all positions, and for each position of v. */
@@ -155,7 +146,7 @@ static void crosskv_head_i8(const float *kv, int64_t line, int64_t c_count, int6
                 r[i] = vf_load_n(kv + MIN(t + i, t_count - 1) * line + d, left) * by;
             vf_transpose(r);
             for (int64_t i = 0; i < left; i++)
-                put_i8(k_out + (d + i) * t_count + t, vi_round(r[i]), t_count - t);
+                vf_store_i8(k_out + (d + i) * t_count + t, r[i], t_count - t);
         }
     }
     for (int64_t t = 0; t < t_count; t++) {
@@ -166,8 +157,7 @@ static void crosskv_head_i8(const float *kv, int64_t line, int64_t c_count, int6
         vf by = to_i8(vf_all(vf_most(most)));
         v_scale[t] = (1 / by)[0];
         for (int64_t d = 0; d < d_count; d += W)
-            put_i8(v_out + t * d_count + d, vi_round(vf_load_n(v + d, d_count - d) * by),
-                   d_count - d);
+            vf_store_i8(v_out + t * d_count + d, vf_load_n(v + d, d_count - d) * by, d_count - d);
     }
 }
 
@@ -188,9 +178,8 @@ OP_KERNEL(crosskv)
         char *v_out = (char *)v->data + (size_t)head * bytes;
         if (type == DTYPE_I8)
             crosskv_head_i8(x, 2 * c_count, c_count, t_count, d_count, (int8_t *)k_out,
-                            (float *)((char *)k->data + plan_scales(k->plan)) + head * d_count,
-                            (int8_t *)v_out,
-                            (float *)((char *)v->data + plan_scales(v->plan)) + head * t_count);
+                            cpu_value_scales(k, head * d_count), (int8_t *)v_out,
+                            cpu_value_scales(v, head * t_count));
         else if (type == DTYPE_F16)
             crosskv_head(x, 2 * c_count, c_count, t_count, d_count, k_out, v_out, true);
         else
