@@ -284,7 +284,8 @@ static void run_pca(struct bench *b)
 {
     const struct json *want = json_key(b->want, "pca"), *scaler = json_key(b->want, "scaler");
     struct set x = open_set(b, "a_x"), z = open_set(b, "b_x");
-    struct scale_source source = {&x.numbers, number_row, x.numbers.rows, x.numbers.columns, NULL};
+    struct scale_source source = {&x.numbers,        number_row, x.numbers.rows,
+                                  x.numbers.columns, NULL,       2};
     struct scale scale;
     OK(scale_measure(b->arena, &source, true, &scale, &b->e));
     for (int64_t j = 0; j < scale.d; j++) {
@@ -357,7 +358,7 @@ static void test_wide(void **state)
             w.x[i] += 8 / (float)(1 << k) * direction[k * w.d + i % w.d] *
                       tensor_hash("way", (uint64_t)(i / w.d * 4 + k), 1);
     }
-    struct scale_source source = {&w, wide_row, w.n, w.d, NULL};
+    struct scale_source source = {&w, wide_row, w.n, w.d, NULL, 2};
     struct scale scale;
     OK(scale_measure(b->arena, &source, false, &scale, &b->e));
     struct plain plain = {b, &source, &scale};
@@ -571,10 +572,40 @@ static double huge(int64_t i, int64_t j)
     return (i + j) % 2 ? 1e200 : -1e200;
 }
 
+/* Threads share rows: what is measured and scaled does not tell how many there were. */
+static void test_scale_threads(void **state)
+{
+    (void)state;
+    struct bench bench, *b = &bench;
+    open_bench(b, "auto", 1);
+    struct wide w = {5000, 13, NULL};
+    w.x = ARENA_NEW(b->arena, float, (size_t)(w.n * w.d), &b->e);
+    float *rows[2];
+    struct scale scale[2];
+    assert_non_null(w.x);
+    for (int64_t i = 0; i < w.n * w.d; i++)
+        w.x[i] = tensor_hash("rows", (uint64_t)i, 1) + (float)(100 * (i % w.d));
+    struct scale_source s = {&w, wide_row, w.n, w.d, NULL, 1};
+    for (int i = 0; i < 2; i++, s.threads = 5) {
+        OK(scale_measure(b->arena, &s, false, &scale[i], &b->e));
+        assert_non_null(rows[i] = ARENA_NEW(b->arena, float, (size_t)(w.n * w.d), &b->e));
+        OK(scale_rows(b->arena, &s, &scale[i], 0, w.n, rows[i], &b->e));
+    }
+    assert_true(scale[0].moves);
+    assert_memory_equal(scale[0].mean, scale[1].mean, 4 * (size_t)w.d * sizeof *scale[0].mean);
+    assert_memory_equal(rows[0], rows[1], (size_t)(w.n * w.d) * sizeof *rows[0]);
+    w.x[4990 * w.d + 1] = w.x[2100 * w.d + 12] = NAN; /* the first of them is named */
+    assert_int_equal(scale_measure(b->arena, &s, false, &scale[1], &b->e), -1);
+    assert_non_null(strstr(b->e.text, "row 2101, column 13 is NaN"));
+    assert_int_equal(scale_rows(b->arena, &s, &scale[0], 100, 4900, rows[1], &b->e), -1);
+    assert_non_null(strstr(b->e.text, "row 2101, column 13 is NaN"));
+    close_bench(b);
+}
+
 static int run_made(struct bench *b, struct made *m, int64_t n, struct cluster_options o,
                     struct cluster_result *r)
 {
-    struct scale_source s = {m, made_row, n, m->d, NULL};
+    struct scale_source s = {m, made_row, n, m->d, NULL, 2};
     o.starts = 2;
     o.most_steps = 30;
     o.neighbours = 5;
@@ -658,7 +689,7 @@ static void test_model(void **state)
     struct bench bench, *b = &bench;
     char folder[300], path[400];
     struct made made = {6, spread_out};
-    struct scale_source s = {&made, made_row, 90, 6, NULL};
+    struct scale_source s = {&made, made_row, 90, 6, NULL, 2};
     int32_t label[90];
     unit_folder(folder, sizeof folder);
     snprintf(path, sizeof path, "%s/model", folder);
@@ -785,23 +816,15 @@ static void test_gpu_same_labels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kmeans),
-        cmocka_unit_test(test_starts),
-        cmocka_unit_test(test_dbscan),
-        cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_pca),
-        cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_gmm),
-        cmocka_unit_test(test_spectral),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_model),
-        cmocka_unit_test(test_gpu_kmeans),
-        cmocka_unit_test(test_gpu_dbscan),
-        cmocka_unit_test(test_gpu_moments),
-        cmocka_unit_test(test_gpu_metrics),
-        cmocka_unit_test(test_gpu_spectral),
-        cmocka_unit_test(test_gpu_same_labels),
+        cmocka_unit_test(test_kmeans),       cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_dbscan),       cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_pca),          cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_metrics),      cmocka_unit_test(test_gmm),
+        cmocka_unit_test(test_spectral),     cmocka_unit_test(test_scale_threads),
+        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_model),
+        cmocka_unit_test(test_gpu_kmeans),   cmocka_unit_test(test_gpu_dbscan),
+        cmocka_unit_test(test_gpu_moments),  cmocka_unit_test(test_gpu_metrics),
+        cmocka_unit_test(test_gpu_spectral), cmocka_unit_test(test_gpu_same_labels),
     };
     return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }

@@ -291,7 +291,7 @@ static struct evolve *open_search(struct bench *b)
     struct scale_source *source = ARENA_NEW(b->arena, struct scale_source, 1, &b->e);
     struct evolve *v = NULL;
     *kept = watch;
-    *source = (struct scale_source){NULL, row, 400, 12, NULL};
+    *source = (struct scale_source){NULL, row, 400, 12, NULL, 2};
     b->run = ARENA_NEW(b->arena, struct evolve_run, (size_t)b->o.runs, &b->e);
     b->n = 0;
     OK(evolve_open(b->arena, b->engine, kept, source, &b->songs.all, &b->o, &v, &b->e));

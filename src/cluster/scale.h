@@ -19,12 +19,14 @@ struct scale {
 };
 
 /* Where numbers come from: row i as double [d]. single, which may be NULL: the same row where it
- * lies as f32, or NULL if it does not; for as long as no other row is asked for. */
+ * lies as f32, or NULL if it does not; for as long as the same thread asks for no other row.
+ * threads: so many may ask at the same time; 0 is 1. */
 struct scale_source {
     void *ctx;
     void (*row)(void *ctx, int64_t i, double *out);
     int64_t n, d;
     const float *(*single)(void *ctx, int64_t i);
+    int threads;
 };
 
 /* scale_measure: means and deviations of the columns. Errors: E_INPUT naming row and column of the

@@ -124,8 +124,13 @@ int ISA_NAME(cpu_sym_gram)(const struct cpu_step *s, struct thread_team *team, i
         }
     }
     thread_barrier(team);
-    for (int64_t i = id; i < g->d && g->square; i += team->n)
-        for (int64_t j = 0; j < i; j++) g->out[i * g->d + j] = g->out[j * g->d + i];
+    /* eight rows at a time, whose columns of the triangle lie side by side */
+    for (int64_t b = id; b < blocks && g->square; b += team->n) {
+        int64_t end = MIN(g->d, (b + 1) * ROWS_TILE);
+        for (int64_t j = 0; j < end - 1; j++)
+            for (int64_t i = MAX(b * ROWS_TILE, j + 1); i < end; i++)
+                g->out[i * g->d + j] = g->out[j * g->d + i];
+    }
     return 0;
 }
 
