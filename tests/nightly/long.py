@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,9 @@ LODE = os.path.abspath(os.environ.get("LODE", os.path.join(ROOT, "lode")))
 JFK = os.path.join(ROOT, "samples", "jfk.wav")
 RATE, HOUR = 16000, 3600
 FAST = ["--model", "tiny.en", "--beam-size", "1", "--compute-type", "int8"]
-SAID = "fellow americans"
 MEMORY_MIB = 400  # of any run: a model of 75 MB, its caches, four lanes of 100 s
 GROWTH_MIB = 24  # between 6 hours and 24: the allocator's and the page cache's whims
+MIXED_MIB = 8  # between halves of a run over many files
 
 
 def jfk():
@@ -38,6 +39,20 @@ def header(n_bytes):
             + b"data" + n_bytes.to_bytes(4, "little"))
 
 
+def resident(pid, memory):
+    """MiB of a process, four times a second, until it has ended."""
+    while True:
+        try:
+            with open(f"/proc/{pid}/status") as f:
+                kib = [int(line.split()[1]) for line in f if line.startswith("VmRSS")]
+        except OSError:
+            return
+        if not kib:
+            return
+        memory.append(kib[0] / 1024)
+        time.sleep(0.25)
+
+
 class Run:
     """A transcription: status, json, seconds, and resident MiB by the clock, of which sound(write) is the
     standard input if path is None."""
@@ -47,8 +62,7 @@ class Run:
         self.memory, started = [], time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         feeder = threading.Thread(target=self.feed, args=(child.stdin, sound))
-        watcher = threading.Thread(target=self.watch, args=(child.pid,))
-        self.over = False
+        watcher = threading.Thread(target=resident, args=(child.pid, self.memory))
         feeder.start()
         watcher.start()
         out, self.err = b"", []
@@ -58,7 +72,6 @@ class Run:
         _, status, usage = os.wait4(child.pid, 0)
         self.status = child.returncode = os.waitstatus_to_exitcode(status)
         self.processor_s = usage.ru_utime + usage.ru_stime  # wall clocks tell of the neighbours, too
-        self.over = True
         self.seconds = time.monotonic() - started
         for t in (feeder, watcher, drain):
             t.join()
@@ -74,16 +87,6 @@ class Run:
             pipe.close()
         except BrokenPipeError:
             pass
-
-    def watch(self, pid):
-        while not self.over:
-            try:
-                with open(f"/proc/{pid}/status") as f:
-                    kib = [int(line.split()[1]) for line in f if line.startswith("VmRSS")]
-            except OSError:
-                return
-            self.memory += [k / 1024 for k in kib]
-            time.sleep(0.25)
 
     def peak(self):
         return max(self.memory)
@@ -245,6 +248,58 @@ def deaths(folder):
     return f"{kills} kills"
 
 
+def one_of_many(path, speech, i, rng):
+    """A file of a kind that i tells, of half a second to 40 s; returns its seconds, 0 if it is broken."""
+    if i % 9 == 8:
+        with open(path + ".wav", "wb") as f:
+            f.write((b"", header(100)[:rng.randrange(44)], rng.randbytes(3000))[i // 9 % 3])
+        return 0
+    samples = array.array("h", (speech * 4)[:2 * rng.randrange(RATE // 2, 40 * RATE)])
+    channels, width, rate = 1 + i % 6, (2, 1, 2, 3, 4)[i % 5], (16000, 44100, 8000, 48000, 22050)[i // 2 % 5]
+    at = [int(k * RATE / rate) for k in range(len(samples) * rate // RATE)]
+    # a byte of a file of 8 bits has no sign
+    parts = [(samples[k] >> 8) + 128 if width == 1 else samples[k] << 8 * (width - 2) for k in at]
+    data = b"".join(x.to_bytes(width, "little", signed=width > 1) * channels for x in parts)
+    with wave.open(path + ".wav", "wb") as f:
+        f.setparams((channels, width, rate, 0, "NONE", None))
+        f.writeframes(data)
+    kind = ("flac", "mp3", "ogg", "m4a", "opus", None, None, None)[i % 8]
+    if kind and shutil.which("ffmpeg"):
+        subprocess.run(["ffmpeg", "-v", "error", "-i", path + ".wav", "-ac", str(min(channels, 2)), path + "." + kind],
+                       check=True)
+        os.unlink(path + ".wav")
+    return len(samples) / RATE
+
+
+def mixed(words):
+    """An hour in files of many kinds, broken ones among them, by one process: its memory is that of its first half."""
+
+    def case(folder):
+        source, speech, rng, made = os.path.join(folder, "mixed"), jfk(), random.Random(9), []
+        os.mkdir(source)
+        while sum(made) < HOUR:
+            made.append(one_of_many(os.path.join(source, f"{len(made):04}"), speech, len(made), rng))
+        command = [LODE, "transcribe", *FAST, *words, "-q", source, "-o", os.path.join(folder, "texts/")]
+        memory, started = [], time.monotonic()
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        watcher = threading.Thread(target=resident, args=(child.pid, memory))
+        watcher.start()
+        said = child.stderr.read()
+        status = child.wait()
+        watcher.join()
+        shutil.rmtree(source)
+        broken = made.count(0)
+        assert status == 3 and f"{broken} of {len(made)} inputs failed" in said, (status, said[-500:])
+        assert len(os.listdir(os.path.join(folder, "texts"))) == len(made) - broken
+        half = len(memory) // 2
+        first, second = max(memory[:half]), max(memory[half:])
+        assert second < first + MIXED_MIB, f"{first:.0f} MiB in the first half, {second:.0f} in the second"
+        return (f"{time.monotonic() - started:.0f} s, {len(made)} files, {broken} of them broken; {first:.0f} MiB in the "
+                f"first half, {second:.0f} in the second")
+
+    return case
+
+
 # name, case
 CASES = {
     "hour-silence": hour(silence, [], 0),
@@ -255,6 +310,8 @@ CASES = {
     "hour-music-vad": hour(music, ["--vad", "--batch-size", "4"], 500),
     "day-vad": day(["--vad", "--batch-size", "4"]),
     "day": day([]),
+    "mixed": mixed([]),
+    "mixed-vad": mixed(["--vad", "--batch-size", "4"]),
     "loop": loop([]),
     "loop-batch": loop(["--batch-size", "4"]),
     "resume-deaths": deaths,
