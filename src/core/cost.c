@@ -66,6 +66,10 @@ double cost_of(const struct plan *p, const struct plan_step *s,
         return 4 * past(&l, 1) * last_of(&l, 0) / 3;
     case OP_attncross:
         return 4 * elements(&l, 0) * last_of(&l, 2);
+    case OP_eigen: { /* reflections and their product, 8/3 n^3; some 6 n^3 turn the vectors */
+        double n = last_of(&l, 0);
+        return 26 * n * n * n / 3;
+    }
     default:
         return 0;
     }
