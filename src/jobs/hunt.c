@@ -266,9 +266,8 @@ static int with_songs(struct run *r, struct err *e)
         host_note(h->host, "%lld of %lld songs have no moods and are left out",
                   (long long)r->songs.without, (long long)r->songs.all.n);
     if (h->o->s.features)
-        source = (struct scale_source){&r->songs.all, feature_row, r->songs.all.n,
-                                       r->songs.all.columns, feature_single,
-                                       source.threads};
+        source = (struct scale_source){&r->songs.all,        feature_row,    r->songs.all.n,
+                                       r->songs.all.columns, feature_single, source.threads};
     fill_options(r);
     if (h->o->s.update) TRY(go_on(r, &old, source.d, e));
     if (evolve_open(h->a, h->engine, &watch, &source, &r->songs.all, &r->eo, &r->evolve, e))

@@ -427,8 +427,9 @@ static int with_arena(struct run *r, struct err *e)
     struct engine_options eo = {
         .device = r->o->device, .kernels = kernels, .threads = (int)r->o->threads};
     TRY(numbers_open(r->a, r->input, &r->numbers, e));
-    struct scale_source s = {&r->numbers, source_row, r->numbers.rows, r->numbers.columns,
-                             source_single, r->o->threads ? (int)r->o->threads : thread_cpus()};
+    struct scale_source s = {&r->numbers,     source_row,
+                             r->numbers.rows, r->numbers.columns,
+                             source_single,   r->o->threads ? (int)r->o->threads : thread_cpus()};
     if (s.n < 1 || s.d < 1)
         return err_set(e, E_INPUT, "%s holds %lld rows of %lld numbers", r->input, (long long)s.n,
                        (long long)s.d);

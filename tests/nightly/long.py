@@ -289,7 +289,7 @@ def mixed(words):
         watcher.join()
         shutil.rmtree(source)
         broken = made.count(0)
-        assert status == 3 and f"{broken} of {len(made)} inputs failed" in said, (status, said[-500:])
+        assert status == 9 and f"{broken} of {len(made)} inputs failed" in said, (status, said[-500:])
         assert len(os.listdir(os.path.join(folder, "texts"))) == len(made) - broken
         half = len(memory) // 2
         first, second = max(memory[:half]), max(memory[half:])
