@@ -118,6 +118,59 @@ static void test_cut(void **state)
     room_close(&r);
 }
 
+/* Hostile lines, two at a time with a seam between them: the tokens of both parts are those of all.
+ */
+static void test_head(void **state)
+{
+    const struct golden *g = *state;
+    enum { most = 1 << 16 };
+    static int32_t whole[most], parts[2 * most];
+    struct room r;
+    struct str file, line[2] = {{0}};
+    int seams = 0;
+    room_open(&r);
+    if (file_read(r.a, g->path, 1 << 28, &file, &r.e)) fail_msg("%s", r.e.text);
+    for (size_t k = 0; k < g->n; k++) {
+        const struct tokens *t = open_file(&r, g->names[k]);
+        size_t frame = tokens_frame(t), after = frame / 2; /* one before, one after */
+        const char *p = file.p + 8;
+        uint32_t n_lines, bytes;
+        memcpy(&n_lines, file.p + 4, 4);
+        for (uint32_t i = 0; i < n_lines; i++, p += 12 * g->n) {
+            memcpy(&bytes, p, 4);
+            line[i % 2] = (struct str){p + 4, bytes};
+            p += 4 + bytes;
+            if (i % 2 == 0 || line[0].n + line[1].n > most / 2) continue;
+            char *join = arena_format(r.scratch, &r.e, "%.*sa b%.*s", (int)line[0].n, line[0].p,
+                                      (int)line[1].n, line[1].p);
+            assert_non_null(join);
+            struct str all = {join, line[0].n + 3 + line[1].n};
+            if (strlen(join) != all.n) continue; /* a NUL in it */
+            struct str head = tokens_head(t, all, line[0].n + 1);
+            assert_true(head.n < all.n && head.n > 0 && head.p == all.p);
+            struct tokens_list w = {whole, most, 0}, x = {parts, most, 0},
+                               y = {parts + most, most, 0};
+            assert_true(tokens_encode(t, r.scratch, all, false, &w, &r.e) >= 0);
+            assert_true(tokens_encode(t, r.scratch, head, false, &x, &r.e) >= 0);
+            struct str rest = {all.p + head.n, all.n - head.n};
+            assert_true(tokens_encode(t, r.scratch, rest, false, &y, &r.e) >= 0);
+            assert_int_equal(w.n, x.n + y.n - frame);
+            assert_memory_equal(whole, parts, (x.n - after) * sizeof *whole);
+            assert_memory_equal(whole + x.n - after, parts + most + frame - after,
+                                (y.n - frame + after) * sizeof *whole);
+            seams++;
+        }
+    }
+    assert_true(seams > 1000);
+    struct str none = str_of("no_seam_but 1 here , ");
+    const struct tokens *t = open_file(&r, g->names[0]);
+    assert_int_equal(tokens_head(t, none, 4).n, none.n);
+    assert_int_equal(tokens_head(t, str_of("ab cd ef"), 5).n, 2);
+    assert_int_equal(tokens_head(t, str_of("ab cd ef"), 1).n, 2);
+    assert_int_equal(tokens_head(t, str_of("ab cd ef"), 6).n, 5);
+    room_close(&r);
+}
+
 static void test_vocab(void **state)
 {
     (void)state;
@@ -175,6 +228,7 @@ int main(int argc, char **argv)
                   given = {argv[1], (const char *const *)argv + 2, (size_t)MAX(argc - 2, 0)};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_golden, argc > 2 ? &given : &own),
+        cmocka_unit_test_prestate(test_head, &own),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_vocab),
         cmocka_unit_test(test_refused),

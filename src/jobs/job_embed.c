@@ -83,9 +83,17 @@ struct run {
     struct loss_found found;
 };
 
-static bool cancelled(void *ctx)
+static bool stop_measuring(void *ctx, size_t done)
 {
     const struct run *r = ctx;
+    (void)done;
+    return host_cancelled(r->host);
+}
+
+static bool watch(void *ctx, size_t done)
+{
+    const struct run *r = ctx;
+    host_progress(r->host, "texts", LODE_UNITS, (double)done, (double)r->total);
     return host_cancelled(r->host);
 }
 
@@ -165,8 +173,8 @@ static int embed_all(struct run *r, struct err *e)
         arena_reset(r->window);
         TRY(read_window(r, text, id, &n, e));
         if (n == 0) return 0;
-        host_progress(r->host, "texts", LODE_UNITS, (double)first, (double)r->total);
-        if (kept_embed(&r->kept, r->window, text, n, vector, &r->counts, cancelled, r, &bad, e)) {
+        struct sentences_watch watcher = {watch, r, (size_t)first};
+        if (kept_embed(&r->kept, r->window, text, n, vector, &r->counts, &watcher, &bad, e)) {
             if (bad < n) return err_note(e, "record %lld", (long long)(first + (int64_t)bad) + 1);
             return -1;
         }
@@ -202,10 +210,11 @@ static void summary(const struct run *r, double seconds)
     if (c->cut)
         host_note(
             r->host,
-            "%llu text%s longer than the %d tokens the model reads; %llu tokens (%.1f %%) were "
+            "%llu text%s longer than the %d tokens the model reads; %s%llu tokens (%.1f %%) were "
             "left out",
             (unsigned long long)c->cut, c->cut == 1 ? " is" : "s are", s->net.shape.max_tokens,
-            (unsigned long long)c->lost, 100.0 * (double)c->lost / (double)(c->lost + c->tokens));
+            c->about ? "about " : "", (unsigned long long)c->lost,
+            100.0 * (double)c->lost / (double)(c->lost + c->tokens));
 }
 
 static enum vectors_format format_of(const struct embed_opts *o)
@@ -250,7 +259,8 @@ static int write_all(struct run *r, struct err *e)
     TRY(embed_all(r, e));
     if (r->o->output) TRY(file_out_commit(&r->file, e));
     double seconds = thread_seconds() - start_s;
-    if (r->loss.n) TRY(loss_measure(&r->loss, &r->options, cancelled, r, &r->found, e));
+    struct sentences_watch measuring = {.stop = stop_measuring, .ctx = r};
+    if (r->loss.n) TRY(loss_measure(&r->loss, &r->options, &measuring, &r->found, e));
     summary(r, seconds);
     const struct sentences *s = r->sentences;
     if (r->o->profile)

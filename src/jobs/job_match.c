@@ -11,11 +11,11 @@
 #include "jobs/jobs.h"
 #include "jobs/kept.h"
 #include "jobs/passages.h"
+#include "jobs/rank.h"
 #include "jobs/search.h"
 #include "jobs/speech.h"
 #include "jobs/where.h"
 #include "load/store.h"
-#include <stdlib.h>
 #include <string.h>
 
 struct match_opts {
@@ -57,7 +57,9 @@ static const struct opt_row rows[] = {
 };
 /* clang-format on */
 
-#define QUERIES 256 /* documents taken at a time */
+/* Documents taken at a time, fewer if they have many passages. */
+#define QUERIES        256
+#define QUERY_PASSAGES 4096
 
 struct documents { /* of a file, or some of it */
     struct str *id;
@@ -65,11 +67,6 @@ struct documents { /* of a file, or some of it */
     struct passages passages;
     int32_t *first; /* [n + 1] passage each document begins with */
     float *vector;  /* [passages][width] */
-};
-
-struct pair { /* of passages */
-    float score;
-    int32_t query, target;
 };
 
 struct run {
@@ -81,16 +78,24 @@ struct run {
     struct rows targets, queries;
     struct documents target;
     struct search search;
+    struct rank rank;
     struct file_out file;
     struct kept kept; /* the targets' vectors */
     struct sentences_counts counts;
     int64_t left_out, empty, n_queries;
 };
 
-static bool cancelled(void *ctx)
+struct watching { /* passages being embedded */
+    const struct run *r;
+    const char *what;
+    double n;
+};
+
+static bool watch(void *ctx, size_t done)
 {
-    const struct run *r = ctx;
-    return host_cancelled(r->host);
+    const struct watching *w = ctx;
+    host_progress(w->r->host, w->what, LODE_UNITS, (double)done, w->n);
+    return host_cancelled(w->r->host);
 }
 
 static int put(void *ctx, const char *p, size_t n, struct err *e)
@@ -144,8 +149,8 @@ static int add_document(struct run *r, struct arena *a, struct rows *in, const c
     return 0;
 }
 
-static int embed(struct run *r, struct arena *a, struct kept *kept, const char *prefix,
-                 struct documents *d, struct err *e)
+static int embed(struct run *r, struct arena *a, struct kept *kept, const char *what,
+                 const char *prefix, struct documents *d, struct err *e)
 {
     size_t n = d->passages.n, bad, plain = prefix ? strlen(prefix) : 0;
     struct str *text = d->passages.text;
@@ -161,7 +166,9 @@ static int embed(struct run *r, struct arena *a, struct kept *kept, const char *
         }
         if (!text) return -1;
     }
-    return kept_embed(kept, a, text, n, d->vector, &r->counts, cancelled, r, &bad, e);
+    struct watching seen = {r, what, (double)n};
+    struct sentences_watch watcher = {.stop = watch, .ctx = &seen};
+    return kept_embed(kept, a, text, n, d->vector, &r->counts, &watcher, &bad, e);
 }
 
 static int read_targets(struct run *r, struct err *e)
@@ -184,8 +191,14 @@ static int read_targets(struct run *r, struct err *e)
     if (r->target.passages.n == 0)
         return err_set(e, E_INPUT, "%s: of %lld records none has text%s", r->targets.name,
                        (long long)r->targets.n, r->where.n ? " and is as --where asks" : "");
-    host_progress(r->host, "targets", LODE_UNITS, 0, (double)r->target.passages.n);
-    TRY(embed(r, r->base, &r->kept, r->o->target_prefix, &r->target, e));
+    TRY(embed(r, r->base, &r->kept, "passages of targets", r->o->target_prefix, &r->target, e));
+    r->rank = (struct rank){.top = (int)r->o->top,
+                            .width = r->sentences->width,
+                            .documents = r->target.n,
+                            .owner = r->target.passages.document,
+                            .first = r->target.first,
+                            .vector = r->target.vector};
+    TRY(rank_open(r->base, &r->rank, e));
     /* where the texts were embedded; a GPU that could not be used for that is not tried again */
     bool cpu = strcmp(engine_device(r->sentences->engine), "cpu") == 0;
     struct engine_options on = {
@@ -193,61 +206,6 @@ static int read_targets(struct run *r, struct err *e)
     return search_open(r->base, &on, r->target.vector, r->target.passages.document,
                        (int64_t)r->target.passages.n, r->sentences->width, (int)r->o->top,
                        &r->search, e);
-}
-
-/* ---- ranking ---- */
-
-static int better(const void *x, const void *y)
-{
-    const struct pair *a = x, *b = y;
-    if (a->score != b->score) return a->score > b->score ? -1 : 1;
-    if (a->target != b->target) return a->target < b->target ? -1 : 1;
-    return a->query < b->query ? -1 : a->query > b->query;
-}
-
-/* The best documents of one query, from what its passages [from, to) found: to best [top], one pair
- * each; returns how many. The best `top` of all documents are among the best `top` of each passage.
- */
-static size_t merge(const struct run *r, const int32_t *row, const float *product, int32_t from,
-                    int32_t to, struct pair *room, struct pair *best)
-{
-    size_t top = (size_t)r->o->top, n = 0, kept = 0;
-    for (int32_t q = from; q < to; q++)
-        for (size_t i = 0; i < top && row[(size_t)q * top + i] >= 0; i++)
-            room[n++] = (struct pair){product[(size_t)q * top + i], q, row[(size_t)q * top + i]};
-    qsort(room, n, sizeof *room, better);
-    for (size_t i = 0; i < n && kept < top; i++) {
-        bool known = (double)room[i].score < r->o->least;
-        for (size_t k = 0; k < kept && !known; k++)
-            known = r->target.passages.document[best[k].target] ==
-                    r->target.passages.document[room[i].target];
-        if (!known) best[kept++] = room[i];
-    }
-    return kept;
-}
-
-/* The best pairs of passages of a query and a target, none of which is in a better one; returns how
- * many. room: for all pairs. */
-static size_t reasons(const struct run *r, const struct documents *q, int32_t query, int32_t target,
-                      struct pair *room)
-{
-    const struct documents *t = &r->target;
-    size_t width = (size_t)r->sentences->width, n = 0, kept = 0;
-    for (int32_t i = q->first[query]; i < q->first[query + 1]; i++)
-        for (int32_t j = t->first[target]; j < t->first[target + 1]; j++) {
-            const float *x = q->vector + (size_t)i * width, *y = t->vector + (size_t)j * width;
-            float sum = 0;
-            for (size_t c = 0; c < width; c++) sum += x[c] * y[c];
-            room[n++] = (struct pair){sum, i, j};
-        }
-    qsort(room, n, sizeof *room, better);
-    for (size_t i = 0; i < n && kept < (size_t)r->o->passages; i++) {
-        bool used = false;
-        for (size_t k = 0; k < kept; k++)
-            used |= room[k].query == room[i].query || room[k].target == room[i].target;
-        if (!used) room[kept++] = room[i];
-    }
-    return kept;
 }
 
 /* ---- writing ---- */
@@ -259,9 +217,10 @@ static void json_passage(struct json_out *j, const char *key, struct str s)
 }
 
 static int write_json(struct run *r, const struct documents *q, int32_t query,
-                      const struct pair *best, size_t n, struct pair *room, struct err *e)
+                      const struct rank_query *of, size_t n, struct rank_pair *room, struct err *e)
 {
     const struct passages *t = &r->target.passages;
+    const struct rank_pair *best = r->rank.of;
     struct json_out j;
     json_out_init(&j, 0, put, r, e);
     json_out_object(&j);
@@ -276,7 +235,7 @@ static int write_json(struct run *r, const struct documents *q, int32_t query,
         json_out_number(&j, (double)best[i].score, 6);
         json_out_key(&j, "passages");
         json_out_array(&j);
-        size_t pairs = reasons(r, q, query, target, room);
+        size_t pairs = rank_reasons(&r->rank, of, target, (size_t)r->o->passages, room);
         for (size_t k = 0; k < pairs; k++) {
             json_out_object(&j);
             json_out_key(&j, "score");
@@ -318,9 +277,10 @@ static struct str shown(struct run *r, struct str s, struct err *e)
 }
 
 static int write_text(struct run *r, const struct documents *q, int32_t query,
-                      const struct pair *best, size_t n, struct pair *room, struct err *e)
+                      const struct rank_query *of, size_t n, struct rank_pair *room, struct err *e)
 {
     const struct passages *t = &r->target.passages;
+    const struct rank_pair *best = r->rank.of;
     struct str name = shown(r, q->id[query], e);
     char *line = name.p ? arena_format(r->job, e, "%.*s\n", (int)name.n, name.p) : NULL;
     if (!line) return -1;
@@ -333,7 +293,7 @@ static int write_text(struct run *r, const struct documents *q, int32_t query,
             arena_format(r->job, e, "  %.4f  %.*s\n", (double)best[i].score, (int)name.n, name.p);
         if (!line) return -1;
         TRY(put(r, line, strlen(line), e));
-        size_t pairs = reasons(r, q, query, target, room);
+        size_t pairs = rank_reasons(&r->rank, of, target, (size_t)r->o->passages, room);
         for (size_t k = 0; k < pairs; k++) {
             struct str mine = shown(r, q->passages.text[room[k].query], e),
                        theirs = shown(r, t->text[room[k].target], e);
@@ -361,19 +321,17 @@ static int match_window(struct run *r, struct documents *q, struct err *e)
 {
     size_t top = (size_t)r->o->top, n = q->passages.n, mine = (size_t)most_passages(q);
     struct kept none = {.sentences = r->sentences};
-    TRY(embed(r, r->job, &none, r->o->prefix, q, e));
+    TRY(embed(r, r->job, &none, "passages of queries", r->o->prefix, q, e));
     int32_t *row = ARENA_NEW(r->job, int32_t, n * top, e);
     float *product = ARENA_NEW(r->job, float, n *top, e);
-    struct pair *best = ARENA_NEW(r->job, struct pair, top, e);
-    struct pair *found = ARENA_NEW(r->job, struct pair, mine * top, e);
-    struct pair *room = arena_array(r->job, mine * (size_t)most_passages(&r->target), sizeof *room,
-                                    _Alignof(struct pair), e);
-    if (!row || !product || !best || !found || !room) return -1;
+    struct rank_pair *room = ARENA_NEW(r->job, struct rank_pair, mine, e);
+    if (!row || !product || !room) return -1;
     TRY(search_run(&r->search, q->vector, n, row, product, e));
     for (int32_t d = 0; d < (int32_t)q->n; d++) {
-        size_t matches = merge(r, row, product, q->first[d], q->first[d + 1], found, best);
-        TRY(r->o->json ? write_json(r, q, d, best, matches, room, e)
-                       : write_text(r, q, d, best, matches, room, e));
+        struct rank_query of = {q->first[d], q->first[d + 1], q->vector, row, product};
+        size_t matches = rank_documents(&r->rank, &of, r->o->least);
+        TRY(r->o->json ? write_json(r, q, d, &of, matches, room, e)
+                       : write_text(r, q, d, &of, matches, room, e));
     }
     r->n_queries += (int64_t)q->n;
     return 0;
@@ -384,11 +342,12 @@ static int match_all(struct run *r, struct err *e)
     for (int rc = 1; rc == 1;) {
         struct documents q = {0};
         arena_reset(r->job);
-        while (q.n < QUERIES && (rc = rows_next(&r->queries, e)) == 1)
+        while (q.n < QUERIES && q.passages.n < QUERY_PASSAGES &&
+               (rc = rows_next(&r->queries, e)) == 1)
             TRY(add_document(r, r->job, &r->queries, r->o->field, &q, e));
         if (rc < 0) return -1;
-        host_progress(r->host, "queries", LODE_UNITS, (double)r->n_queries, 0);
         if (q.n) TRY(match_window(r, &q, e));
+        host_progress(r->host, "queries", LODE_UNITS, (double)r->n_queries, 0);
     }
     return 0;
 }
@@ -411,6 +370,10 @@ static void summary(const struct run *r, double seconds)
         host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu are new there",
                   (unsigned long long)r->kept.found, r->target.passages.n, r->kept.path,
                   (unsigned long long)r->kept.made);
+    if (r->counts.cut)
+        host_note(r->host, "%llu passage%s longer than the %d tokens the model reads",
+                  (unsigned long long)r->counts.cut, r->counts.cut == 1 ? " is" : "s are",
+                  s->net.shape.max_tokens);
     if (r->left_out)
         host_note(r->host, "%lld target%s not as --where asks", (long long)r->left_out,
                   r->left_out == 1 ? " is" : "s are");

@@ -50,8 +50,8 @@ void kept_close(struct kept *k)
 /* Embeds some that were not there: which[0..n) are numbers of texts. */
 static int embed_missing(struct kept *k, struct arena *a, const struct str *text,
                          const uint8_t (*hash)[SHA_BYTES], const size_t *which, size_t n,
-                         float *out, struct sentences_counts *counts, bool (*stop)(void *ctx),
-                         void *ctx, size_t *bad, struct err *e)
+                         float *out, struct sentences_counts *counts,
+                         const struct sentences_watch *watch, size_t *bad, struct err *e)
 {
     size_t width = (size_t)k->sentences->width, worst;
     struct arena_mark mark = arena_here(a);
@@ -59,7 +59,7 @@ static int embed_missing(struct kept *k, struct arena *a, const struct str *text
     float *vector = ARENA_NEW(a, float, n *width, e);
     if (!some || !vector) return -1;
     for (size_t i = 0; i < n; i++) some[i] = text[which[i]];
-    if (sentences_embed(k->sentences, some, n, vector, counts, stop, ctx, &worst, e)) {
+    if (sentences_embed(k->sentences, some, n, vector, counts, watch, &worst, e)) {
         if (worst < n) *bad = which[worst];
         return -1;
     }
@@ -73,10 +73,10 @@ static int embed_missing(struct kept *k, struct arena *a, const struct str *text
 }
 
 int kept_embed(struct kept *k, struct arena *a, const struct str *text, size_t n, float *out,
-               struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx, size_t *bad,
+               struct sentences_counts *counts, const struct sentences_watch *watch, size_t *bad,
                struct err *e)
 {
-    if (!k->index) return sentences_embed(k->sentences, text, n, out, counts, stop, ctx, bad, e);
+    if (!k->index) return sentences_embed(k->sentences, text, n, out, counts, watch, bad, e);
     size_t missing = 0;
     *bad = n;
     uint8_t(*hash)[SHA_BYTES] = arena_array(a, n, sizeof *hash, 1, e);
@@ -90,15 +90,19 @@ int kept_embed(struct kept *k, struct arena *a, const struct str *text, size_t n
         int found = k->module->get(k->index, hash[i], out + i * (size_t)k->sentences->width, e);
         if (found < 0) return -1;
         if (found == 0) which[missing++] = i;
-        if (i % PIECE == 0 && stop && stop(ctx))
+        if (i % PIECE == 0 && watch && watch->stop &&
+            watch->stop(watch->ctx, watch->before + i + 1 - missing))
             return err_set(e, E_CANCELLED, "stopped on request");
     }
     k->found += n - missing;
+    struct sentences_watch rest = watch ? *watch : (struct sentences_watch){0};
+    rest.before += n - missing;
     for (size_t at = 0; at < missing; at += PIECE) {
         size_t some = MIN(missing - at, (size_t)PIECE);
         TRY(embed_missing(k, a, text, (const uint8_t(*)[SHA_BYTES])hash, which + at, some, out,
-                          counts, stop, ctx, bad, e));
+                          counts, &rest, bad, e));
         k->made += some;
+        rest.before += some;
     }
     return 0;
 }

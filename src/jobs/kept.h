@@ -22,7 +22,7 @@ void kept_close(struct kept *k); /* harmless on zeros */
 /* kept_embed: as sentences_embed, but for the counts, which are of texts that were embedded. What
  * was embedded before an error or a stop is kept. Memory from a. */
 int kept_embed(struct kept *k, struct arena *a, const struct str *text, size_t n, float *out,
-               struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx, size_t *bad,
+               struct sentences_counts *counts, const struct sentences_watch *watch, size_t *bad,
                struct err *e);
 
 #endif

@@ -45,14 +45,14 @@ static int ascending(const void *x, const void *y)
 }
 
 static int compare(struct arena *a, struct sentences *s, const struct loss *l,
-                   bool (*stop)(void *ctx), void *ctx, struct loss_found *out, struct err *e)
+                   const struct sentences_watch *watch, struct loss_found *out, struct err *e)
 {
     struct sentences_counts ignored = {0};
     size_t bad;
     float *exact = ARENA_NEW(a, float, l->n * l->width, e);
     double *found = ARENA_NEW(a, double, l->n, e);
     if (!exact || !found) return -1;
-    TRY(sentences_embed(s, l->text, l->n, exact, &ignored, stop, ctx, &bad, e));
+    TRY(sentences_embed(s, l->text, l->n, exact, &ignored, watch, &bad, e));
     for (size_t i = 0; i < l->n; i++)
         found[i] = cosine(l->vector + i * l->width, exact + i * l->width, l->width);
     qsort(found, l->n, sizeof *found, ascending);
@@ -60,8 +60,8 @@ static int compare(struct arena *a, struct sentences *s, const struct loss *l,
     return 0;
 }
 
-int loss_measure(const struct loss *l, const struct sentences_options *o, bool (*stop)(void *ctx),
-                 void *ctx, struct loss_found *out, struct err *e)
+int loss_measure(const struct loss *l, const struct sentences_options *o,
+                 const struct sentences_watch *watch, struct loss_found *out, struct err *e)
 {
     struct sentences_options exact = *o;
     struct sentences *s = NULL;
@@ -69,7 +69,7 @@ int loss_measure(const struct loss *l, const struct sentences_options *o, bool (
     exact.compute_type = "float32";
     TRY(arena_open("float32", 0, &a, e));
     int rc = sentences_open(a, &exact, &s, e);
-    if (rc == 0) rc = compare(a, s, l, stop, ctx, out, e);
+    if (rc == 0) rc = compare(a, s, l, watch, out, e);
     sentences_close(&s);
     arena_close(&a);
     return rc;

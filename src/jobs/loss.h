@@ -28,7 +28,7 @@ int loss_take(struct arena *a, struct loss *l, int64_t record, struct str text, 
 /* loss_measure: o as for the vectors; its compute type does not matter. l->n is at least 1. The
  * model is opened a second time, in an arena of its own. Errors: as sentences_open and
  * sentences_embed. */
-int loss_measure(const struct loss *l, const struct sentences_options *o, bool (*stop)(void *ctx),
-                 void *ctx, struct loss_found *out, struct err *e);
+int loss_measure(const struct loss *l, const struct sentences_options *o,
+                 const struct sentences_watch *watch, struct loss_found *out, struct err *e);
 
 #endif

@@ -1,6 +1,8 @@
 #include "jobs/passages.h"
 #include <string.h>
 
+#define COUNTED ((size_t)64 << 10) /* bytes tokenized at a time to count them */
+
 static int add(struct arena *a, struct passages *l, struct str text, int32_t document,
                struct err *e)
 {
@@ -66,10 +68,48 @@ static int put(struct cutting *c, struct str text)
     return add(c->a, c->out, text, c->document, c->e);
 }
 
+/* In pieces, so that a long text needs no more memory than its tokens do. */
 static int64_t tokens_of(struct cutting *c, struct str text)
 {
-    int64_t n = sentences_count(c->s, text, c->e);
-    return n < 0 ? -1 : n - (int64_t)tokens_frame(c->s->tokens);
+    int64_t all = 0;
+    for (size_t at = 0; at < text.n;) {
+        struct str rest = {text.p + at, text.n - at};
+        struct str piece = tokens_head(c->s->tokens, rest, COUNTED);
+        int64_t n = sentences_count(c->s, piece, c->e);
+        if (n < 0) return -1;
+        all += n - (int64_t)tokens_frame(c->s->tokens);
+        at += piece.n;
+    }
+    return all;
+}
+
+/* As many bytes, whole characters, at least one. */
+static struct str beginning(struct str s, size_t n)
+{
+    if (n >= s.n) return s;
+    while (n > 0 && ((uint8_t)s.p[n] & 0xC0) == 0x80) n--;
+    for (n = MAX(n, (size_t)1); n < s.n && ((uint8_t)s.p[n] & 0xC0) == 0x80;) n++;
+    return (struct str){s.p, n};
+}
+
+/* A word with more tokens than a passage has, between characters. What is tried first is as long as
+ * a passage of this word is on average, so all that is tried is a few times the word, wherever its
+ * tokens lie. */
+static int cut_word(struct cutting *c, struct str word, int64_t tokens)
+{
+    size_t usual = (size_t)((double)word.n / (double)tokens * (double)c->room);
+    for (size_t at = 0; at < word.n;) {
+        struct str rest = {word.p + at, word.n - at}, piece = beginning(rest, usual), half;
+        int64_t n = tokens_of(c, piece);
+        for (; n > c->room; piece = half, n = tokens_of(c, piece)) {
+            half = beginning(piece, piece.n / 2);
+            if (half.n == piece.n) break; /* one character */
+        }
+        if (n < 0) return -1;
+        TRY(put(c, piece));
+        at += piece.n;
+    }
+    return 0;
 }
 
 /* A sentence with more tokens than a passage has, between its words. */
@@ -88,6 +128,10 @@ static int cut_words(struct cutting *c, struct str text)
         }
         have += n;
         at += one.n;
+        if (n <= c->room) continue;
+        TRY(cut_word(c, one, n));
+        from = at;
+        have = 0;
     }
     return put(c, (struct str){text.p + from, at - from});
 }

@@ -12,8 +12,9 @@ struct passages {      /* a growing list */
 
 /* passages_cut: the passages of a document to the list; at least one, even of an empty text. A
  * passage has at most max_tokens tokens and begins with the last sentence of the one before it, if
- * that is short. Sentences that are longer are cut between words. text must outlive the list, which
- * lives in a. Errors: E_INPUT (not UTF-8), E_NOMEM. */
+ * that is short. Sentences that are longer are cut between words, words between
+ * characters. The text is tokenized a few times, not more the longer it is. text must outlive the
+ * list, which lives in a. Errors: E_INPUT (not UTF-8), E_NOMEM. */
 int passages_cut(struct arena *a, struct sentences *s, struct str text, int32_t document,
                  int64_t max_tokens, struct passages *out, struct err *e);
 

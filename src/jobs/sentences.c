@@ -16,6 +16,8 @@
 #define GPU_LEAST_ROWS 17
 /* Texts a thread takes at a time. */
 #define TAKE 16
+/* Texts whose tokens are held at a time: enough to sort by length. */
+#define PIECE 4096
 
 const char *sentences_compute_type(const char *asked, const struct engine *engine)
 {
@@ -172,11 +174,28 @@ struct tokenizing { /* shared by the team */
     size_t *bad;       /* [threads], n if none */
 };
 
+/* Tokens of a text to list; returns how many all of it has, *about: by an estimate. */
+static int64_t encode(struct sentences *s, struct arena *scratch, struct str text,
+                      struct tokens_list *list, bool *about, struct err *e)
+{
+    struct str head = tokens_head(s->tokens, text, SENTENCES_BYTES);
+    int64_t all = tokens_encode(s->tokens, scratch, head, s->literal, list, e);
+    *about = false;
+    if (all < 0 || head.n == text.n) return all;
+    if ((size_t)all < list->cap) {
+        list->n = 0;
+        return tokens_encode(s->tokens, scratch, text, s->literal, list, e);
+    }
+    *about = true;
+    return (int64_t)((double)all * ((double)text.n / (double)head.n));
+}
+
 static int tokenize(struct tokenizing *t, int id, size_t i, int32_t *room, struct err *e)
 {
     struct sentences *s = t->s;
     struct tokens_list list = {room, (size_t)s->net.shape.max_tokens, 0};
-    int64_t all = tokens_encode(s->tokens, s->scratch[id], t->text[i], s->literal, &list, e);
+    bool about;
+    int64_t all = encode(s, s->scratch[id], t->text[i], &list, &about, e);
     if (all < 0) return -1;
     int32_t *keep = ARENA_NEW(s->scratch[id], int32_t, list.n, e);
     if (!keep) return -1;
@@ -187,6 +206,7 @@ static int tokenize(struct tokenizing *t, int id, size_t i, int32_t *room, struc
     c->tokens += list.n;
     c->cut += (size_t)all > list.n;
     c->lost += (size_t)all - list.n;
+    c->about |= about;
     return 0;
 }
 
@@ -224,6 +244,7 @@ static int tokenize_all(struct tokenizing *t, struct sentences_counts *counts, s
         counts->tokens += t->counts[i].tokens;
         counts->cut += t->counts[i].cut;
         counts->lost += t->counts[i].lost;
+        counts->about |= t->counts[i].about;
     }
     *bad = t->bad[worst];
     if (*bad == t->n) return 0;
@@ -277,11 +298,12 @@ static int take_vectors(const struct sentences *s, const struct job *job, size_t
 }
 
 static int run_all(struct sentences *s, struct job *job, size_t n, float *out,
-                   bool (*stop)(void *ctx), void *ctx, size_t *bad, struct err *e)
+                   const struct sentences_watch *w, size_t before, size_t *bad, struct err *e)
 {
     qsort(job, n, sizeof *job, longer_first);
     for (size_t at = 0, texts; at < n; at += texts) {
-        if (stop && stop(ctx)) return err_set(e, E_CANCELLED, "stopped on request");
+        if (w && w->stop && w->stop(w->ctx, w->before + before + at))
+            return err_set(e, E_CANCELLED, "stopped on request");
         texts = fill(s, job + at, n - at);
         TRY(engine_run(s->prepared, s->net.tape, e));
         TRY(take_vectors(s, job + at, texts, out, bad, e));
@@ -289,28 +311,45 @@ static int run_all(struct sentences *s, struct job *job, size_t n, float *out,
     return 0;
 }
 
-int sentences_embed(struct sentences *s, const struct str *text, size_t n, float *out,
-                    struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx,
-                    size_t *bad, struct err *e)
+/* Some of the texts; before: how many there were. */
+static int embed_piece(struct sentences *s, const struct str *text, size_t n, float *out,
+                       struct sentences_counts *counts, const struct sentences_watch *watch,
+                       size_t before, size_t *bad, struct err *e)
 {
     struct arena *a = s->scratch[0];
     struct tokenizing t = {.s = s, .text = text, .n = n};
     size_t team = (size_t)s->threads;
     *bad = n;
-    assert(n <= UINT32_MAX);
     int rc = -1;
     if ((t.job = ARENA_NEW(a, struct job, n, e)) && (t.bad = ARENA_NEW(a, size_t, team, e)) &&
         (t.error = ARENA_NEW(a, struct err, team, e)) &&
         (t.counts = ARENA_NEW(a, struct sentences_counts, team, e)))
         rc = tokenize_all(&t, counts, bad, e);
-    if (rc == 0) rc = run_all(s, t.job, n, out, stop, ctx, bad, e);
+    if (rc == 0) rc = run_all(s, t.job, n, out, watch, before, bad, e);
     for (int i = 0; i < s->threads; i++) arena_reset(s->scratch[i]);
     return rc;
+}
+
+int sentences_embed(struct sentences *s, const struct str *text, size_t n, float *out,
+                    struct sentences_counts *counts, const struct sentences_watch *watch,
+                    size_t *bad, struct err *e)
+{
+    for (size_t at = 0, some, worst; at < n; at += some) {
+        some = MIN(n - at, (size_t)PIECE);
+        if (embed_piece(s, text + at, some, out + at * (size_t)s->width, counts, watch, at, &worst,
+                        e)) {
+            *bad = worst < some ? at + worst : n;
+            return -1;
+        }
+    }
+    *bad = n;
+    return 0;
 }
 
 int64_t sentences_count(struct sentences *s, struct str text, struct err *e)
 {
     int32_t none[8];
     struct tokens_list list = {none, COUNT(none), 0};
+    s->counted += text.n;
     return tokens_encode(s->tokens, s->scratch[0], text, s->literal, &list, e);
 }

@@ -34,6 +34,7 @@ struct sentences {
     struct arena **scratch;          /* [threads] */
     int threads, width, least_rows;  /* the latter of a run */
     bool literal;
+    uint64_t counted; /* bytes that sentences_count has been through */
     double load_s;
     /* doors of the plan */
     int32_t *n_rows, *token, *position, *n_texts, *range;
@@ -43,6 +44,17 @@ struct sentences {
 struct sentences_counts { /* added up over calls */
     uint64_t texts, tokens;
     uint64_t cut, lost; /* texts longer than the model reads; their tokens that were left out */
+    bool about;         /* lost is estimated, of texts over SENTENCES_BYTES */
+};
+
+/* Of a longer text only as much is tokenized, if that is more than the model reads. */
+#define SENTENCES_BYTES (1u << 20)
+
+struct sentences_watch { /* who waits for vectors */
+    /* polled between runs with the number of texts done; true: stop. May be NULL */
+    bool (*stop)(void *ctx, size_t done);
+    void *ctx;
+    size_t before; /* texts done before these, added to what stop is told */
 };
 
 /* sentences_compute_type: as speech_compute_type, but float16 stays float16 on a CPU that
@@ -60,11 +72,12 @@ int sentences_open(struct arena *a, const struct sentences_options *o, struct se
                    struct err *e);
 void sentences_close(struct sentences **s);
 
-/* sentences_embed: vectors of n texts (UTF-8) to out [n][width]. stop: polled between runs, may be
- * NULL. *bad: the text an error is about, or n. Errors: E_INPUT (not UTF-8), E_MODEL (vectors that
- * are not numbers), E_DEVICE, E_NOMEM, E_CANCELLED. */
+/* sentences_embed: vectors of n texts (UTF-8) to out [n][width]; memory for the tokens of some
+ * thousand texts is taken at a time. watch may be NULL. *bad: the text an error is about, or n.
+ * Errors: E_INPUT (not UTF-8), E_MODEL (vectors that are not numbers), E_DEVICE, E_NOMEM,
+ * E_CANCELLED. */
 int sentences_embed(struct sentences *s, const struct str *text, size_t n, float *out,
-                    struct sentences_counts *counts, bool (*stop)(void *ctx), void *ctx,
+                    struct sentences_counts *counts, const struct sentences_watch *watch,
                     size_t *bad, struct err *e);
 
 /* sentences_count: tokens of one text, special ones included. Errors: as above. */

@@ -401,3 +401,26 @@ int64_t tokens_encode(const struct tokens *t, struct arena *scratch, struct str 
     for (size_t i = 0; i < t->n_after; i++) tokens_list_add(list, t->after[i]);
     return rc ? -1 : all;
 }
+
+static bool is_letter(char c)
+{
+    return (uint8_t)((c | 32) - 'a') < 26;
+}
+
+static bool is_seam(struct str s, size_t at)
+{
+    return s.p[at] == ' ' && is_letter(s.p[at - 1]) && is_letter(s.p[at + 1]);
+}
+
+struct str tokens_head(const struct tokens *t, struct str text, size_t most)
+{
+    bool words = t->split_bert || t->split_spaces || t->metaspace || t->model == MODEL_BPE;
+    if (text.n <= most || !words) return text;
+    for (size_t i = most; i > most / 2 && i > 1; i--) {
+        if (is_seam(text, i - 1)) return (struct str){text.p, i - 1};
+    }
+    for (size_t i = MAX(most, (size_t)1); i + 1 < text.n; i++) {
+        if (is_seam(text, i)) return (struct str){text.p, i};
+    }
+    return text;
+}

@@ -42,4 +42,10 @@ const char *tokens_kind(const struct tokens *t);
 int64_t tokens_encode(const struct tokens *t, struct arena *scratch, struct str text, bool literal,
                       struct tokens_list *list, struct err *e);
 
+/* tokens_head: a beginning of text whose tokens, and those of the rest, are what they are in all of
+ * it: up to a single space between two letters of ASCII, the last one in its first `most` bytes,
+ * else the first one behind them. All of it, if it is no longer than that, if there is no such
+ * place or if the tokenizer does not cut at spaces. */
+struct str tokens_head(const struct tokens *t, struct str text, size_t most);
+
 #endif

@@ -135,6 +135,14 @@ i=0
 while [ $i -lt 300 ]; do printf 'word '; i=$((i + 1)); done >"$work/long.txt"
 run "$lode" embed "$work/long.txt"
 ok "a long text: what was left out is said" grep -q '1 text is longer than the 256 tokens the model reads; 46 tokens' "$work/err"
+# of a text of more than 1 MiB the beginning is tokenized; one that has few tokens there is read on
+awk 'BEGIN { for (i = 0; i < 240000; i++) printf "word " }' >"$work/longest.txt"
+awk 'BEGIN { for (i = 0; i < 240000; i++) printf "     "; printf "word word" }' >"$work/spaces.txt"
+printf 'word word' >"$work/two.txt"
+for name in long longest spaces two; do "$lode" embed "$work/$name.txt" -o "$work/$name.npy" 2>"$work/$name.err"; done
+ok "1.2 MB of words: the same vector" cmp "$work/long.npy" "$work/longest.npy"
+is "and an estimate of what was left out" "$(grep -c 'reads; about 2397[0-9][0-9] tokens' "$work/longest.err")" 1
+ok "two words behind 1.2 MB of blanks are read" cmp "$work/spaces.npy" "$work/two.npy"
 run "$lode" embed $lines --max-tokens 600
 says "more tokens than positions" 2 'the model has 512 positions'
 run "$lode" embed $lines -o /dev/full

@@ -68,6 +68,17 @@ i=0
 run "$lode" match "$work/organ.txt" "$work/long.jsonl" --json
 ok "the end of a long text is found" grep -q 'She repaired church organs in Leipzig' "$work/out"
 
+# no blank and no full stop: cut between characters, and what stands far behind is still found
+i=0
+{
+    printf '{"id": "comma", "text": "'
+    while [ $i -lt 80 ]; do printf 'weather,was,mild,nothing,happened,that,day,'; i=$((i + 1)); done
+    printf 'she,repaired,church,organs,in,Leipzig"}\n'
+} >"$work/comma.jsonl"
+run "$lode" match "$work/organ.txt" "$work/comma.jsonl" --json
+ok "the end of a text without blanks is found" grep -q 'church,organs,in,Leipzig' "$work/out"
+ok "none of its passages is cut" sh -c '! grep -q "longer than the" "$1"' - "$work/err"
+
 # ---- an emulated GPU (not run on one): embeds and searches, or says who did
 sed -n 1,2p "$work/cvs.jsonl" >"$work/two.jsonl"
 run "$lode" match "$work/two.jsonl" "$work/jobs.csv" -k 2 --passages 0 --device cpu
