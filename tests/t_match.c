@@ -217,7 +217,7 @@ static void cutter_open(struct cutter *c)
         tokens_open(c->a, json, str_of(""), true, &c->s.tokens, &c->e))
         fail_msg("%s", c->e.text);
     c->s.scratch = &c->scratch;
-    c->s.literal = true;
+    c->s.o.literal = true;
 }
 
 /* A text of `pattern` over and over, with a full stop after every stop-th if that is not 0. */

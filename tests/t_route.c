@@ -3,7 +3,7 @@
  * which language they hear and what they say. No multilingual weights were at hand, so what real
  * ones hear is not shown here. */
 #include "base/room.h"
-#include "container.h"
+#include "job_help.h"
 #include "jobs/route.h"
 #include "nets/net_language.h"
 #include "text/script.h"
@@ -119,77 +119,16 @@ static const char *write_model(struct world *w, const char *name, bool english, 
     return file[turn % 4];
 }
 
-struct heard {
-    char text[1 << 16], notes[1 << 14];
-    struct err e;
-};
-
-static int take(void *ctx, const char *p, size_t n, struct err *e)
-{
-    struct heard *h = ctx;
-    (void)e;
-    strncat(h->text, p, MIN(n, sizeof h->text - strlen(h->text) - 1));
-    return 0;
-}
-
-static void note(void *ctx, const char *line)
-{
-    struct heard *h = ctx;
-    strncat(h->notes, line, sizeof h->notes - strlen(h->notes) - 2);
-    strcat(h->notes, "\n");
-}
-
-/* lode transcribe MORE.. AUDIO --format json. */
-static int transcribe(struct world *w, struct heard *h, const char *audio, const char *const *more)
+/* lode transcribe MORE.. --format json. */
+static int transcribe(struct world *w, struct heard *h, const char *const *more)
 {
     static const char *const same[] = {"--offline",     "--beam-size=1", "--best-of=1",
                                        "--format=json", "--temperature", "0,0.2",
-                                       "--threads=2",   "--device=cpu"};
-    char *argv[40];
-    int n = 0;
-    for (size_t i = 0; i < COUNT(same); i++) argv[n++] = (char *)(uintptr_t)same[i];
-    for (; *more; more++) argv[n++] = (char *)(uintptr_t)*more;
-    argv[n++] = (char *)(uintptr_t)audio;
-    const struct lode_job *job = &job_transcribe_row;
-    const struct lode_host host = {.ctx = h, .text = take, .note = note};
-    struct opt_list inputs;
-    void *opts = arena_alloc(w->a, job->opts_bytes, 16, &w->e);
-    h->text[0] = h->notes[0] = 0;
-    opt_defaults(job->rows, job->n_rows, opts);
-    must(w, opt_parse(w->a, job->rows, job->n_rows, n, argv, opts, &inputs, &w->e));
-    err_clear(&w->e);
-    int rc = job->run(opts, &inputs, &host, &h->e);
-    if (rc) w->e = h->e; /* for must */
-    return rc;
+                                       "--threads=2",   "--device=cpu",  NULL};
+    return job_run(w, &job_transcribe_row, h, same, more);
 }
 #define TRANSCRIBE(w, h, audio, ...) \
-    transcribe((w), (h), (audio), (const char *const[]){__VA_ARGS__, NULL})
-
-static const char *write_noise(struct world *w, int seconds)
-{
-    static char path[400];
-    uint32_t head[11] = {0x46464952,
-                         0,
-                         0x45564157,
-                         0x20746d66,
-                         16,
-                         0x10001,
-                         16000,
-                         32000,
-                         0x100002,
-                         0x61746164,
-                         (uint32_t)(32000 * seconds)};
-    head[1] = head[10] + 36;
-    FILE *f = create(w->folder, "noise.wav");
-    put(f, head, sizeof head);
-    for (int i = 0; i < 16000 * seconds; i++) {
-        int16_t s = (int16_t)(tensor_hash("noise", (uint64_t)i, 1) * 6000);
-        put(f, &s, sizeof s);
-    }
-    assert_int_equal(fclose(f), 0);
-    snprintf(path, sizeof path, "%s/noise.wav", w->folder);
-    return path;
-}
+    transcribe((w), (h), (const char *const[]){__VA_ARGS__, (audio), NULL})
 
 static void has(const char *text, const char *format, ...)
 {
@@ -206,7 +145,7 @@ static void test_route(void **state)
     struct world *w = *state;
     static struct heard h;
     char route[2000];
-    const char *noise = write_noise(w, 3);
+    const char *noise = job_noise(w, "noise", 3);
     const char *hears_hi = write_model(w, "hears-hi", false, HI, "a"),
                *hears_en = write_model(w, "hears-en", false, EN, "b"),
                *english = write_model(w, "english", true, 0, "c");
@@ -260,7 +199,7 @@ static void test_makes_room(void **state)
     struct world *w = *state;
     static struct heard h;
     char route[2000];
-    const char *noise = write_noise(w, 1);
+    const char *noise = job_noise(w, "noise", 1);
     const char *hears_en = write_model(w, "hears-en", false, EN, "b"),
                *english = write_model(w, "english", true, 0, "c");
     snprintf(route, sizeof route, "en=%s,default=%s", english, hears_en);
@@ -330,7 +269,8 @@ static void test_wrong_script(void **state)
 {
     struct world *w = *state;
     static struct heard h;
-    const char *noise = write_noise(w, 3), *model = write_model(w, "hears-hi", false, HI, "a");
+    const char *noise = job_noise(w, "noise", 3),
+               *model = write_model(w, "hears-hi", false, HI, "a");
     static const char *const batch[] = {"--batch-size=1", "--batch-size=2"};
     static const char only[] = "--compression-ratio-threshold=0"; /* nothing else is distrusted */
 #define PLAIN \

@@ -78,9 +78,12 @@ static int find_middles(const struct evolve *v, const struct evolve_clusters *c,
  * was tried, on the next one; the same numbers are drawn again. Else -1, and *e stays. */
 static int bring_back(struct evolve *v, int tries, struct err *e)
 {
-    struct err why = *e;
-    if (tries == 0 && !engine_reopen(v->fit.engine, &why)) return -1;
-    if (tries > 0 && (tries > 1 || engine_retreat(v->fit.engine, &why, e))) return -1;
+    const struct engine *g = v->fit.engine;
+    char line[700];
+    TRY(engine_again(v->fit.engine, tries, e));
+    snprintf(line, sizeof line, "%s; going on with %s, %s", e->text, engine_device(g),
+             engine_describe(g));
+    if (v->watch->note) v->watch->note(v->watch->work.ctx, line);
     v->brought_back++;
     arena_reset(v->step);
     return 0;

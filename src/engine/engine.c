@@ -117,15 +117,15 @@ int engine_retreat(struct engine *g, const struct err *why, struct err *e)
     return choose(g, g->later, "auto", next, e);
 }
 
-bool engine_reopen(struct engine *g, const struct err *why)
+int engine_again(struct engine *g, int tries, struct err *e)
 {
-    const char *name = backends[g->row]->name;
-    struct err e;
-    if (backends[g->row] == &cpu_backend || !leave(g, why)) return false;
-    log_warn("opening %s again: %s", name, g->reason);
-    if (choose(g, g->later, name, g->row, &e) == 0) return true;
-    snprintf(g->reason, sizeof g->reason, "%s", e.text);
-    return false;
+    size_t row = g->row + (size_t)tries;
+    struct err now;
+    if (tries > 1 || (tries && !g->automatic) || backends[g->row] == &cpu_backend || !leave(g, e))
+        return -1;
+    if (choose(g, g->later, backends[row]->name, row, &now) == 0) return 0;
+    snprintf(g->reason, sizeof g->reason, "%s", now.text);
+    return -1;
 }
 
 int engine_room(struct engine *g, size_t *bytes, struct err *e)
@@ -136,7 +136,7 @@ int engine_room(struct engine *g, size_t *bytes, struct err *e)
 
 const char *engine_device(const struct engine *g)
 {
-    return g->backend->name;
+    return backends[g->row]->name;
 }
 
 const char *engine_describe(const struct engine *g)

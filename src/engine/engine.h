@@ -34,11 +34,13 @@ const char *engine_reason(
  * may be others. why becomes engine_reason. -1 with *e = *why if that is neither E_NOMEM nor
  * E_DEVICE, the device was asked for, a plan is still on it or none is left. */
 int engine_retreat(struct engine *g, const struct err *why, struct err *e);
-/* engine_reopen: after a run on a GPU failed and every plan on it was released: closes it and opens
- * it again, or, if that fails and the choice was automatic, the next one. why becomes
- * engine_reason. false: *why is none of a device, or nothing could be opened; then engine_prepare
- * says so with E_DEVICE, and a later engine_reopen tries once more. */
-bool engine_reopen(struct engine *g, const struct err *why);
+/* engine_again: after a run on a GPU failed with *e and every plan on it was released: the first
+ * time (tries 0: of the same piece of work) closes it and opens it again, or, if that fails and the
+ * choice was automatic, the next one; the second time the next one, if it was automatic. *e becomes
+ * engine_reason. -1, and *e stays: it is none of a device, or there is nothing more to try. If
+ * nothing could be opened engine_prepare says why with E_DEVICE, and a later engine_again tries
+ * once more. */
+int engine_again(struct engine *g, int tries, struct err *e);
 
 /* engine_room: bytes plans may take on the device, SIZE_MAX if it is not known. */
 int engine_room(struct engine *g, size_t *bytes, struct err *e);

@@ -27,6 +27,7 @@
 struct lane { /* a part being decoded, in the window slot of the lane's number */
     bool busy;
     bool waits; /* for its next window, or for parts before it while it holds all it can */
+    int tries;  /* the device failed under its window so often */
     size_t part;
     int64_t start, n;   /* its samples of the source */
     int16_t *pcm;       /* [PART + CUT] */
@@ -175,7 +176,7 @@ static int start_part(struct batch *b, struct lane *l, struct err *e)
     if (l->n < WHISPER_HOP) return 0;
     l->busy = l->waits = true;
     l->part = b->n_started++;
-    l->seek = 0;
+    l->seek = l->tries = 0;
     b->ready[l->part % b->n_ready].n = 0;
     b->ready[l->part % b->n_ready].ended = false;
     return 0;
@@ -218,6 +219,7 @@ static void move_on(struct batch *b, struct lane *l, int64_t advance)
 {
     bool *ended = &b->ready[l->part % b->n_ready].ended;
     b->totals->windows++;
+    l->tries = 0;
     l->seek += advance;
     *ended = l->n / WHISPER_HOP - l->seek < LEAST_REST;
     l->busy = l->waits = !*ended;
@@ -293,7 +295,7 @@ static int hear_words(struct batch *b, const struct lane *l, const struct window
 static int end_window(struct batch *b, struct lane *l, struct err *e)
 {
     struct ready *r = &b->ready[l->part % b->n_ready];
-    struct held *h = &r->held[r->n++];
+    struct held *h = &r->held[r->n];
     struct window_span span[DECODE_MOST];
     int64_t advance = l->size;
     *h = (struct held){.ladder = l->ladder,
@@ -314,6 +316,7 @@ static int end_window(struct batch *b, struct lane *l, struct err *e)
         if (!b->o.condition || l->ladder.kept_temperature > b->o.reset_above) forget(b, l);
     }
     b->totals->windows_again += l->ladder.step > 1;
+    r->n++;
     move_on(b, l, advance);
     return 0;
 }
@@ -468,6 +471,22 @@ static int turn(struct batch *b, struct err *e)
     return 0;
 }
 
+/* After a failure: 0 if the device works again. The windows that lay on it begin anew; nothing of
+ * them was given out. */
+static int bring_back(struct batch *b, struct err *e)
+{
+    int tries = 0;
+    for (int i = 0; i < b->n_lanes; i++) {
+        struct lane *l = &b->lane[i];
+        if (!l->busy || l->waits) continue;
+        tries = MAX(tries, l->tries);
+        l->tries++;
+        l->waits = true;
+    }
+    decode_reset(b->decode);
+    return speech_again(b->speech, tries, e);
+}
+
 /* How long parts shall be: as many as there are lanes, or a multiple of that if they were too long,
  * but not shorter than a window. */
 static int64_t part_length(const struct batch *b, int64_t n_samples)
@@ -494,16 +513,18 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
     }
     decode_reset(b->decode);
     uint64_t before = arena_system_calls();
+    int failures = b->speech->failures;
     while (!b->ended || b->n_given < b->n_started) {
         if (ev->cancelled(ev->ctx))
             return err_set(e, E_CANCELLED, "stopped after %zu parts", b->n_given);
-        TRY(turn(b, e));
+        if (turn(b, e)) TRY(bring_back(b, e));
         TRY(give_ready(b, ev, e));
         ev->progress(ev->ctx, "transcribing", time_of(b, (double)b->position / SECOND, true),
                      (double)source->n_samples / SECOND);
     }
     totals->audio_s = (double)b->position / SECOND;
-    assert(arena_system_calls() == before); /* after prepare nothing of ours allocates */
+    /* after prepare nothing of ours allocates */
+    assert(arena_system_calls() == before || b->speech->failures > failures);
     return 0;
 }
 

@@ -6,6 +6,37 @@
 #include "load/store.h"
 #include <string.h>
 
+/* ---- closing ---- */
+
+static void close_one(const struct desk_set *s, struct desk *d)
+{
+    const struct speech *m = d->speech;
+    if (m && m->prepared && s->o->profile)
+        profile_tell(s->host,
+                     &(struct profile){m->o.name, m->engine, m->prepared, m->plan, m->load_s});
+    speech_close(&d->speech);
+    arena_close(&d->a);
+    d->scribe = NULL;
+    d->batch = NULL;
+    d->logits = NULL;
+}
+
+/* The device failed under the desk that is at work: the others let go of it, and are closed until
+ * an input comes to them. */
+static void close_others(void *set)
+{
+    struct desk_set *s = set;
+    for (int i = 0; i < s->route.n; i++)
+        if (s->desk[i].a && s->desk[i].used < s->turns) close_one(s, &s->desk[i]);
+}
+
+/* Desks whose device failed for good under an earlier input. */
+static void close_broken(struct desk_set *s)
+{
+    for (int i = 0; i < s->route.n; i++)
+        if (s->desk[i].a && !s->desk[i].speech->prepared) close_one(s, &s->desk[i]);
+}
+
 /* ---- which models, and what they speak ---- */
 
 /* A language the model does not speak is the user's mistake, said before any file is read. */
@@ -97,6 +128,7 @@ static int read_route(struct desk_set *s, struct arena *a, struct err *e)
 int desk_find(struct desk_set *s, struct arena *a, struct err *e)
 {
     struct fetch_watch watch = host_watch(s->host);
+    s->again = (struct again){.host = s->host, .alone = close_others, .ctx = s};
     TRY(read_route(s, a, e));
     s->desk = ARENA_NEW(a, struct desk, (size_t)s->route.n, e);
     if (!s->desk) return -1;
@@ -147,6 +179,8 @@ static struct speech_options speech_options(const struct desk_set *s, const stru
         .dampen = dampens ? (float)o->repetition_penalty : 0,
         .name = d->model,
         .compute_type = d->compute_type,
+        .strict = o->strict,
+        .again = &s->again,
         .engine = {.device = o->device,
                    .kernels = s->kernels,
                    .threads = (int)MIN(o->threads, thread_cpus()),
@@ -168,10 +202,6 @@ static int open_parts(struct desk_set *s, struct desk *d, struct err *e)
     TRY(speech_open(d->a, &so, &d->speech, e));
     const struct net_whisper_config *c = &d->speech->net.config;
     note_device(d->speech->engine);
-    if (o->strict && strcmp(so.compute_type, "auto") != 0 &&
-        strcmp(so.compute_type, d->speech->compute_type) != 0)
-        return err_set(e, E_USAGE, "--strict-compute-type: %s has no %s; the nearest is %s",
-                       engine_device(d->speech->engine), so.compute_type, d->speech->compute_type);
     if (!o->route) TRY(check_one(s, d->model, c, s->wishes->language, e));
     if (c->multilingual) {
         d->logits = ARENA_NEW(d->a, float, (size_t)c->vocab, e);
@@ -184,19 +214,6 @@ static int open_parts(struct desk_set *s, struct desk *d, struct err *e)
     options.each = o->multilingual ? &s->wishes->tongue : NULL;
     return !o->vad && o->batch == 1 ? scribe_open(d->a, d->speech, &options, &d->scribe, e)
                                     : batch_open(d->a, d->speech, &options, &d->batch, e);
-}
-
-static void close_one(const struct desk_set *s, struct desk *d)
-{
-    const struct speech *m = d->speech;
-    if (m && s->o->profile)
-        profile_tell(s->host,
-                     &(struct profile){m->name, m->engine, m->prepared, m->plan, m->load_s});
-    speech_close(&d->speech);
-    arena_close(&d->a);
-    d->scribe = NULL;
-    d->batch = NULL;
-    d->logits = NULL;
 }
 
 /* ---- several ---- */
@@ -249,6 +266,7 @@ static int make_room(const struct desk_set *s, const struct desk *d, struct err 
 static int open_one(struct desk_set *s, struct desk *d, struct err *e)
 {
     d->used = ++s->turns;
+    close_broken(s);
     if (d->a) return 0;
     TRY(make_room(s, d, e));
     TRY(arena_open("model", 0, &d->a, e));

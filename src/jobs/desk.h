@@ -25,6 +25,7 @@ struct desk_set {
     const struct transcribe_wishes *wishes;
     const char *kernels, *compute_type; /* the latter of targets that have none */
     const struct lode_host *host;
+    struct again again; /* its input is set by who runs a desk */
     struct route route;
     struct desk *desk; /* [route.n] */
     uint64_t turns;

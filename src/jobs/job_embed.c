@@ -42,7 +42,7 @@ static const struct opt_row rows[] = {
     {.name = "normalize", .type = OPT_BOOL, .offset = AT(normalize), .fallback = "true", .help = "Vectors of length 1."},
     {.name = "literal", .type = OPT_BOOL, .offset = AT(literal), .help = "Special tokens spelled out in a text, such as [SEP], are text."},
     {.help = "Where it runs"},
-    {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used; cuda:1 is the second one."},
+    {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used, and the CPU where that fails; cuda:1 is the second one."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the summary says what was used. auto is int8 on the CPU, float16 on a GPU; float32 gives the vectors of sentence-transformers to 6 digits."},
@@ -70,6 +70,7 @@ struct run {
     const struct embed_opts *o;
     const struct lode_host *host;
     struct arena *model, *job, *window;
+    struct again again;
     struct sentences_options options;
     char compute[WORD], kernels[WORD]; /* in options */
     struct sentences *sentences;
@@ -197,7 +198,7 @@ static void summary(const struct run *r, double seconds)
               "%s, %s, %s",
               (unsigned long long)c->texts, c->texts == 1 ? "" : "s", (unsigned long long)c->tokens,
               seconds, seconds > 0 ? (double)c->texts / seconds : 0, r->o->output ? " -> " : "",
-              r->o->output ? r->o->output : "", s->name, s->load_s, engine_device(s->engine),
+              r->o->output ? r->o->output : "", s->o.name, s->load_s, engine_device(s->engine),
               engine_describe(s->engine), s->compute_type);
     if (r->kept.index)
         host_note(r->host, "%llu of %lld vectors were in %s, %llu are new there",
@@ -240,6 +241,7 @@ static int open_model(struct run *r, struct err *e)
                    .kernels = choice("kernels", r->o->kernels, r->kernels),
                    .threads = (int)MIN(r->o->threads, thread_cpus()),
                    .profile = r->o->profile},
+        .again = &r->again,
         .max_tokens = r->o->max_tokens,
         .pooling = (enum sentences_pooling)r->o->pooling,
         .unit = r->o->normalize,
@@ -265,7 +267,7 @@ static int write_all(struct run *r, struct err *e)
     const struct sentences *s = r->sentences;
     if (r->o->profile)
         profile_tell(r->host,
-                     &(struct profile){s->name, s->engine, s->prepared, s->plan, s->load_s});
+                     &(struct profile){s->o.name, s->engine, s->prepared, s->plan, s->load_s});
     return 0;
 }
 
@@ -279,6 +281,7 @@ static int with_arenas(struct run *r, const char *input, struct err *e)
     if (o->index && (file_same(o->index, input) || (o->output && strcmp(o->index, o->output) == 0)))
         return err_set(e, E_USAGE, "%s: the index cannot be the input or the output", o->index);
     TRY(rows_open(input, format, &r->rows, e));
+    r->again = (struct again){.host = r->host, .input = r->rows.name};
     TRY(count_records(r, e));
     TRY(open_model(r, e));
     TRY(kept_open(r->model, o->index, r->sentences, o->normalize, o->literal, &r->kept, e));

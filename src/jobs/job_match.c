@@ -73,6 +73,8 @@ struct run {
     const struct match_opts *o;
     const struct lode_host *host;
     struct arena *model, *base, *job; /* job: one window of queries */
+    char compute[24];                 /* compute type asked for */
+    struct again again;
     struct sentences *sentences;
     struct where where;
     struct rows targets, queries;
@@ -198,14 +200,35 @@ static int read_targets(struct run *r, struct err *e)
                             .owner = r->target.passages.document,
                             .first = r->target.first,
                             .vector = r->target.vector};
-    TRY(rank_open(r->base, &r->rank, e));
+    return rank_open(r->base, &r->rank, e);
+}
+
+static int open_search(struct run *r, struct err *e)
+{
     /* where the texts were embedded; a GPU that could not be used for that is not tried again */
     bool cpu = strcmp(engine_device(r->sentences->engine), "cpu") == 0;
     struct engine_options on = {
         .device = cpu ? "cpu" : r->o->device, .kernels = "auto", .threads = r->sentences->threads};
-    return search_open(r->base, &on, r->target.vector, r->target.passages.document,
+    return search_open(&on, r->target.vector, r->target.passages.document,
                        (int64_t)r->target.passages.n, r->sentences->width, (int)r->o->top,
                        &r->search, e);
+}
+
+static void leave_device(void *ctx)
+{
+    struct run *r = ctx;
+    search_close(&r->search);
+}
+
+/* search_run, opened before the first and after a failure of the device. */
+static int find(struct run *r, const float *query, size_t n, int32_t *row, float *product,
+                struct err *e)
+{
+    for (int tries = 0;; tries++) {
+        if (!r->search.engine) TRY(open_search(r, e));
+        if (search_run(&r->search, query, n, row, product, e) == 0) return 0;
+        TRY(sentences_again(r->sentences, tries, e));
+    }
 }
 
 /* ---- writing ---- */
@@ -326,7 +349,7 @@ static int match_window(struct run *r, struct documents *q, struct err *e)
     float *product = ARENA_NEW(r->job, float, n *top, e);
     struct rank_pair *room = ARENA_NEW(r->job, struct rank_pair, mine, e);
     if (!row || !product || !room) return -1;
-    TRY(search_run(&r->search, q->vector, n, row, product, e));
+    TRY(find(r, q->vector, n, row, product, e));
     for (int32_t d = 0; d < (int32_t)q->n; d++) {
         struct rank_query of = {q->first[d], q->first[d + 1], q->vector, row, product};
         size_t matches = rank_documents(&r->rank, &of, r->o->least);
@@ -361,7 +384,7 @@ static void summary(const struct run *r, double seconds)
         r->host,
         "%lld queries against %zu targets (%zu passages) in %.2f s; model %s loaded in %.2f s; "
         "%s, %s, %s",
-        (long long)r->n_queries, r->target.n, r->target.passages.n, seconds, s->name, s->load_s,
+        (long long)r->n_queries, r->target.n, r->target.passages.n, seconds, s->o.name, s->load_s,
         engine_device(s->engine), engine_describe(s->engine), s->compute_type);
     if (strcmp(engine_device(r->search.engine), engine_device(s->engine)) != 0)
         host_note(r->host, "searched by %s, %s", engine_device(r->search.engine),
@@ -384,17 +407,18 @@ static void summary(const struct run *r, double seconds)
 
 static int open_model(struct run *r, struct err *e)
 {
-    char compute[24], *folder;
+    char *folder;
     struct fetch_watch watch = host_watch(r->host);
     TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
     struct sentences_options so = {
         .folder = folder,
         .name = r->o->model,
         .compute_type = opt_choice(opt_find(rows, COUNT(rows), "compute-type"), r->o->compute_type,
-                                   compute, sizeof compute),
+                                   r->compute, sizeof r->compute),
         .engine = {.device = r->o->device,
                    .kernels = "auto",
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
+        .again = &r->again,
         .unit = true,
         .literal = r->o->literal,
     };
@@ -417,9 +441,12 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
         return err_set(e, E_USAGE, "%s: the index cannot be an input or the output", o->index);
     TRY(rows_open(targets, rows_format_of(targets), &r->targets, e));
     TRY(rows_open(queries, rows_format_of(queries), &r->queries, e));
+    r->again = (struct again){r->host, r->targets.name, leave_device, r};
     TRY(open_model(r, e));
     TRY(kept_open(r->model, o->index, r->sentences, true, o->literal, &r->kept, e));
     TRY(read_targets(r, e));
+    TRY(open_search(r, e));
+    r->again.input = r->queries.name;
     if (o->output) TRY(file_out_open(r->model, o->output, &r->file, e));
     TRY(match_all(r, e));
     if (o->output) TRY(file_out_commit(&r->file, e));

@@ -34,7 +34,7 @@ static const struct opt_row rows[] = {
     {.name = "route-memory", .type = OPT_INT, .offset = AT(route_memory), .min = 0, .max = 1e9, .fallback = "0", .value = "MIB", .help = "What the models of a route may take together, as `lode plan` counts it. 0: as much as there is."},
     {.name = "task", .type = OPT_CHOICE, .offset = AT(task), .choices = "transcribe|translate", .fallback = "transcribe", .help = "translate gives English text."},
     {.help = "Where it runs"},
-    {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used; cuda:1 is the second one."},
+    {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used, and the CPU where that fails; cuda:1 is the second one."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
      .help = "A preference, resolved for the device; the transcript says what was used. auto is int8 on the CPU, float16 on a GPU."},
@@ -381,25 +381,35 @@ static int decode_channels(struct transcript *t, const char *input, int channels
     return chorus_give(&chorus, rc ? &ignored : e) ? -1 : rc;
 }
 
+/* Where it is transcribed. */
+static void name_device(struct transcript *t)
+{
+    const struct speech *s = t->run->desk->speech;
+    t->about.device = engine_device(s->engine);
+    t->about.device_name = engine_describe(s->engine);
+    t->about.device_reason = engine_reason(s->engine);
+    t->about.compute_type = s->compute_type;
+}
+
 /* The language of this input, where it was not said; then the desk that takes it. */
 static int choose_desk(struct transcript *t, struct audio *audio, struct err *e)
 {
     struct run *r = t->run;
     struct tongue heard = {.language = r->wishes.language};
+    r->desks.again.input = t->about.input;
     if (r->desks.listens) TRY(desk_listener(&r->desks, &r->desk, e));
-    if (r->desks.listens) {
-        TRY(tongue_listen(r->desk->speech, audio, &r->wishes.tongue, r->desk->logits, &heard, e));
+    for (int tries = 0; r->desks.listens && tongue_listen(r->desk->speech, audio, &r->wishes.tongue,
+                                                          r->desk->logits, &heard, e);
+         tries++) {
+        TRY(speech_again(r->desk->speech, tries, e));
         TRY(audio_rewind(audio, e));
     }
+    if (r->desks.listens) TRY(audio_rewind(audio, e));
     TRY(desk_at(&r->desks, heard.language, &r->desk, e));
-    const struct speech *s = r->desk->speech;
-    t->about.model = s->name;
+    t->about.model = r->desk->speech->o.name;
     t->about.language = net_language_code(MAX(heard.language, 0));
-    t->about.device = engine_device(s->engine);
-    t->about.device_name = engine_describe(s->engine);
-    t->about.device_reason = engine_reason(s->engine);
-    t->about.compute_type = s->compute_type;
-    t->about.load_s = s->load_s;
+    t->about.load_s = r->desk->speech->load_s;
+    name_device(t);
     if (r->desks.listens && !r->o->quiet)
         host_note(r->host, "%s: language %s (probability %.2f, %d window%s of it)", t->about.input,
                   t->about.language, heard.probability, heard.n_windows,
@@ -449,6 +459,7 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
     if (rc && (e->code != E_CANCELLED || nothing)) return -1;
     if (rc) stop = *e;
 
+    name_device(t); /* it may have changed */
     t->about.cancelled = rc != 0;
     t->about.audio_s = totals.audio_s;
     t->about.wall_s = thread_seconds() - start_s;

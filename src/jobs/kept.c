@@ -28,7 +28,7 @@ static void mark_of(const struct sentences *s, uint8_t out[SHA_BYTES])
 int kept_open(struct arena *a, const char *path, struct sentences *s, bool unit, bool literal,
               struct kept *out, struct err *e)
 {
-    struct index_of of = {.model = s->name, .width = s->width};
+    struct index_of of = {.model = s->o.name, .width = s->width};
     const void *module;
     *out = (struct kept){.sentences = s, .path = path};
     if (!path) return 0;

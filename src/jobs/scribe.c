@@ -22,6 +22,7 @@ struct scribe {
     struct words_list list;
     double spoken_s; /* where the last word so far ended */
     int64_t frames;  /* of the whole audio */
+    float loudest;   /* mel of it */
 };
 
 int scribe_open(struct arena *a, struct speech *speech, const struct scribe_options *o,
@@ -50,18 +51,35 @@ static struct str text_of(struct scribe *s, const int *token, int n)
     return (struct str){b.p, b.n};
 }
 
+static int begin(const struct scribe *s, struct listen *l, struct audio *audio, struct err *e)
+{
+    return listen_begin(l, audio, s->speech->pcm, s->speech->net.samples, CONTEXT, e);
+}
+
+/* After a failure: 0 if the device works again and the window at hand is in the model's input. */
+static int bring_back(struct scribe *s, struct listen *l, int tries, struct err *e)
+{
+    int64_t start = l->start;
+    TRY(speech_again(s->speech, tries, e));
+    TRY(audio_rewind(l->audio, e));
+    TRY(begin(s, l, l->audio, e));
+    *s->speech->loudest_in = s->loudest;
+    return listen_move(l, start, e);
+}
+
 /* The loudest mel of the whole audio: what every window is normalised by. Also finds how long the
  * audio is. */
 static int find_loudest(struct scribe *s, struct listen *l, const struct scribe_events *ev,
-                        float *loudest, struct err *e)
+                        struct err *e)
 {
     const struct net_whisper *net = &s->speech->net;
     struct audio_info info;
-    *loudest = -INFINITY;
+    s->loudest = -INFINITY;
     for (int64_t seek = 0;; seek += net->frames) {
         if (seek) TRY(listen_move(l, seek * WHISPER_HOP - CONTEXT, e));
-        TRY(engine_run(s->speech->prepared, net->tape_loud, e));
-        *loudest = fmaxf(*loudest, *s->speech->loudest);
+        for (int tries = 0; engine_run(s->speech->prepared, net->tape_loud, e); tries++)
+            TRY(bring_back(s, l, tries, e));
+        s->loudest = fmaxf(s->loudest, *s->speech->loudest);
         if (l->ended && (seek + net->frames) * WHISPER_HOP > l->n_read) return 0;
         if (ev->cancelled(ev->ctx))
             return err_set(e, E_CANCELLED, "stopped while listening through");
@@ -214,16 +232,15 @@ static int tell_again(struct scribe *s, int64_t seek, int64_t size, const struct
     return ev->again(ev->ctx, &again, e);
 }
 
-/* One window at frame `seek`: *next says where the next one starts. */
-static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct scribe_events *ev,
-                      struct scribe_totals *totals, int64_t *next, struct err *e)
+/* What the model says of the window at hand, its spans (*n -1: nothing, or words nobody believes),
+ * and where the next one starts. Nothing is given out yet, so that it can be done again. */
+static int hear_window(struct scribe *s, int64_t seek, int64_t size, struct window_span *span,
+                       int *n, int64_t *next, struct err *e)
 {
     struct speech *speech = s->speech;
-    struct window_span span[DECODE_MOST];
     int64_t advance;
+    *n = -1;
     *next = seek + size;
-    totals->windows++;
-    if (window_hushed(speech->pcm + CONTEXT, size * WHISPER_HOP)) return 0;
     *speech->content = (int32_t)size;
     *speech->slot = 0;
     TRY(engine_run(speech->prepared, speech->net.tape_encode, e));
@@ -233,12 +250,25 @@ static int one_window(struct scribe *s, int64_t seek, int64_t size, const struct
         s->o.language = heard.language;
     }
     TRY(climb_ladder(s, seek, e));
-    totals->windows_again += s->ladder.step > 1;
-
-    if (window_silent(&s->o.window, &s->ladder.kept)) return tell_again(s, seek, size, ev, e);
-    int n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, &advance);
+    if (window_silent(&s->o.window, &s->ladder.kept)) return 0;
+    *n = window_split(&s->ladder.kept, speech->net.config.time0, size, span, &advance);
     *next = seek + advance;
-    if (s->words) TRY(add_words(s, seek, size, span, &n, next, e));
+    return s->words ? add_words(s, seek, size, span, n, next, e) : 0;
+}
+
+/* One window at frame `seek`: *next says where the next one starts. */
+static int one_window(struct scribe *s, struct listen *l, int64_t seek, int64_t size,
+                      const struct scribe_events *ev, struct scribe_totals *totals, int64_t *next,
+                      struct err *e)
+{
+    struct window_span span[DECODE_MOST];
+    int n;
+    *next = seek + size;
+    totals->windows++;
+    if (window_hushed(s->speech->pcm + CONTEXT, size * WHISPER_HOP)) return 0;
+    for (int tries = 0; hear_window(s, seek, size, span, &n, next, e); tries++)
+        TRY(bring_back(s, l, tries, e));
+    totals->windows_again += s->ladder.step > 1;
     if (n >= 0) TRY(give(s, span, n, seek, ev, totals, e));
     TRY(tell_again(s, seek, size, ev, e));
     if (n < 0) return 0;
@@ -257,7 +287,7 @@ static int one_clip(struct scribe *s, struct listen *l, struct scribe_clip clip,
             return err_set(e, E_CANCELLED, "stopped at %.1f s of %.1f s", (double)seek * 0.01,
                            totals->audio_s);
         if (seek) TRY(listen_move(l, seek * WHISPER_HOP - CONTEXT, e));
-        TRY(one_window(s, seek, MIN(speech->net.frames, end - seek), ev, totals, &next, e));
+        TRY(one_window(s, l, seek, MIN(speech->net.frames, end - seek), ev, totals, &next, e));
         ev->progress(ev->ctx, "transcribing", fmin((double)next * 0.01, totals->audio_s),
                      totals->audio_s);
     }
@@ -267,20 +297,20 @@ static int one_clip(struct scribe *s, struct listen *l, struct scribe_clip clip,
 static int run(struct scribe *s, struct audio *audio, const struct scribe_events *ev,
                struct scribe_totals *totals, struct err *e)
 {
-    struct speech *speech = s->speech;
     struct listen l;
     *totals = (struct scribe_totals){0};
     s->n_previous = 0;
     s->spoken_s = 0;
     scribe_remember(s->previous, &s->n_previous, s->o.initial.token, s->o.initial.n);
     decode_reset(s->decode);
-    TRY(listen_begin(&l, audio, speech->pcm, speech->net.samples, CONTEXT, e));
-    TRY(find_loudest(s, &l, ev, speech->loudest_in, e));
+    TRY(begin(s, &l, audio, e));
+    TRY(find_loudest(s, &l, ev, e));
+    *s->speech->loudest_in = s->loudest;
     s->frames = l.n_read / WHISPER_HOP;
     totals->audio_s = (double)l.n_read / WHISPER_RATE_HZ;
     if (l.start != -CONTEXT) {
         TRY(audio_rewind(audio, e));
-        TRY(listen_begin(&l, audio, speech->pcm, speech->net.samples, CONTEXT, e));
+        TRY(begin(s, &l, audio, e));
     }
     const struct scribe_clip whole = {0, s->frames};
     if (s->o.n_clips == 0) return one_clip(s, &l, whole, ev, totals, e);
@@ -297,7 +327,8 @@ int scribe_run(struct scribe *s, struct audio *audio, const struct scribe_events
                struct scribe_totals *totals, struct err *e)
 {
     uint64_t before = arena_system_calls();
-    int rc = run(s, audio, ev, totals, e);
-    assert(arena_system_calls() == before); /* after prepare nothing of ours allocates */
+    int failures = s->speech->failures, rc = run(s, audio, ev, totals, e);
+    /* after prepare nothing of ours allocates */
+    assert(arena_system_calls() == before || s->speech->failures > failures);
     return rc;
 }

@@ -37,17 +37,17 @@ int search_measure(struct arena *a, struct engine *engine, int64_t n, int width,
     return engine_measure(engine, plan, out, e);
 }
 
-int search_open(struct arena *a, const struct engine_options *o, const float *base,
-                const int32_t *group, int64_t n, int width, int top, struct search *s,
-                struct err *e)
+int search_open(const struct engine_options *o, const float *base, const int32_t *group, int64_t n,
+                int width, int top, struct search *s, struct err *e)
 {
     struct plan *plan;
     int value[5];
     struct err why;
     *s = (struct search){.width = width, .top = top};
-    TRY(make_plan(a, base, n, s, &plan, value, e));
-    TRY(engine_open(a, o, &s->engine, e));
-    while (engine_prepare(s->engine, a, plan, NULL, NULL, &s->prepared, &why))
+    TRY(arena_open("search", 0, &s->a, e));
+    TRY(make_plan(s->a, base, n, s, &plan, value, e));
+    TRY(engine_open(s->a, o, &s->engine, e));
+    while (engine_prepare(s->engine, s->a, plan, NULL, NULL, &s->prepared, &why))
         TRY(engine_retreat(s->engine, &why, e));
     s->n_queries = engine_host(s->prepared, value[0]);
     s->query = engine_host(s->prepared, value[1]);
@@ -61,6 +61,8 @@ void search_close(struct search *s)
 {
     engine_release(&s->prepared);
     engine_close(&s->engine);
+    arena_close(&s->a);
+    *s = (struct search){0};
 }
 
 int search_run(struct search *s, const float *query, size_t n, int32_t *row, float *product,

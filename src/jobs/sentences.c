@@ -54,22 +54,50 @@ static int read_tokenizer(struct arena *a, struct sentences *s, bool lower, stru
     return tokens_open(a, s->weights.tokenizer, vocab, lower, &s->tokens, e);
 }
 
-static int make_ready(struct arena *a, const struct sentences_options *o,
-                      const struct net_sentence_config *config, struct sentences *s, struct err *e)
+static void find_doors(struct sentences *s)
 {
+    const struct net_sentence *n = &s->net;
+    s->n_rows = engine_host(s->prepared, n->n_rows);
+    s->token = engine_host(s->prepared, n->token);
+    s->position = engine_host(s->prepared, n->position);
+    s->n_texts = engine_host(s->prepared, n->n_texts);
+    s->range = engine_host(s->prepared, n->range);
+    s->vector = engine_host(s->prepared, n->vector);
+    s->width = n->config.width;
+}
+
+static int make_ready(void *sentences, struct err *e)
+{
+    struct sentences *s = sentences;
+    const struct net_sentence_config config = s->net.config;
     const char *device = engine_device(s->engine);
     s->least_rows = strcmp(device, "cuda") == 0 ? GPU_LEAST_ROWS : LEAST_ROWS;
     struct net_sentence_source source = {.weights = &s->weights};
     struct plan *plan;
-    s->compute_type = sentences_compute_type(o->compute_type, s->engine);
+    s->compute_type = sentences_compute_type(s->o.compute_type, s->engine);
     struct net_sentence_shape shape =
-        sentences_shape(config, s->threads, s->compute_type, device, o->unit);
-    TRY(net_sentence_plan(a, &source, config, &shape, &plan, &s->net, e));
+        sentences_shape(&config, s->threads, s->compute_type, device, s->o.unit);
+    arena_reset(s->ready);
+    TRY(net_sentence_plan(s->ready, &source, &config, &shape, &plan, &s->net, e));
     s->plan = plan;
     const void *words = plan->value[plan_find(plan, "words")].part[0].data;
-    TRY(load_sound(a, &s->weights, words, s->threads, e));
+    TRY(load_sound(s->ready, &s->weights, words, s->threads, e));
     struct speech_pages pages = {plan, &s->weights};
-    return engine_prepare(s->engine, a, plan, speech_drop, &pages, &s->prepared, e);
+    TRY(engine_prepare(s->engine, s->ready, plan, speech_drop, &pages, &s->prepared, e));
+    find_doors(s);
+    return 0;
+}
+
+static struct again_model model_of(struct sentences *s)
+{
+    return (struct again_model){s->engine, &s->prepared, make_ready, s};
+}
+
+int sentences_again(struct sentences *s, int tries, struct err *e)
+{
+    struct again_model m = model_of(s);
+    s->o.compute_type = s->compute_type;
+    return again_try(s->o.again, &m, tries, e);
 }
 
 static int choose(const struct sentences_options *o, struct net_sentence_config *c, struct err *e)
@@ -95,37 +123,23 @@ static int check_tokens(const struct sentences *s, const struct net_sentence_con
     return 0;
 }
 
-static void find_doors(struct sentences *s)
+static int open_parts(struct arena *a, struct sentences *s, struct err *e)
 {
-    const struct net_sentence *n = &s->net;
-    s->n_rows = engine_host(s->prepared, n->n_rows);
-    s->token = engine_host(s->prepared, n->token);
-    s->position = engine_host(s->prepared, n->position);
-    s->n_texts = engine_host(s->prepared, n->n_texts);
-    s->range = engine_host(s->prepared, n->range);
-    s->vector = engine_host(s->prepared, n->vector);
-    s->width = n->config.width;
-}
-
-static int open_parts(struct arena *a, const struct sentences_options *o, struct sentences *s,
-                      struct err *e)
-{
-    struct net_sentence_config config;
+    const struct sentences_options *o = &s->o;
+    struct net_sentence_config *config = &s->net.config;
     s->threads = o->engine.threads ? o->engine.threads : thread_cpus();
-    s->literal = o->literal;
     TRY(load_open(a, o->folder, &s->weights, e));
-    TRY(net_sentence_config(a, &s->weights, &config, e));
-    TRY(choose(o, &config, e));
-    TRY(read_tokenizer(a, s, config.lower_case, e));
-    TRY(check_tokens(s, &config, e));
+    TRY(net_sentence_config(a, &s->weights, config, e));
+    TRY(choose(o, config, e));
+    TRY(read_tokenizer(a, s, config->lower_case, e));
+    TRY(check_tokens(s, config, e));
     s->scratch = ARENA_NEW(a, struct arena *, (size_t)s->threads, e);
     if (!s->scratch) return -1;
     for (int i = 0; i < s->threads; i++) TRY(arena_open("texts", 0, &s->scratch[i], e));
+    TRY(arena_open("ready", 0, &s->ready, e));
     TRY(engine_open(a, &o->engine, &s->engine, e));
-    struct err why;
-    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, &why, e));
-    find_doors(s);
-    return 0;
+    struct again_model m = model_of(s);
+    return again_ready(&m, e);
 }
 
 int sentences_open(struct arena *a, const struct sentences_options *o, struct sentences **out,
@@ -134,8 +148,8 @@ int sentences_open(struct arena *a, const struct sentences_options *o, struct se
     double start_s = thread_seconds();
     struct sentences *s = ARENA_NEW(a, struct sentences, 1, e);
     if (!s) return -1;
-    s->name = o->name;
-    if (open_parts(a, o, s, e)) {
+    s->o = *o;
+    if (open_parts(a, s, e)) {
         err_note(e, "model %s", o->name);
         sentences_close(&s);
         return -1;
@@ -150,6 +164,7 @@ void sentences_close(struct sentences **s)
     if (!*s) return;
     engine_release(&(*s)->prepared);
     engine_close(&(*s)->engine);
+    arena_close(&(*s)->ready);
     load_close(&(*s)->weights);
     for (int i = 0; (*s)->scratch && i < (*s)->threads; i++) arena_close(&(*s)->scratch[i]);
     *s = NULL;
@@ -179,12 +194,12 @@ static int64_t encode(struct sentences *s, struct arena *scratch, struct str tex
                       struct tokens_list *list, bool *about, struct err *e)
 {
     struct str head = tokens_head(s->tokens, text, SENTENCES_BYTES);
-    int64_t all = tokens_encode(s->tokens, scratch, head, s->literal, list, e);
+    int64_t all = tokens_encode(s->tokens, scratch, head, s->o.literal, list, e);
     *about = false;
     if (all < 0 || head.n == text.n) return all;
     if ((size_t)all < list->cap) {
         list->n = 0;
-        return tokens_encode(s->tokens, scratch, text, s->literal, list, e);
+        return tokens_encode(s->tokens, scratch, text, s->o.literal, list, e);
     }
     *about = true;
     return (int64_t)((double)all * ((double)text.n / (double)head.n));
@@ -292,7 +307,7 @@ static int take_vectors(const struct sentences *s, const struct job *job, size_t
         if (isfinite(sum)) continue;
         *bad = job[i].index;
         return err_set(e, E_MODEL, "model %s: its vectors are not numbers, its weights are damaged",
-                       s->name);
+                       s->o.name);
     }
     return 0;
 }
@@ -300,12 +315,18 @@ static int take_vectors(const struct sentences *s, const struct job *job, size_t
 static int run_all(struct sentences *s, struct job *job, size_t n, float *out,
                    const struct sentences_watch *w, size_t before, size_t *bad, struct err *e)
 {
+    int tries = 0;
     qsort(job, n, sizeof *job, longer_first);
     for (size_t at = 0, texts; at < n; at += texts) {
         if (w && w->stop && w->stop(w->ctx, w->before + before + at))
             return err_set(e, E_CANCELLED, "stopped on request");
         texts = fill(s, job + at, n - at);
-        TRY(engine_run(s->prepared, s->net.tape, e));
+        if (engine_run(s->prepared, s->net.tape, e)) {
+            TRY(sentences_again(s, tries++, e));
+            texts = 0; /* a run may take other ones now */
+            continue;
+        }
+        tries = 0;
         TRY(take_vectors(s, job + at, texts, out, bad, e));
     }
     return 0;
@@ -351,5 +372,5 @@ int64_t sentences_count(struct sentences *s, struct str text, struct err *e)
     int32_t none[8];
     struct tokens_list list = {none, COUNT(none), 0};
     s->counted += text.n;
-    return tokens_encode(s->tokens, s->scratch[0], text, s->literal, &list, e);
+    return tokens_encode(s->tokens, s->scratch[0], text, s->o.literal, &list, e);
 }

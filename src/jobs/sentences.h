@@ -4,7 +4,7 @@
 #ifndef JOBS_SENTENCES_H
 #define JOBS_SENTENCES_H
 
-#include "engine/engine.h"
+#include "jobs/again.h"
 #include "load/load.h"
 #include "nets/net_sentence.h"
 #include "text/tokens.h"
@@ -17,23 +17,25 @@ struct sentences_options {
     const char *name;         /* what the user called it */
     const char *compute_type; /* as for speech: SPEECH_COMPUTE_TYPES */
     struct engine_options engine;
-    int64_t max_tokens; /* of a text; 0: the model's own */
+    const struct again *again; /* NULL: a device that fails ends the work */
+    int64_t max_tokens;        /* of a text; 0: the model's own */
     enum sentences_pooling pooling;
     bool unit;    /* vectors of length 1 */
     bool literal; /* special tokens spelled out in a text are text */
 };
 
 struct sentences {
+    struct sentences_options o; /* what it points to lives as long as this */
     struct engine *engine;
-    struct engine_plan *prepared;
+    struct arena *ready;          /* plan and prepared: as long as their device */
+    struct engine_plan *prepared; /* NULL: its device failed for good */
     const struct plan *plan;
     struct net_sentence net;
     struct tokens *tokens;
-    const char *name, *compute_type; /* the latter as resolved for the device */
-    struct load_weights weights;     /* mapped until sentences_close */
-    struct arena **scratch;          /* [threads] */
-    int threads, width, least_rows;  /* the latter of a run */
-    bool literal;
+    const char *compute_type;       /* as resolved for the device */
+    struct load_weights weights;    /* mapped until sentences_close */
+    struct arena **scratch;         /* [threads] */
+    int threads, width, least_rows; /* the latter of a run */
     uint64_t counted; /* bytes that sentences_count has been through */
     double load_s;
     /* doors of the plan */
@@ -71,6 +73,10 @@ struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, i
 int sentences_open(struct arena *a, const struct sentences_options *o, struct sentences **out,
                    struct err *e);
 void sentences_close(struct sentences **s);
+
+/* sentences_again: again_try. Another device takes the compute type of the one before as what was
+ * asked for, so that vectors stay alike. */
+int sentences_again(struct sentences *s, int tries, struct err *e);
 
 /* sentences_embed: vectors of n texts (UTF-8) to out [n][width]; memory for the tokens of some
  * thousand texts is taken at a time. watch may be NULL. *bad: the text an error is about, or n.

@@ -101,9 +101,9 @@ static void fill_ban(struct speech *s)
 {
     const struct net_whisper_config *c = &s->net.config;
     memset(s->ban, 0, (size_t)c->vocab * sizeof *s->ban);
-    for (int i = 0; i < c->n_suppress && !s->allow_non_speech; i++)
+    for (int i = 0; i < c->n_suppress && !s->o.allow_non_speech; i++)
         s->ban[c->suppress[i]] = -INFINITY;
-    for (int i = 0; i < s->n_suppress; i++) s->ban[s->suppress[i]] = -INFINITY;
+    for (int i = 0; i < s->o.n_suppress; i++) s->ban[s->o.suppress[i]] = -INFINITY;
     for (int t = c->eot + 1; t < c->time0; t++) s->ban[t] = -INFINITY;
 }
 
@@ -158,6 +158,10 @@ static int make_plan(struct arena *a, const struct speech_options *o,
 {
     const char *device = engine_device(s->engine);
     s->compute_type = speech_compute_type(o->compute_type, device);
+    if (o->strict && strcmp(o->compute_type, "auto") != 0 &&
+        strcmp(o->compute_type, s->compute_type) != 0)
+        return err_set(e, E_USAGE, "--strict-compute-type: %s has no %s; the nearest is %s", device,
+                       o->compute_type, s->compute_type);
     struct net_whisper_shape shape =
         speech_shape(o->batch, o->beam, o->best_of, s->compute_type, device);
     shape.words = o->words;
@@ -170,12 +174,29 @@ static int make_plan(struct arena *a, const struct speech_options *o,
 }
 
 /* The same, made ready on it. */
-static int make_ready(struct arena *a, const struct speech_options *o,
-                      const struct net_whisper_config *config, struct speech *s, struct err *e)
+static int make_ready(void *speech, struct err *e)
 {
-    TRY(make_plan(a, o, config, s, e));
+    struct speech *s = speech;
+    const struct net_whisper_config config = s->net.config;
+    arena_reset(s->ready);
+    TRY(make_plan(s->ready, &s->o, &config, s, e));
     struct speech_pages pages = {s->plan, &s->weights};
-    return engine_prepare(s->engine, a, s->plan, speech_drop, &pages, &s->prepared, e);
+    TRY(engine_prepare(s->engine, s->ready, s->plan, speech_drop, &pages, &s->prepared, e));
+    speech_ready(s);
+    return 0;
+}
+
+static struct again_model model_of(struct speech *s)
+{
+    return (struct again_model){s->engine, &s->prepared, make_ready, s};
+}
+
+int speech_again(struct speech *s, int tries, struct err *e)
+{
+    struct again_model m = model_of(s);
+    TRY(again_try(s->o.again, &m, tries, e));
+    s->failures++;
+    return 0;
 }
 
 static int measure(struct arena *a, const struct speech_options *o, struct speech *s, size_t *bytes,
@@ -202,26 +223,25 @@ int speech_measure(struct arena *a, const struct speech_options *o, size_t *byte
     return rc;
 }
 
-static int open_parts(struct arena *a, const struct speech_options *o, struct speech *s,
-                      struct err *e)
+static int open_parts(struct arena *a, struct speech *s, struct err *e)
 {
-    struct net_whisper_config config;
+    const struct speech_options *o = &s->o;
+    struct net_whisper_config *config = &s->net.config;
     TRY(load_open(a, o->folder, &s->weights, e));
-    TRY(net_whisper_config(a, &s->weights, &config, e));
+    TRY(net_whisper_config(a, &s->weights, config, e));
     for (int i = 0; i < o->n_suppress; i++) {
-        if (o->suppress[i] < config.vocab) continue;
+        if (o->suppress[i] < config->vocab) continue;
         return err_set(e, E_USAGE, "token %d cannot be suppressed: there are %d", o->suppress[i],
-                       config.vocab);
+                       config->vocab);
     }
     struct str vocabulary;
-    TRY(net_whisper_vocabulary(a, &s->weights, &config, &vocabulary, e));
-    TRY(bpe_open(a, vocabulary, config.vocab, &s->bpe, e));
-    TRY(complete_suppress(a, s, &config, e));
-
+    TRY(net_whisper_vocabulary(a, &s->weights, config, &vocabulary, e));
+    TRY(bpe_open(a, vocabulary, config->vocab, &s->bpe, e));
+    TRY(complete_suppress(a, s, config, e));
+    TRY(arena_open("ready", 0, &s->ready, e));
     TRY(engine_open(a, &o->engine, &s->engine, e));
-    struct err why;
-    while (make_ready(a, o, &config, s, &why)) TRY(engine_retreat(s->engine, &why, e));
-    return 0;
+    struct again_model m = model_of(s);
+    return again_ready(&m, e);
 }
 
 /* Puts the model's name before the sentence, unless it begins with it: its path. Names are compared
@@ -238,16 +258,12 @@ int speech_open(struct arena *a, const struct speech_options *o, struct speech *
     double start_s = thread_seconds();
     struct speech *s = ARENA_NEW(a, struct speech, 1, e);
     if (!s) return -1;
-    s->name = o->name;
-    s->allow_non_speech = o->allow_non_speech;
-    s->suppress = o->suppress;
-    s->n_suppress = o->n_suppress;
-    if (open_parts(a, o, s, e)) {
+    s->o = *o;
+    if (open_parts(a, s, e)) {
         say_which(o->name, e);
         speech_close(&s);
         return -1;
     }
-    speech_ready(s);
     s->load_s = thread_seconds() - start_s;
     *out = s;
     return 0;
@@ -258,6 +274,7 @@ void speech_close(struct speech **s)
     if (!*s) return;
     engine_release(&(*s)->prepared);
     engine_close(&(*s)->engine);
+    arena_close(&(*s)->ready);
     load_close(&(*s)->weights);
     *s = NULL;
 }
