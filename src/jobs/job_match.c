@@ -220,15 +220,16 @@ static void leave_device(void *ctx)
     search_close(&r->search);
 }
 
-/* search_run, opened before the first and after a failure of the device. */
+/* search_run, opened before the first (which may be of no queries) and after a failure of the
+ * device. */
 static int find(struct run *r, const float *query, size_t n, int32_t *row, float *product,
                 struct err *e)
 {
-    for (int tries = 0;; tries++) {
-        if (!r->search.engine) TRY(open_search(r, e));
-        if (search_run(&r->search, query, n, row, product, e) == 0) return 0;
+    for (int tries = 0; (!r->search.engine && open_search(r, e)) ||
+                        search_run(&r->search, query, n, row, product, e);
+         tries++)
         TRY(sentences_again(r->sentences, tries, e));
-    }
+    return 0;
 }
 
 /* ---- writing ---- */
@@ -445,7 +446,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     TRY(open_model(r, e));
     TRY(kept_open(r->model, o->index, r->sentences, true, o->literal, &r->kept, e));
     TRY(read_targets(r, e));
-    TRY(open_search(r, e));
+    TRY(find(r, NULL, 0, NULL, NULL, e));
     r->again.input = r->queries.name;
     if (o->output) TRY(file_out_open(r->model, o->output, &r->file, e));
     TRY(match_all(r, e));
