@@ -231,7 +231,7 @@ static int search(struct run *r, const struct playlist_old *old, double read_s, 
                                .lists = &lists,
                                .old = old,
                                .subset = found.rows,
-                               .resumed = r->diary.n,
+                               .resumed = result.runs - result.made,
                                .brought_back = evolve_brought_back(r->evolve),
                                .read_s = read_s};
     return tell(r, &told, e);
@@ -250,6 +250,18 @@ static int go_on(struct run *r, const struct playlist_old *old, int64_t columns,
     return 0;
 }
 
+static void note_journal(const struct run *r)
+{
+    const struct diary *d = &r->diary;
+    int64_t lost = 0;
+    for (int64_t i = 0; i < d->n; i++) lost += d->run[i].c.clusters == 0;
+    host_note(r->h->host, "%lld of %lld runs are in the journal", (long long)(d->n - lost),
+              (long long)r->h->o->s.runs);
+    if (lost > 0)
+        host_note(r->h->host, "%lld lost run%s made again, and what was varied without %s",
+                  (long long)lost, lost == 1 ? " is" : "s are", lost == 1 ? "it" : "them");
+}
+
 static int with_songs(struct run *r, struct err *e)
 {
     struct hunt *h = r->h;
@@ -266,9 +278,8 @@ static int with_songs(struct run *r, struct err *e)
         host_note(h->host, "%lld of %lld songs have no moods and are left out",
                   (long long)r->songs.without, (long long)r->songs.all.n);
     if (h->o->s.features)
-        source = (struct scale_source){&r->songs.all, feature_row, r->songs.all.n,
-                                       r->songs.all.columns, feature_single,
-                                       source.threads};
+        source = (struct scale_source){&r->songs.all,        feature_row,    r->songs.all.n,
+                                       r->songs.all.columns, feature_single, source.threads};
     fill_options(r);
     if (h->o->s.update) TRY(go_on(r, &old, source.d, e));
     if (evolve_open(h->a, h->engine, &watch, &source, &r->songs.all, &r->eo, &r->evolve, e))
@@ -276,9 +287,7 @@ static int with_songs(struct run *r, struct err *e)
     TRY(file_make_folders(h->o->s.out, e));
     TRY(settings_of(r, &settings, e));
     TRY(diary_open(h->a, h->o->s.out, settings, r->eo.batch, h->o->s.resume, &r->diary, e));
-    if (r->diary.n > 0 && !h->o->quiet)
-        host_note(h->host, "%lld of %lld runs are in the journal", (long long)r->diary.n,
-                  (long long)h->o->s.runs);
+    if (r->diary.n > 0 && !h->o->quiet) note_journal(r);
     return search(r, h->o->s.update ? &old : NULL, thread_seconds() - begun_s, e);
 }
 

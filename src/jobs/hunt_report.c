@@ -118,6 +118,7 @@ static void put_search(struct json_out *j, const struct hunt_result *r)
     int_key(j, "songs_of_a_run", r->subset);
     int_key(j, "runs", s->runs);
     int_key(j, "runs_failed", s->failed);
+    int_key(j, "runs_lost", s->lost);
     int_key(j, "runs_resumed", r->resumed);
     text_key(j, "stopped", s->stop);
     json_out_key(j, "calibrated");
@@ -225,12 +226,15 @@ int hunt_report_text(const struct hunt_result *r, struct err *e)
     TRY(LINE(r, e, "  %-12s %.6f (mood diversity %.3f, mood purity %.3f)", "fitness",
              r->score->fitness, m[EVOLVE_MOOD_DIVERSITY], m[EVOLVE_MOOD_PURITY]));
     TRY(LINE(r, e, "  %-12s %s; %lld failed", "ended", s->stop, (long long)s->failed));
+    if (s->lost > 0)
+        TRY(LINE(r, e, "  %-12s %lld run%s of batches that failed; --resume makes them again",
+                 "lost", (long long)s->lost, s->lost == 1 ? "" : "s"));
     if (r->brought_back > 0)
         TRY(LINE(r, e, "  %-12s %s, after %lld failure%s; the last one: %s", "device",
                  engine_device(r->h->engine), (long long)r->brought_back,
                  r->brought_back == 1 ? "" : "s", engine_reason(r->h->engine)));
     TRY(LINE(r, e, "  %-12s read %.2f s, search %.2f s, %.1f ms a run", "time", r->read_s,
-             s->seconds, 1e3 * s->seconds / (double)MAX(s->runs - r->resumed, 1)));
+             s->seconds, 1e3 * s->seconds / (double)MAX(s->made, 1)));
     TRY(LINE(r, e, "  %-12s %lld of %lld with %lld songs or more, in %s", "playlists",
              (long long)r->lists->n, (long long)r->lists->found, (long long)r->h->o->s.min_songs,
              r->h->o->s.out));

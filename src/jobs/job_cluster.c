@@ -46,7 +46,7 @@ static const struct opt_row rows[] = {
     {.name = "search", .type = OPT_INT, .offset = AT(s.runs), .min = 0, .max = 10000000, .fallback = "0", .value = "N", .help = "Cluster samples of the rows N times, with parameters that are drawn, varied and judged by --moods, and write the best run's playlists.", .alias = "clustering-runs"},
     {.name = "moods", .type = OPT_TEXT, .offset = AT(s.moods), .value = "FILE", .help = "What is known of the songs, CSV or JSON lines, a row for each row of numbers: item_id, title, author, file_path, tempo, energy, mood_vector, other_features."},
     {.name = "out", .type = OPT_TEXT, .offset = AT(s.out), .value = "FOLDER", .help = "Where playlists (.m3u8), report.json, report.html and the journal go."},
-    {.name = "resume", .type = OPT_BOOL, .offset = AT(s.resume), .help = "Go on where a search with the same settings was stopped."},
+    {.name = "resume", .type = OPT_BOOL, .offset = AT(s.resume), .help = "Go on where a search with the same settings was stopped; batches that were lost are made again."},
     {.name = "update", .type = OPT_TEXT, .offset = AT(s.update), .value = "REPORT", .help = "report.json of an earlier search: the first run begins with its clusters, playlists that are the same keep name, number and file. With --search 1 nothing else is tried."},
     {.name = "audiomuse-env", .type = OPT_TEXT, .offset = AT(s.env), .value = "FILE", .help = "Settings of AudioMuse-AI, lines NAME=VALUE; -: of the environment. Options that are given win."},
     {.name = "stop-after", .type = OPT_INT, .offset = AT(s.stop_batches), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "N", .help = "Stop after N batches without a better run; 0: never."},
@@ -427,8 +427,9 @@ static int with_arena(struct run *r, struct err *e)
     struct engine_options eo = {
         .device = r->o->device, .kernels = kernels, .threads = (int)r->o->threads};
     TRY(numbers_open(r->a, r->input, &r->numbers, e));
-    struct scale_source s = {&r->numbers, source_row, r->numbers.rows, r->numbers.columns,
-                             source_single, r->o->threads ? (int)r->o->threads : thread_cpus()};
+    struct scale_source s = {&r->numbers,     source_row,
+                             r->numbers.rows, r->numbers.columns,
+                             source_single,   r->o->threads ? (int)r->o->threads : thread_cpus()};
     if (s.n < 1 || s.d < 1)
         return err_set(e, E_INPUT, "%s holds %lld rows of %lld numbers", r->input, (long long)s.n,
                        (long long)s.d);
