@@ -162,7 +162,7 @@ static int cli_count_inputs(const struct lode_job *job, size_t n, struct err *e)
 static int cli_run_job(const struct cli *c, const struct lode_job *job, int argc, char *const *argv,
                        struct err *e)
 {
-    struct opt_list inputs = {NULL, 0};
+    struct opt_list inputs;
     void *opts = arena_alloc(c->a, job->opts_bytes, _Alignof(max_align_t), e);
     if (opts == NULL) return -1;
     opt_defaults(job->rows, job->n_rows, opts);

@@ -24,7 +24,7 @@ int hunt_settings(struct hunt *h, struct audiomuse *m, struct err *e)
     struct strbuf used;
     audiomuse_defaults(m);
     strbuf_init(&used, text, sizeof text);
-    if (h->o->s.env) TRY(audiomuse_read(h->a, h->o->s.env, h->rows, h->n_rows, h->o, m, &used, e));
+    if (h->o->s.env) TRY(audiomuse_read(h, m, &used, e));
     return (h->used = arena_text(h->a, used.p, used.n, e)) ? 0 : -1;
 }
 

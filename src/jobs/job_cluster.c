@@ -101,6 +101,7 @@ struct run {
     const struct cluster_flags *o;
     const struct lode_host *host;
     const char *input;
+    const bool *given; /* [rows] */
     struct numbers numbers, init;
     struct engine *engine;
 };
@@ -414,6 +415,7 @@ static int with_arena(struct run *r, struct err *e)
                      .o = &flags,
                      .rows = rows,
                      .n_rows = COUNT(rows),
+                     .given = r->given,
                      .host = r->host,
                      .input = r->input};
     struct audiomuse am;
@@ -453,7 +455,7 @@ static int with_arena(struct run *r, struct err *e)
 static int run_cluster(const void *opts, const struct opt_list *inputs,
                        const struct lode_host *host, struct err *e)
 {
-    struct run r = {.o = opts, .host = host, .input = inputs->words[0]};
+    struct run r = {.o = opts, .host = host, .input = inputs->words[0], .given = inputs->given};
     TRY(arena_open("cluster", 0, &r.a, e));
     int rc = with_arena(&r, e);
     engine_close(&r.engine);

@@ -150,6 +150,14 @@ assert r["method"] == "gmm" and r["search"] == 20 and r["device"] == "cpu" and r
 assert (r["clusters_min"], r["clusters_max"], r["top_n"], r["weight_silhouette"]) == (4, 6, 3, 0.5), r
 assert not r["calibrate"] and not r["features"] and r["metrics"]["silhouette"] > 0.5 and len(r["playlists"]) == 3
 assert "GMM_N_COMPONENTS_MAX=6" in r["settings_of_audiomuse"] and "MUSIC_SERVER" not in r["settings_of_audiomuse"]' "$work/out"
+run "$lode" cluster "$work/x.csv" --moods "$work/songs.csv" --out "$work/e" --audiomuse-env "$work/env" --top-n 10 \
+    --method kmeans --calibrate --min-songs 20 --clusters-min=40 --search 2 --json --quiet
+ok "audiomuse: also with the value that is their default" python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert (r["method"], r["search"], r["top_n"], r["calibrate"]) == ("kmeans", 2, 10, True), r
+assert (r["min_songs"], r["clusters_min"], r["weight_silhouette"]) == (20, 40, 0.5), r
+assert "CLUSTER_ALGORITHM" not in r["settings_of_audiomuse"], r' "$work/out"
 run env CLUSTERING_RUNS=20 MIN_PLAYLIST_SIZE_FOR_TOP_N=5 NUM_CLUSTERS_MAX=many "$lode" cluster "$work/x.csv" \
     --moods "$work/songs.csv" --out "$work/e" --audiomuse-env -
 says "audiomuse: no number" 2 "NUM_CLUSTERS_MAX of the environment: "
