@@ -6,6 +6,7 @@
 #include "base/module.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -242,6 +243,15 @@ static void an_output_that_cannot_be(void **state)
     assert_int_equal(count_names(p), 0);
 }
 
+static void a_folder_that_cannot_be_made_says_why(void **state)
+{
+    struct err e;
+    (void)state;
+    if (file_kind("/sys") != FILE_FOLDER) skip(); /* where nobody can make one */
+    assert_int_equal(file_make_folders("/sys/lode/below", &e), -1);
+    assert_null(strstr(e.text, strerror(ENOENT)));
+}
+
 static void folders(void **state)
 {
     struct place *p = *state;
@@ -414,6 +424,7 @@ int main(void)
         TEST(an_output_through_a_link),
         TEST(an_output_with_a_long_name),
         TEST(an_output_that_cannot_be),
+        TEST(a_folder_that_cannot_be_made_says_why),
         TEST(folders),
         TEST(paths),
         TEST(spools),

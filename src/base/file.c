@@ -189,6 +189,7 @@ static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, stru
 int file_out_open(struct arena *a, const char *path, struct file_out *f, struct err *e)
 {
     *f = (struct file_out){.fd = -1};
+    if (*path == 0) return err_set(e, E_IO, "the name of a file to write is empty");
     if (strcmp(path, "-") == 0) {
         f->fd = STDOUT_FILENO;
         f->path = arena_text(a, "standard output", 15, e);
@@ -355,8 +356,12 @@ int file_make_folders(const char *path, struct err *e)
         if (part[i] != '/' && part[i] != 0) continue;
         char kept = part[i];
         part[i] = 0;
-        if (mkdir(part, 0777) != 0 && file_kind(part) != FILE_FOLDER)
-            return err_errno(e, E_IO, "%s: cannot make the folder", part);
+        if (mkdir(part, 0777) != 0) {
+            int why = errno; /* file_kind has one of its own */
+            bool there = file_kind(part) == FILE_FOLDER;
+            errno = why;
+            if (!there) return err_errno(e, E_IO, "%s: cannot make the folder", part);
+        }
         part[i] = kept;
     }
     return 0;

@@ -124,15 +124,16 @@ int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watc
     TRY(arena_open("run", 0, &v->step, e));
     TRY(evolve_draw_open(a, songs, o, &v->draw, e));
     if (v->draw.size < 3)
-        return err_set(e, E_INPUT, "%lld songs with moods; at least 3 are needed",
-                       (long long)v->draw.size);
+        return err_set(e, E_INPUT, "%lld song%s with moods in a run; at least 3 are needed",
+                       (long long)v->draw.size, str_s(v->draw.size));
     v->elite = ARENA_NEW(a, struct evolve_run, (size_t)MAX(o->elites, 1), e);
     v->batch = ARENA_NEW(a, struct evolve_run, (size_t)o->batch, e);
     if (!v->elite || !v->batch) return -1;
     if (o->begin && (o->begin_clusters < 2 || o->begin_clusters >= v->draw.size))
-        return err_set(
-            e, E_INPUT, "%lld clusters of an earlier search; 2 to %lld can be of %lld songs",
-            (long long)o->begin_clusters, (long long)v->draw.size - 1, (long long)v->draw.size);
+        return err_set(e, E_INPUT,
+                       "%lld cluster%s of an earlier search; 2 to %lld can be of %lld songs",
+                       (long long)o->begin_clusters, str_s(o->begin_clusters),
+                       (long long)v->draw.size - 1, (long long)v->draw.size);
     struct arena_mark mark = arena_here(a);
     for (int tries = 0; read_library(v, engine, source, e); tries++) {
         TRY(bring_back(v, tries, e));
@@ -226,7 +227,7 @@ static void tell_progress(const struct evolve *v, int64_t run)
     if (!v->watch->work.progress) return;
     if (v->n_elites > 0)
         snprintf(what, sizeof what, "search, best %.3f of %d playlist%s", v->out->best.s.fitness,
-                 v->out->best.s.playlists, v->out->best.s.playlists == 1 ? "" : "s");
+                 v->out->best.s.playlists, str_s(v->out->best.s.playlists));
     v->watch->work.progress(v->watch->work.ctx, what, (double)run, (double)v->o.runs);
 }
 

@@ -2,6 +2,7 @@
 #include "base/env.h"
 #include "base/file.h"
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 #define FILE_MOST   (1 << 20)
@@ -144,9 +145,9 @@ static int take(struct reading *r, const struct setting *s, const char *value, s
         if (!str_double(value, &x))
             return err_set(e, E_USAGE, "%s=%.40s in %s is no number", s->name, value, r->path);
         if (s->tune == TUNE(purity_moods) || s->tune == TUNE(neighbours)) {
-            if (x < 1 || x > 1000)
-                return err_set(e, E_USAGE, "%s=%.40s in %s; 1 to 1000 are possible", s->name, value,
-                               r->path);
+            if (x < 1 || x > 1000 || x != floor(x))
+                return err_set(e, E_USAGE, "%s=%.40s in %s is no whole number from 1 to 1000",
+                               s->name, value, r->path);
             *(int64_t *)(void *)((char *)r->m + s->tune) = (int64_t)x;
         } else {
             *(double *)(void *)((char *)r->m + s->tune) = x;
