@@ -50,7 +50,7 @@ static int convert(struct world *w, const char *from, const char *type, const ch
     opt_defaults(job->rows, job->n_rows, opts);
     assert_int_equal(
         opt_parse(w->a, job->rows, job->n_rows, to ? 5 : 2, argv, opts, &inputs, &w->e), 0);
-    if (!to) inputs = (struct opt_list){(const char *[]){from}, 1};
+    if (!to) inputs = (struct opt_list){.words = (const char *[]){from}, .n = 1};
     return job->run(opts, &inputs, &host, &w->e);
 }
 

@@ -23,7 +23,7 @@ struct bench {
     struct evolve_options o;
     char note[700];
     struct evolve_run *run; /* what was finished */
-    int64_t n;
+    int64_t n, batches;
 };
 
 #define OK(call)                                               \
@@ -276,6 +276,7 @@ static int remember(void *ctx, int64_t begun, const struct evolve_run *run, int6
     (void)e;
     memcpy(b->run + begun, run, (size_t)count * sizeof *run);
     b->n = begun + count;
+    b->batches++;
     return 0;
 }
 
@@ -293,7 +294,7 @@ static struct evolve *open_search(struct bench *b)
     *kept = watch;
     *source = (struct scale_source){NULL, row, 400, 12, NULL, 2};
     b->run = ARENA_NEW(b->arena, struct evolve_run, (size_t)b->o.runs, &b->e);
-    b->n = 0;
+    b->n = b->batches = 0;
     OK(evolve_open(b->arena, b->engine, kept, source, &b->songs.all, &b->o, &v, &b->e));
     return v;
 }
@@ -385,10 +386,38 @@ static void a_search_stops_as_asked(void **state)
     close_bench(b);
 }
 
+/* A batch is lost; a search that goes on from what is left finds what one finds that lost nothing.
+ */
+static void lose_and_resume(struct bench *b, uint64_t call, const struct evolve_result *whole,
+                            int64_t *made)
+{
+    struct evolve_result out;
+    char spec[40];
+    struct evolve *v = open_search(b);
+    snprintf(spec, sizeof spec, "alloc:%llu", (unsigned long long)call);
+    fault_arm(spec);
+    OK(evolve_search(v, NULL, 0, &out, &b->e));
+    fault_arm(NULL);
+    evolve_close(&v);
+    assert_non_null(strstr(b->note, "are lost: "));
+    int64_t lost = strtoll(b->note + strlen("runs "), NULL, 10);
+    assert_true(lost % 10 == 0 && lost < 60 && out.runs == 60);
+    assert_true(out.lost == 10 && out.failed >= 10 && out.failed < 60);
+    for (int64_t i = 0; i < lost; i++) assert_true(out.history[i] == whole->history[i]);
+    for (int64_t i = lost; i < lost + 10; i++) assert_true(out.history[i] == EVOLVE_FAILED);
+    assert_true(out.best.s.playlists > 0);
+    struct evolve_result resumed = search(b, b->run, 60);
+    same_result(whole, &resumed);
+    assert_int_equal(resumed.lost, 0);
+    assert_true(resumed.made >= 10 && resumed.made <= 60 - lost);
+    *made = resumed.made;
+}
+
 static void a_failed_batch_costs_itself(void **state)
 {
     struct bench bench, *b = &bench;
     struct evolve_result out;
+    int64_t made, behind;
     (void)state;
     open_bench(b);
     struct evolve_result whole = search(b, NULL, 0);
@@ -396,45 +425,43 @@ static void a_failed_batch_costs_itself(void **state)
     fault_arm("alloc:1000000000");
     OK(evolve_search(v, NULL, 0, &out, &b->e));
     uint64_t calls = fault_count(FAULT_ALLOC);
-    char spec[40];
-    snprintf(spec, sizeof spec, "alloc:%llu", (unsigned long long)(calls * 95 / 100));
-    evolve_close(&v);
-    v = open_search(b);
-    fault_arm(spec);
-    OK(evolve_search(v, NULL, 0, &out, &b->e));
     fault_arm(NULL);
     evolve_close(&v);
-    assert_non_null(strstr(b->note, "are lost: "));
-    int64_t lost = strtoll(b->note + strlen("runs "), NULL, 10);
-    assert_true(lost % 10 == 0 && lost >= 10 && out.runs == 60);
-    assert_true(out.failed >= 10 && out.failed < 60);
-    for (int64_t i = 0; i < lost; i++) assert_true(out.history[i] == whole.history[i]);
-    for (int64_t i = lost; i < lost + 10; i++) assert_true(out.history[i] == EVOLVE_FAILED);
-    assert_true(out.best.s.playlists > 0);
+    lose_and_resume(b, calls * 95 / 100, &whole, &made);
+    assert_int_equal(made, 10); /* the last batch: nothing was varied from it */
+    lose_and_resume(b, calls * 35 / 100, &whole, &behind);
+    assert_true(behind > 10);
     close_bench(b);
 }
 
-static void bad_runs_are_refused(void **state)
+/* Runs that the search does not draw are none of its, whatever they say: they are made. */
+static void other_runs_are_made_again(void **state)
 {
     struct bench bench, *b = &bench;
-    struct evolve_result out;
     (void)state;
     open_bench(b);
-    search(b, NULL, 0);
-    struct evolve_run bad = b->run[3];
-    struct evolve *v = open_search(b);
-    for (int i = 0; i < 6; i++) {
-        struct evolve_run run = bad;
-        run.c.run = i == 0;
-        if (i == 1) run.c.components = 13;
-        if (i == 2) run.c.clusters = 150;
-        if (i == 3) run.c.method = CLUSTER_GMM;
-        if (i == 4) run.c.eps = NAN;
-        if (i == 5) run.c.min_samples = 0;
-        assert_int_equal(evolve_search(v, &run, 1, &out, &b->e), -1);
-        assert_string_equal(b->e.text, "run 0 of the journal is none of this search");
+    b->o.runs = 20;
+    struct evolve_result whole = search(b, NULL, 0);
+    struct evolve_run known[20];
+    memcpy(known, b->run, sizeof known);
+    for (int i = 0; i < 8; i++) {
+        struct evolve_run run[20];
+        memcpy(run, known, sizeof run);
+        run[3].s.fitness = 1000;
+        run[3].s.playlists = run[3].s.full = 100;
+        if (i == 0) run[3].c.run = 4;
+        if (i == 1) run[3].c.components++;
+        if (i == 2) run[3].c.clusters = 150;
+        if (i == 3) run[3].c.method = CLUSTER_GMM;
+        if (i == 4) run[3].c.eps = NAN;
+        if (i == 5) run[3].c.min_samples = 0;
+        if (i == 6) run[3].c.state++;
+        if (i == 7) run[3].c.eps *= 1.01;
+        struct evolve_result resumed = search(b, run, 20);
+        same_result(&whole, &resumed);
+        assert_int_equal(b->batches, 1);
+        assert_int_equal(resumed.made, 1);
     }
-    evolve_close(&v);
     close_bench(b);
 }
 
@@ -531,6 +558,16 @@ static void the_journal_survives_being_cut(void **state)
     }
     OK(diary_open(b->arena, folder, 77, 10, true, &d, &b->e));
     assert_int_equal(d.n, 60);
+    struct diary second; /* another search, in the same folder */
+    assert_int_equal(diary_open(b->arena, folder, 77, 10, false, &second, &b->e), -1);
+    diary_close(&second);
+    assert_non_null(strstr(b->e.text, "another search is at work"));
+    b->run[23].s.fitness = 5; /* a batch that is made again counts as the last line says */
+    OK(diary_add(&d, 20, b->run + 20, 10, &b->e));
+    diary_close(&d);
+    OK(diary_open(b->arena, folder, 77, 10, true, &d, &b->e));
+    assert_int_equal(d.n, 60);
+    for (int64_t i = 0; i < 60; i++) assert_true(same_run(&d.run[i], &b->run[i]));
     diary_close(&d);
     assert_int_equal(diary_open(b->arena, folder, 78, 10, true, &d, &b->e), -1);
     diary_close(&d);
@@ -596,7 +633,7 @@ int main(void)
         cmocka_unit_test(the_winner_is_made_again),
         cmocka_unit_test(a_search_stops_as_asked),
         cmocka_unit_test(a_failed_batch_costs_itself),
-        cmocka_unit_test(bad_runs_are_refused),
+        cmocka_unit_test(other_runs_are_made_again),
         cmocka_unit_test(matches_are_the_best),
         cmocka_unit_test(playlists_are_chosen_by_genre),
         cmocka_unit_test(the_journal_survives_being_cut),

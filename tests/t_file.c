@@ -6,6 +6,7 @@
 #include "base/module.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -144,6 +145,36 @@ static void an_output_appears_when_complete(void **state)
     assert_int_equal(count_names(p), 1);
 }
 
+/* A temporary of a process that was killed goes, that of one at work and what is none stay. */
+static void what_was_left_is_removed(void **state)
+{
+    struct place *p = *state;
+    struct err e;
+    struct file_out f, other;
+    char *path = path_of(p, "out.txt");
+    unit_write(p->folder, "out.txt.tmp-000000", "left", 4);
+    unit_write(p->folder, "out.txt.tmp-0000", "none of ours", 12);
+    assert_int_equal(file_out_open(p->a, path, &f, &e), 0);
+    assert_int_equal(file_size(path_of(p, "out.txt.tmp-000000")), 0);
+    assert_int_equal(file_out_open(p->a, path, &other, &e), 0);
+    assert_string_equal(file_name(f.tmp), "out.txt.tmp-000000");
+    assert_string_equal(file_name(other.tmp), "out.txt.tmp-000001");
+    assert_int_equal(file_out_write(&f, "one", 3, &e), 0);
+    assert_int_equal(file_out_write(&other, "other", 5, &e), 0);
+    assert_int_equal(file_out_commit(&f, &e), 0);
+    expect(p, path, "one");
+    assert_int_equal(file_out_commit(&other, &e), 0);
+    expect(p, path, "other");
+    assert_int_equal(count_names(p), 2);
+
+    /* A link of that name is not followed, and not removed. */
+    assert_int_equal(symlink("out.txt", path_of(p, "out.txt.tmp-000000")), 0);
+    assert_int_equal(file_out_open(p->a, path, &f, &e), 0);
+    assert_string_equal(file_name(f.tmp), "out.txt.tmp-000001");
+    file_out_abort(&f);
+    expect(p, path, "other");
+}
+
 static void an_output_through_a_link(void **state)
 {
     struct place *p = *state;
@@ -210,6 +241,15 @@ static void an_output_that_cannot_be(void **state)
     assert_non_null(strstr(e.text, "after 3 bytes"));
     file_out_abort(&f);
     assert_int_equal(count_names(p), 0);
+}
+
+static void a_folder_that_cannot_be_made_says_why(void **state)
+{
+    struct err e;
+    (void)state;
+    if (file_kind("/sys") != FILE_FOLDER) skip(); /* where nobody can make one */
+    assert_int_equal(file_make_folders("/sys/lode/below", &e), -1);
+    assert_null(strstr(e.text, strerror(ENOENT)));
 }
 
 static void folders(void **state)
@@ -380,9 +420,11 @@ int main(void)
         TEST(maps),
         TEST(reads),
         TEST(an_output_appears_when_complete),
+        TEST(what_was_left_is_removed),
         TEST(an_output_through_a_link),
         TEST(an_output_with_a_long_name),
         TEST(an_output_that_cannot_be),
+        TEST(a_folder_that_cannot_be_made_says_why),
         TEST(folders),
         TEST(paths),
         TEST(spools),

@@ -180,13 +180,16 @@ static void test_bad_text(void **state)
     static const struct {
         const char *text, *words;
     } cases[] = {
-        {"1,2,3\n4,5\n", "line 2 has 2 numbers, the first has 3"},
-        {"a,b\n1,2\n3,4,5\n", "line 3 has 3 numbers, the first has 2"},
+        {"1,2,3\n4,5\n", "line 2 has 2 numbers, the first row has 3"},
+        {"a,b\n1,2\n3,4,5\n", "line 3 has 3 numbers, the first row has 2"},
         {"1,2\n3,x\n", "line 2, column 2: \"x\" is not a number"},
         {"a,b\nc,d\n", "line 2, column 1: \"c\" is not a number"},
         {"[1, 2]\n[3, 4\n", "line 2 is not an array of numbers"},
         {"[1, \"x\"]\n", "line 1, column 2"},
-        {"only words\n", "no line of numbers"},
+        {"7\n1,2\n", "line 2 has 2 numbers, the first row has 1; all rows must be as long"},
+        {"1,2\n3\n", "line 2 has 1 number, the first row has 2; all rows must be as long"},
+        {"only words\n", "no line of numbers in 11 bytes"},
+        {"\n", "no line of numbers in 1 byte"},
     };
     for (size_t c = 0; c < COUNT(cases); c++) {
         struct bench b;

@@ -28,6 +28,7 @@ static const struct opt_row rows[] = {
 enum { N = COUNT(rows) };
 
 static struct arena *a;
+static const bool *given; /* of the last parse */
 
 static int set_up(void **state)
 {
@@ -58,6 +59,7 @@ static int parse(const char *line, struct opts *o, char *inputs, struct err *e)
     struct opt_list list;
     opt_defaults(rows, N, o);
     int status = opt_parse(a, rows, N, argc, argv, o, &list, e);
+    given = list.given;
     struct strbuf b;
     strbuf_init(&b, inputs, 100);
     for (size_t i = 0; status == 0 && i < list.n; i++)
@@ -108,6 +110,29 @@ static void every_spelling(void **state)
     assert_int_equal(parse("--language -5 --patience -0", &o, in, &e),
                      0); /* a value may begin so */
     assert_string_equal(o.language, "-5");
+}
+
+/* An option that is set to its default was given, too. */
+static void what_was_given(void **state)
+{
+    static const struct {
+        const char *line;
+        bool given[N];
+    } lines[] = {{"a.wav", {0}},
+                 {"--beam-size 5", {[1] = true}},
+                 {"-b5 x", {[1] = true}},
+                 {"--beams=5 --ladder", {[1] = true, [4] = true}},
+                 {"--no-words --device auto", {[3] = true, [7] = true}},
+                 {"-wl en", {[3] = true, [6] = true}},
+                 {"-- --words", {0}}};
+    struct opts o;
+    struct err e;
+    char in[100];
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        assert_int_equal(parse(lines[i].line, &o, in, &e), 0);
+        assert_memory_equal(given, lines[i].given, sizeof lines[i].given);
+    }
 }
 
 static void every_mistake(void **state)
@@ -226,9 +251,10 @@ static void as_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),      cmocka_unit_test(every_spelling),
-        cmocka_unit_test(every_mistake), cmocka_unit_test(one_by_name),
-        cmocka_unit_test(help),          cmocka_unit_test(as_json),
+        cmocka_unit_test(defaults),       cmocka_unit_test(every_spelling),
+        cmocka_unit_test(what_was_given), cmocka_unit_test(every_mistake),
+        cmocka_unit_test(one_by_name),    cmocka_unit_test(help),
+        cmocka_unit_test(as_json),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -91,7 +91,7 @@ static void test_csv(void **state)
     assert_string_equal(ALL("a\tb,c\n1\t2\n", ROWS_TSV, "a", "b,c"), "a=1|b,c=2|\n");
     assert_string_equal(ALL("a\n\nx\n", ROWS_CSV, "a"), "a=|\na=x|\n");
     assert_string_equal(ALL("a,b\n\n1,2\n", ROWS_CSV, "a"), "a=1|\n");
-    assert_string_equal(ALL("a,b\n1\n", ROWS_CSV, "a"), ": line 2: 1 fields, the header has 2");
+    assert_string_equal(ALL("a,b\n1\n", ROWS_CSV, "a"), ": line 2: 1 field, the header has 2");
     assert_string_equal(ALL("a,b\n\"1\n2\",3\n4,5,6\n", ROWS_CSV, "a"),
                         "a=1\n2|\n: line 4: more fields than the header's 2");
     assert_string_equal(ALL("a\n\"1", ROWS_CSV, "a"), ": line 2: a quote is not closed");

@@ -150,11 +150,11 @@ static int cli_count_inputs(const struct lode_job *job, size_t n, struct err *e)
 {
     if (job->inputs_min > 0 && n < (size_t)job->inputs_min)
         return err_set(e, E_USAGE, "%s needs at least %d input%s and was given %zu: lode %s %s",
-                       job->name, job->inputs_min, job->inputs_min == 1 ? "" : "s", n, job->name,
+                       job->name, job->inputs_min, str_s(job->inputs_min), n, job->name,
                        job->synopsis);
     if (job->inputs_max >= 0 && n > (size_t)job->inputs_max)
         return err_set(e, E_USAGE, "%s takes at most %d input%s and was given %zu: lode %s %s",
-                       job->name, job->inputs_max, job->inputs_max == 1 ? "" : "s", n, job->name,
+                       job->name, job->inputs_max, str_s(job->inputs_max), n, job->name,
                        job->synopsis);
     return 0;
 }
@@ -162,7 +162,7 @@ static int cli_count_inputs(const struct lode_job *job, size_t n, struct err *e)
 static int cli_run_job(const struct cli *c, const struct lode_job *job, int argc, char *const *argv,
                        struct err *e)
 {
-    struct opt_list inputs = {NULL, 0};
+    struct opt_list inputs;
     void *opts = arena_alloc(c->a, job->opts_bytes, _Alignof(max_align_t), e);
     if (opts == NULL) return -1;
     opt_defaults(job->rows, job->n_rows, opts);

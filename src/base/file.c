@@ -14,7 +14,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* O_NONBLOCK: opening a named pipe must not hang; for regular files it means nothing. */
@@ -139,37 +138,17 @@ static char *through_links(struct arena *a, const char *path, struct err *e)
     return arena_text(a, to, strlen(to), e);
 }
 
-/* Whether a name is `kept` with what open_temporary adds. */
-static bool is_temporary(const char *name, const char *stem, size_t kept)
+/* Removes what a killed process left: a temporary that nobody has locked. False if it is not to be
+ * removed. Only who has the lock removes, so what is there after taking it is that file still. */
+static bool remove_left(const char *tmp)
 {
-    static const char mark[] = ".tmp-";
-    if (strncmp(name, stem, kept) != 0 || strncmp(name + kept, mark, sizeof mark - 1) != 0)
-        return false;
-    name += kept + sizeof mark - 1;
-    return strlen(name) == 6 && strspn(name, "0123456789abcdef") == 6;
-}
-
-/* Removes what killed processes left of this file: temporaries that nobody has locked. */
-static void remove_left(const char *path, size_t kept)
-{
-    char folder[PATH_MAX];
-    const char *name = file_name(path);
-    size_t n = (size_t)(name - path);
-    if (n + NAME_MAX >= sizeof folder) return;
-    memcpy(folder, path, n);
-    folder[n] = 0;
-    DIR *d = opendir(n ? folder : ".");
-    if (!d) return;
-    for (struct dirent *one; (one = readdir(d)) != NULL;) {
-        if (!is_temporary(one->d_name, name, kept)) continue;
-        int fd = openat(dirfd(d), one->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0) continue;
-        struct stat st;
-        bool left = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0;
-        if (left) unlinkat(dirfd(d), one->d_name, 0);
-        close(fd);
-    }
-    closedir(d);
+    int fd = open(tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return false;
+    struct stat st;
+    bool left = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                (st.st_nlink == 0 || unlink(tmp) == 0);
+    close(fd);
+    return left;
 }
 
 /* Takes a new temporary for this process. Not if somebody removed it before it was locked; where
@@ -177,34 +156,32 @@ static void remove_left(const char *path, size_t kept)
 static bool lock_temporary(int fd)
 {
     struct stat st;
-    (void)flock(fd, LOCK_EX | LOCK_NB);
+    (void)flock(fd, LOCK_EX);
     return fstat(fd, &st) != 0 || st.st_nlink > 0;
 }
 
+/* Numbers from 0, not random ones: what was left of this file is found without reading the folder,
+ * which would take as many steps as it has files, for each of them. */
 static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, struct err *e)
 {
     const char *name = file_name(f->path);
     int kept = (int)(name - f->path) + (int)MIN(strlen(name), NAME_MAX - sizeof ".tmp-XXXXXX");
-    remove_left(f->path, (size_t)kept - (size_t)(name - f->path));
-    for (unsigned attempt = 0; attempt < 100; attempt++) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        unsigned long mix = (unsigned long)t.tv_nsec * 2654435761u + (unsigned long)getpid();
-        f->tmp = arena_format(a, e, "%.*s.tmp-%06lx", kept, f->path,
-                              (mix + attempt * 7919ul) & 0xffffff);
+    for (unsigned number = 0; number < 100;) {
+        f->tmp = arena_format(a, e, "%.*s.tmp-%06x", kept, f->path, number);
         if (!f->tmp) return -1;
         if (fault_hit(FAULT_OPEN))
             errno = EACCES;
         else
             f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (f->fd >= 0 && !lock_temporary(f->fd)) {
+        if (f->fd >= 0 && lock_temporary(f->fd)) return 0;
+        if (f->fd >= 0)
             close(f->fd);
-            f->fd = -1;
-            continue;
-        }
-        if (f->fd >= 0 || errno != EEXIST) break;
+        else if (errno != EEXIST)
+            break;
+        else if (!remove_left(f->tmp))
+            number++;
+        f->fd = -1;
     }
-    if (f->fd >= 0) return 0;
     f->tmp = NULL;
     return err_errno(e, E_IO, "%s: cannot be written", f->path);
 }
@@ -212,6 +189,7 @@ static int open_temporary(struct arena *a, struct file_out *f, mode_t mode, stru
 int file_out_open(struct arena *a, const char *path, struct file_out *f, struct err *e)
 {
     *f = (struct file_out){.fd = -1};
+    if (*path == 0) return err_set(e, E_IO, "the name of a file to write is empty");
     if (strcmp(path, "-") == 0) {
         f->fd = STDOUT_FILENO;
         f->path = arena_text(a, "standard output", 15, e);
@@ -378,8 +356,12 @@ int file_make_folders(const char *path, struct err *e)
         if (part[i] != '/' && part[i] != 0) continue;
         char kept = part[i];
         part[i] = 0;
-        if (mkdir(part, 0777) != 0 && file_kind(part) != FILE_FOLDER)
-            return err_errno(e, E_IO, "%s: cannot make the folder", part);
+        if (mkdir(part, 0777) != 0) {
+            int why = errno; /* file_kind has one of its own */
+            bool there = file_kind(part) == FILE_FOLDER;
+            errno = why;
+            if (!there) return err_errno(e, E_IO, "%s: cannot make the folder", part);
+        }
         part[i] = kept;
     }
     return 0;

@@ -25,9 +25,10 @@ void file_unmap(struct file_map *m);
 int file_read(struct arena *a, const char *path, size_t max_bytes, struct str *out, struct err *e);
 
 /* struct file_out: a file that appears under its name only when complete: written to
- * NAME.tmp-XXXXXX in the same folder (a NAME too long for that is cut), synced and renamed by
- * commit, removed by abort. What a killed process left of the same NAME is removed by open: such a
- * file is not locked any more. Path "-" is standard output (nothing to rename). */
+ * NAME.tmp-000000 in the same folder (a NAME too long for that is cut), or with the next number
+ * while somebody else writes that, synced and renamed by commit, removed by abort. What a killed
+ * process left there is removed by open: such a file is not locked any more. Path "-" is standard
+ * output (nothing to rename). */
 struct file_out {
     int fd;
     char *path, *tmp; /* owned by the arena given to open; tmp NULL for "-" */

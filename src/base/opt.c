@@ -192,6 +192,7 @@ struct parse { /* what one opt_parse carries along */
     int argc, at;
     char *const *argv;
     void *opts;
+    bool *given; /* [n] */
     struct err *e;
 };
 
@@ -218,6 +219,7 @@ static int take_long(struct parse *p, const char *word)
         truth = false;
     }
     if (!row) return unknown(p->rows, p->n, name, p->e);
+    p->given[row - p->rows] = true;
     if (row->type != OPT_BOOL) return take_value(p, row, value);
     if (value && !truth)
         return err_set(p->e, E_USAGE, "--no-%s takes no value, here \"%s\"", row->name, value);
@@ -238,6 +240,7 @@ static int take_letters(struct parse *p, const char *word)
     for (; *word; word++) {
         const struct opt_row *row = find_letter(p->rows, p->n, *word);
         if (!row) return err_set(p->e, E_USAGE, "unknown option -%.*s", 1, word);
+        p->given[row - p->rows] = true;
         if (row->type != OPT_BOOL) return take_value(p, row, word[1] ? word + 1 : NULL);
         *(bool *)((char *)p->opts + row->offset) = true;
     }
@@ -249,8 +252,10 @@ int opt_parse(struct arena *a, const struct opt_row *rows, size_t n, int argc, c
 {
     *inputs = (struct opt_list){0};
     inputs->words = ARENA_NEW(a, const char *, (size_t)MAX(argc, 1), e);
-    if (!inputs->words) return -1;
-    struct parse p = {rows, n, argc, 0, argv, opts, e};
+    bool *given = ARENA_NEW(a, bool, MAX(n, 1), e);
+    if (!inputs->words || !given) return -1;
+    inputs->given = given;
+    struct parse p = {rows, n, argc, 0, argv, opts, given, e};
     bool only_words = false;
     while (p.at < argc) {
         const char *word = argv[p.at++];

@@ -27,6 +27,7 @@ struct opt_row {
 struct opt_list { /* words that are not options, in order; borrowed from argv */
     const char **words;
     size_t n;
+    const bool *given; /* [rows]: the option was there, whatever its value */
 };
 
 /* opt_defaults: fills *opts from the rows' fallbacks (asserted to be valid). */

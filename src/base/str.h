@@ -30,6 +30,11 @@ bool str_line(struct str *rest, struct str *line);
 /* str_uint: the whole of s as a decimal number; false if it is not one or exceeds max. */
 bool str_uint(struct str s, uint64_t max, uint64_t *out);
 bool str_double(const char *s, double *out); /* whole string, finite, C locale */
+/* str_s: the end of a word that counts n things: "%lld row%s", n, str_s(n). */
+static inline const char *str_s(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
 
 void strbuf_init(struct strbuf *b, char *memory, size_t cap);
 void strbuf_add(struct strbuf *b, const char *p, size_t n);

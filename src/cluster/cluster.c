@@ -223,8 +223,9 @@ static int run_all(struct run *r, bool plane, struct err *e)
     out->inertia = out->likelihood = out->bic = out->bound = NAN;
     out->model.method = o->method;
     if (o->method != CLUSTER_DBSCAN && o->k > out->n)
-        return err_set(e, E_INPUT, "%lld clusters of %lld rows; 1 to %lld are possible",
-                       (long long)o->k, (long long)out->n, (long long)out->n);
+        return err_set(e, E_INPUT,
+                       "%lld clusters of %lld row%s; there cannot be more clusters than rows",
+                       (long long)o->k, (long long)out->n, str_s(out->n));
     TRY(scale_measure(r->a, r->source, o->standardise, &out->model.scale, e));
     out->read_s = (t1 = thread_seconds()) - t0;
     if (o->pca > 0) TRY(reduce(r, o->pca, &out->model.pca, e));
@@ -295,8 +296,8 @@ static int predict_once(struct arena *a, struct engine *engine, const struct wor
     double likelihood;
     r.out = &unused;
     if (source->d != m->scale.d)
-        return err_set(e, E_INPUT, "rows of %lld numbers; the model was made of rows of %lld",
-                       (long long)source->d, (long long)m->scale.d);
+        return err_set(e, E_INPUT, "rows of %lld number%s; the model was made of rows of %lld",
+                       (long long)source->d, str_s(source->d), (long long)m->scale.d);
     r.assign = true;
     int rc = work_open(a, engine, watch, source->n, m->d, &r.work, e);
     if (rc == 0) rc = plan_method(&r, e);

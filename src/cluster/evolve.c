@@ -8,6 +8,7 @@
 
 #define MOST_FAILED 10 /* batches */
 #define PROBES      3  /* of a calibration */
+#define SAME_EPS    1e-5
 
 struct evolve {
     struct arena *arena, *step; /* step: of one run */
@@ -21,7 +22,8 @@ struct evolve {
     struct evolve_fit fit;
     float *x; /* [n][d] */
     struct evolve_run *elite, *batch;
-    int64_t n_elites, stale, failed_batches, brought_back;
+    const struct evolve_run *known; /* [n_known] of an earlier search */
+    int64_t n_known, n_elites, stale, failed_batches, brought_back;
     struct err lost; /* of the last failed batch */
     struct evolve_result *out;
 };
@@ -125,15 +127,16 @@ int evolve_open(struct arena *a, struct engine *engine, const struct evolve_watc
     TRY(arena_open("run", 0, &v->step, e));
     TRY(evolve_draw_open(a, songs, o, &v->draw, e));
     if (v->draw.size < 3)
-        return err_set(e, E_INPUT, "%lld songs with moods; at least 3 are needed",
-                       (long long)v->draw.size);
+        return err_set(e, E_INPUT, "%lld song%s with moods in a run; at least 3 are needed",
+                       (long long)v->draw.size, str_s(v->draw.size));
     v->elite = ARENA_NEW(a, struct evolve_run, (size_t)MAX(o->elites, 1), e);
     v->batch = ARENA_NEW(a, struct evolve_run, (size_t)o->batch, e);
     if (!v->elite || !v->batch) return -1;
     if (o->begin && (o->begin_clusters < 2 || o->begin_clusters >= v->draw.size))
-        return err_set(
-            e, E_INPUT, "%lld clusters of an earlier search; 2 to %lld can be of %lld songs",
-            (long long)o->begin_clusters, (long long)v->draw.size - 1, (long long)v->draw.size);
+        return err_set(e, E_INPUT,
+                       "%lld cluster%s of an earlier search; 2 to %lld can be of %lld songs",
+                       (long long)o->begin_clusters, str_s(o->begin_clusters),
+                       (long long)v->draw.size - 1, (long long)v->draw.size);
     struct arena_mark mark = arena_here(a);
     for (int tries = 0; read_library(v, engine, source, e); tries++) {
         TRY(bring_back(v, tries, e));
@@ -200,27 +203,55 @@ static struct evolve_candidate begun_candidate(const struct evolve *v)
                                      .eps = v->o.eps_least};
 }
 
-static int run_batch(struct evolve *v, int64_t begun, int64_t count, struct err *e)
+static struct evolve_candidate draw_candidate(const struct evolve *v, int64_t run)
+{
+    int64_t begun = run / v->o.batch * v->o.batch;
+    bool vary = (double)begun >= (double)v->o.runs * v->o.explore;
+    if (run == 0 && v->fit.begin) return begun_candidate(v);
+    return evolve_draw_candidate(&v->o, run, v->elite, v->n_elites, vary, v->draw.size, v->fit.d);
+}
+
+/* What an earlier search found with these parameters, or NULL: it lost the run, or drew others for
+ * it, because it lost one before that is among the best now. eps of a calibration may differ by
+ * what another machine rounds. */
+static const struct evolve_run *find_known(const struct evolve *v, const struct evolve_candidate *c)
+{
+    if (c->run >= v->n_known) return NULL;
+    const struct evolve_candidate *k = &v->known[c->run].c;
+    bool same = k->run == c->run && k->method == c->method && k->components == c->components &&
+                k->clusters == c->clusters && k->min_samples == c->min_samples &&
+                k->state == c->state && fabs(k->eps - c->eps) <= SAME_EPS * c->eps;
+    return same ? &v->known[c->run] : NULL;
+}
+
+static void tell_progress(const struct evolve *v, int64_t run)
+{
+    char what[80] = "search";
+    if (!v->watch->work.progress) return;
+    if (v->n_elites > 0)
+        snprintf(what, sizeof what, "search, best %.3f of %d playlist%s", v->out->best.s.fitness,
+                 v->out->best.s.playlists, str_s(v->out->best.s.playlists));
+    v->watch->work.progress(v->watch->work.ctx, what, (double)run, (double)v->o.runs);
+}
+
+/* made: how many of them were not known. */
+static int run_batch(struct evolve *v, int64_t begun, int64_t count, int64_t *made, struct err *e)
 {
     struct work_random r;
-    bool vary = (double)begun >= (double)v->o.runs * v->o.explore;
+    int64_t drawn = 0;
+    *made = 0;
     work_seed(&r, evolve_draw_stream(v->o.seed, EVOLVE_SONGS, begun));
     for (int64_t i = 0; i < count; i++) {
         struct evolve_run *run = &v->batch[i];
-        char what[80];
-        evolve_draw_songs(&v->draw, i == 0, &r);
-        *run =
-            (struct evolve_run){.c = evolve_draw_candidate(&v->o, begun + i, v->elite, v->n_elites,
-                                                           vary, v->draw.size, v->fit.d)};
-        if (begun + i == 0 && v->fit.begin) run->c = begun_candidate(v);
-        if (v->n_elites > 0)
-            snprintf(what, sizeof what, "search, best %.3f of %d playlists", v->out->best.s.fitness,
-                     v->out->best.s.playlists);
-        else
-            snprintf(what, sizeof what, "search");
-        if (v->watch->work.progress)
-            v->watch->work.progress(v->watch->work.ctx, what, (double)(begun + i),
-                                    (double)v->o.runs);
+        *run = (struct evolve_run){.c = draw_candidate(v, begun + i)};
+        const struct evolve_run *known = find_known(v, &run->c);
+        if (known) {
+            *run = *known;
+            continue;
+        }
+        ++*made;
+        for (; drawn <= i; drawn++) evolve_draw_songs(&v->draw, drawn == 0, &r);
+        tell_progress(v, begun + i);
         TRY(run_one(v, run, e));
     }
     return 0;
@@ -261,6 +292,7 @@ static int lose_batch(struct evolve *v, int64_t begun, int64_t count, struct err
     if (++v->failed_batches > MOST_FAILED)
         return err_note(e, "%d batches failed, the last one so", MOST_FAILED + 1);
     v->lost = *e;
+    v->out->lost += count;
     snprintf(line, sizeof line, "runs %lld to %lld are lost: %s", (long long)begun,
              (long long)(begun + count - 1), e->text);
     if (v->watch->note) v->watch->note(v->watch->work.ctx, line);
@@ -381,7 +413,9 @@ static const char *stops(const struct evolve *v, double begun_s)
     if (v->out->runs >= v->o.runs) return "all runs are done";
     if (v->o.stop_batches > 0 && v->stale >= v->o.stop_batches && v->out->best.s.playlists > 0)
         return "no better run in as many batches as asked for";
-    if (v->o.stop_seconds > 0 && thread_seconds() - begun_s >= v->o.stop_seconds)
+    /* what is known costs no time: it is all read, up to a run that has to be made */
+    bool worked = v->out->made > 0 || v->out->runs >= v->n_known;
+    if (v->o.stop_seconds > 0 && worked && thread_seconds() - begun_s >= v->o.stop_seconds)
         return "the time is over";
     return NULL;
 }
@@ -390,13 +424,16 @@ static int search_on(struct evolve *v, double begun_s, struct err *e)
 {
     struct evolve_result *out = v->out;
     while (!(out->stop = stops(v, begun_s))) {
-        int64_t begun = out->runs, count = MIN(v->o.batch, v->o.runs - begun);
-        for (int tries = 0; run_batch(v, begun, count, e); tries++) {
+        int64_t begun = out->runs, count = MIN(v->o.batch, v->o.runs - begun), made;
+        for (int tries = 0; run_batch(v, begun, count, &made, e); tries++) {
             if (bring_back(v, tries, e) == 0) continue;
             TRY(lose_batch(v, begun, count, e));
+            made = count;
             break;
         }
-        if (v->watch->done) TRY(v->watch->done(v->watch->work.ctx, begun, v->batch, count, e));
+        if (made > 0 && v->watch->done)
+            TRY(v->watch->done(v->watch->work.ctx, begun, v->batch, count, e));
+        out->made += made;
         take_batch(v, v->batch, count);
     }
     if (v->failed_batches == 0 || out->best.s.playlists > 0) return 0;
@@ -405,33 +442,14 @@ static int search_on(struct evolve *v, double begun_s, struct err *e)
                     (long long)v->failed_batches);
 }
 
-/* Runs from outside: what cannot have been drawn cannot be run again. */
-static int check_known(const struct evolve *v, const struct evolve_run *known, int64_t n,
-                       struct err *e)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const struct evolve_candidate *c = &known[i].c;
-        bool lost = known[i].s.playlists == 0;
-        bool method = v->o.method == EVOLVE_MIXED ? c->method >= 0 && c->method < EVOLVE_MIXED &&
-                                                        c->method != CLUSTER_MINIBATCH
-                                                  : c->method == v->o.method;
-        if (i == 0 && v->fit.begin) method = c->clusters == v->fit.begin_clusters;
-        if (c->run == i && (lost || (method && c->components >= 0 && c->components <= v->fit.d &&
-                                     c->clusters >= 2 && c->clusters < v->draw.size &&
-                                     c->min_samples >= 1 && c->eps >= 0 && c->state >= 0)))
-            continue;
-        return err_set(e, E_INPUT, "run %lld of the journal is none of this search", (long long)i);
-    }
-    return 0;
-}
-
 int evolve_search(struct evolve *v, const struct evolve_run *known, int64_t n_known,
                   struct evolve_result *out, struct err *e)
 {
     double begun_s = thread_seconds();
     *out = (struct evolve_result){0};
     v->out = out;
-    TRY(check_known(v, known, n_known, e));
+    v->known = known;
+    v->n_known = n_known;
     if (!(out->history = ARENA_NEW(v->arena, double, (size_t)v->o.runs, e))) return -1;
     const struct evolve_options asked = v->o;
     for (int tries = 0; calibrate(v, e); tries++) {
@@ -441,8 +459,6 @@ int evolve_search(struct evolve *v, const struct evolve_run *known, int64_t n_kn
     out->clusters = v->o.clusters;
     out->eps_least = v->o.eps_least;
     out->eps_most = v->o.eps_most;
-    for (int64_t i = 0; i < MIN(n_known, v->o.runs); i += v->o.batch)
-        take_batch(v, known + i, MIN(v->o.batch, MIN(n_known, v->o.runs) - i));
     int rc = search_on(v, begun_s, e);
     if (v->watch->work.progress) v->watch->work.progress(v->watch->work.ctx, "search", -1, 0);
     out->seconds = thread_seconds() - begun_s;

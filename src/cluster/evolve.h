@@ -82,7 +82,8 @@ struct evolve_options {
 
 struct evolve_candidate {
     int64_t run;
-    int32_t method, components, clusters, min_samples, state; /* components 0: all */
+    int32_t method, components, clusters, min_samples, state; /* components 0: all; clusters 0: none
+                                                                 of them, its batch was lost */
     double eps;
 };
 
@@ -99,7 +100,8 @@ struct evolve_run {
 
 struct evolve_watch {
     struct work_watch work; /* progress counts runs */
-    /* done: a batch is finished; -1 ends the search. begun: the first run of it. */
+    /* done: a batch is finished, and not all of it was known; -1 ends the search. begun: the first
+     * run of it. */
     int (*done)(void *ctx, int64_t begun, const struct evolve_run *run, int64_t count,
                 struct err *e);
     void (*note)(void *ctx, const char *line);
@@ -108,6 +110,7 @@ struct evolve_watch {
 struct evolve_result {
     struct evolve_run best;
     int64_t runs, failed;         /* finished; failed of them */
+    int64_t made, lost;           /* not known before; of these, of batches that failed */
     double *history;              /* [runs] fitness */
     const char *stop;             /* why it ended */
     struct evolve_range clusters; /* after calibration */
@@ -125,7 +128,9 @@ void evolve_close(struct evolve **v); /* also after evolve_open failed; harmless
  * next one: the search's result is the same. What fails then costs its batch.
  * evolve_brought_back: how often that was done. engine_reason says why. */
 int64_t evolve_brought_back(const struct evolve *v);
-/* evolve_search: `known` [n_known] runs were finished before, whole batches but for the last. */
+/* evolve_search: `known` [n_known] runs were finished before; known[i] is run i. Those that are
+ * drawn again are taken as they are, others made: also what was lost, and what was varied from
+ * elites that are others without the loss. So the result is that of a search that lost nothing. */
 int evolve_search(struct evolve *v, const struct evolve_run *known, int64_t n_known,
                   struct evolve_result *out, struct err *e);
 

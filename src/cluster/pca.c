@@ -207,9 +207,10 @@ static int count_components(const struct fit *f, double wanted, int64_t *m, stru
         if (sum >= wanted * f->whole) break;
     }
     if (*m >= 1 && *m <= most) return 0;
-    return err_set(e, E_INPUT, "%lld components of %lld rows of %lld numbers; 1 to %lld are there",
-                   (long long)*m, (long long)f->source->n, (long long)f->source->d,
-                   (long long)most);
+    return err_set(e, E_INPUT,
+                   "%lld component%s of %lld row%s of %lld number%s; 1 to %lld are there",
+                   (long long)*m, str_s(*m), (long long)f->source->n, str_s(f->source->n),
+                   (long long)f->source->d, str_s(f->source->d), (long long)most);
 }
 
 static int take(struct arena *a, const struct fit *f, double wanted, struct pca *p, struct err *e)

@@ -172,8 +172,7 @@ static void add_name(struct strbuf *out)
 static void cpu_describe(const struct backend_device *d, struct strbuf *out)
 {
     add_name(out);
-    strbuf_format(out, ", %d thread%s, %s", d->threads, d->threads == 1 ? "" : "s",
-                  level_names[d->level]);
+    strbuf_format(out, ", %d thread%s, %s", d->threads, str_s(d->threads), level_names[d->level]);
 }
 
 static bool cpu_halves(const struct backend_device *d)

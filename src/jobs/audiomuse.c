@@ -2,6 +2,7 @@
 #include "base/env.h"
 #include "base/file.h"
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 #define FILE_MOST   (1 << 20)
@@ -102,34 +103,12 @@ void audiomuse_defaults(struct audiomuse *m)
  */
 
 struct reading {
-    struct arena *a;
+    const struct hunt *h;
     const char *path;
-    const struct opt_row *rows;
-    size_t n;
-    const struct cluster_flags *plain; /* all options at their defaults */
-    struct cluster_flags *o;
     struct audiomuse *m;
     struct strbuf *used;
     bool set[COUNT(settings)];
 };
-
-static size_t bytes_of(enum opt_type type)
-{
-    return type == OPT_BOOL     ? sizeof(bool)
-           : type == OPT_INT    ? sizeof(int64_t)
-           : type == OPT_NUMBER ? sizeof(double)
-           : type == OPT_CHOICE ? sizeof(int)
-                                : sizeof(const char *);
-}
-
-static bool untouched(const struct reading *r, const struct opt_row *row)
-{
-    const char *plain = (const char *)r->plain + row->offset, *now = (char *)r->o + row->offset;
-    if (row->type != OPT_TEXT) return memcmp(plain, now, bytes_of(row->type)) == 0;
-    const char *x = *(const char *const *)(const void *)plain,
-               *y = *(const char *const *)(const void *)now;
-    return x == y || (x && y && strcmp(x, y) == 0);
-}
 
 static bool for_method(const struct setting *s, int method)
 {
@@ -160,25 +139,25 @@ static const char *translate(const char *name, const char *value, char room[16])
 static int take(struct reading *r, const struct setting *s, const char *value, struct err *e)
 {
     char room[16];
-    if (r->set[s - settings] || !for_method(s, r->o->method)) return 0;
+    if (r->set[s - settings] || !for_method(s, r->h->o->method)) return 0;
     if (!s->option) {
         double x;
         if (!str_double(value, &x))
             return err_set(e, E_USAGE, "%s=%.40s in %s is no number", s->name, value, r->path);
         if (s->tune == TUNE(purity_moods) || s->tune == TUNE(neighbours)) {
-            if (x < 1 || x > 1000)
-                return err_set(e, E_USAGE, "%s=%.40s in %s; 1 to 1000 are possible", s->name, value,
-                               r->path);
+            if (x < 1 || x > 1000 || x != floor(x))
+                return err_set(e, E_USAGE, "%s=%.40s in %s is no whole number from 1 to 1000",
+                               s->name, value, r->path);
             *(int64_t *)(void *)((char *)r->m + s->tune) = (int64_t)x;
         } else {
             *(double *)(void *)((char *)r->m + s->tune) = x;
         }
     } else {
-        const struct opt_row *row = opt_find(r->rows, r->n, s->option);
-        if (!untouched(r, row)) return 0;
+        const struct hunt *h = r->h;
+        if (h->given[opt_find(h->rows, h->n_rows, s->option) - h->rows]) return 0;
         const char *text = translate(s->name, value, room);
-        if (!(text = arena_text(r->a, text, strlen(text), e))) return -1;
-        if (opt_set(r->rows, r->n, s->option, text, r->o, e))
+        if (!(text = arena_text(h->a, text, strlen(text), e))) return -1;
+        if (opt_set(h->rows, h->n_rows, s->option, text, h->o, e))
             return err_note(e, "%s of %s", s->name, r->path);
     }
     for (size_t i = 0; i < COUNT(settings); i++) /* older names of one option come later */
@@ -226,27 +205,22 @@ static int read_file(struct reading *r, struct line **lines, size_t *n, struct e
 {
     struct str text, line;
     size_t most = 1;
-    TRY(file_read(r->a, r->path, FILE_MOST, &text, e));
+    TRY(file_read(r->h->a, r->path, FILE_MOST, &text, e));
     for (size_t i = 0; i < text.n; i++) most += text.p[i] == '\n';
-    if (!(*lines = ARENA_NEW(r->a, struct line, most, e))) return -1;
+    if (!(*lines = ARENA_NEW(r->h->a, struct line, most, e))) return -1;
     for (*n = 0; str_line(&text, &line);) {
-        TRY(split_line(r->a, line, &(*lines)[*n], e));
+        TRY(split_line(r->h->a, line, &(*lines)[*n], e));
         *n += (*lines)[*n].value != NULL;
     }
     return 0;
 }
 
-int audiomuse_read(struct arena *a, const char *path, const struct opt_row *rows, size_t n,
-                   struct cluster_flags *o, struct audiomuse *m, struct strbuf *used, struct err *e)
+int audiomuse_read(const struct hunt *h, struct audiomuse *m, struct strbuf *used, struct err *e)
 {
-    struct cluster_flags plain;
-    struct reading r = {
-        .a = a, .path = path, .rows = rows, .n = n, .plain = &plain, .o = o, .m = m, .used = used};
+    struct reading r = {.h = h, .path = h->o->s.env, .m = m, .used = used};
     struct line *lines = NULL;
     size_t n_lines = 0;
-    bool environment = strcmp(path, "-") == 0;
-    memset(&plain, 0, sizeof plain);
-    opt_defaults(rows, n, &plain);
+    bool environment = strcmp(r.path, "-") == 0;
     if (environment)
         r.path = "the environment";
     else

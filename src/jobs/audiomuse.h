@@ -2,7 +2,7 @@
 #ifndef JOBS_AUDIOMUSE_H
 #define JOBS_AUDIOMUSE_H
 
-#include "jobs/cluster_options.h"
+#include "jobs/hunt.h"
 #include "jobs/songs.h"
 
 struct audiomuse { /* what has no option of ours */
@@ -15,11 +15,9 @@ struct audiomuse { /* what has no option of ours */
 /* audiomuse_defaults: as its config.py has them. */
 void audiomuse_defaults(struct audiomuse *m);
 
-/* audiomuse_read: path "-" is the environment. Sets every option whose value is its default, and
- * *m. used: names that were taken, separated by blanks, cut if there is no room. Text stays in a.
- * Errors: E_IO; E_USAGE with name and value. */
-int audiomuse_read(struct arena *a, const char *path, const struct opt_row *rows, size_t n,
-                   struct cluster_flags *o, struct audiomuse *m, struct strbuf *used,
-                   struct err *e);
+/* audiomuse_read: from --audiomuse-env of h->o. Sets every option of h->o that was not given, and
+ * *m. used: names that were taken, separated by blanks, cut if there is no room. Text stays in
+ * h->a. Errors: E_IO; E_USAGE with name and value. */
+int audiomuse_read(const struct hunt *h, struct audiomuse *m, struct strbuf *used, struct err *e);
 
 #endif

@@ -516,7 +516,8 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
     int failures = b->speech->failures;
     while (!b->ended || b->n_given < b->n_started) {
         if (ev->cancelled(ev->ctx))
-            return err_set(e, E_CANCELLED, "stopped after %zu parts", b->n_given);
+            return err_set(e, E_CANCELLED, "stopped after %zu part%s", b->n_given,
+                           str_s((int64_t)b->n_given));
         if (turn(b, e)) TRY(bring_back(b, e));
         TRY(give_ready(b, ev, e));
         ev->progress(ev->ctx, "transcribing", time_of(b, (double)b->position / SECOND, true),

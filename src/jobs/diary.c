@@ -1,9 +1,11 @@
 #include "jobs/diary.h"
 #include "base/json.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define MOST_BYTES (2u << 30)
@@ -33,7 +35,7 @@ static bool take_run(const struct json *j, struct evolve_run *r)
     return true;
 }
 
-/* One line; false if it is not the batch that comes next. */
+/* One line; false if it is neither the batch that comes next nor one before it, made again. */
 static bool take_line(struct arena *a, struct str line, int64_t batch, struct evolve_run *run,
                       int64_t *n)
 {
@@ -42,14 +44,16 @@ static bool take_line(struct arena *a, struct str line, int64_t batch, struct ev
     if (json_open(a, line.p, line.n, &doc, &ignored)) return false;
     const struct json *runs = json_key(json_root(doc), "runs");
     int64_t count = (int64_t)json_count(runs), have = 0;
-    bool good = json_is_array(runs) && count >= 1 && count <= batch &&
-                json_int(json_key(json_root(doc), "begun"), -1) == *n;
+    int64_t begun = json_int(json_key(json_root(doc), "begun"), -1);
+    bool good = json_is_array(runs) && count >= 1 && count <= batch && begun >= 0 && begun <= *n &&
+                begun % batch == 0;
     for (; good && have < count; have++) {
-        good = take_run(json_at(runs, (size_t)have), &run[*n + have]);
-        good = good && run[*n + have].c.run == *n + have;
+        struct evolve_run one;
+        good = take_run(json_at(runs, (size_t)have), &one) && one.c.run == begun + have;
+        if (good) run[begun + have] = one;
     }
     json_close(&doc);
-    if (good) *n += count;
+    if (good) *n = MAX(*n, begun + count);
     return good;
 }
 
@@ -103,7 +107,17 @@ static int begin(struct diary *d, uint64_t settings, struct err *e)
     char head[64];
     int n = snprintf(head, sizeof head, "{\"lode_search\":\"%016llx\"}\n",
                      (unsigned long long)settings);
-    return file_write_all(d->fd, head, (size_t)n, e);
+    return file_write_all(d->fd, head, (size_t)n, e) ? err_note(e, "%s", d->path) : 0;
+}
+
+/* Of two searches that write into one journal neither could go on. */
+static int lock(const struct diary *d, struct err *e)
+{
+    if (flock(d->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 0;
+    return err_set(e, E_IO,
+                   "%s: another search is at work in this folder; wait for its end, or give "
+                   "another --out",
+                   d->path);
 }
 
 int diary_open(struct arena *a, const char *folder, uint64_t settings, int64_t batch, bool resume,
@@ -113,14 +127,15 @@ int diary_open(struct arena *a, const char *folder, uint64_t settings, int64_t b
     size_t good = 0;
     *out = (struct diary){.fd = -1};
     if (!(out->path = file_join(a, folder, DIARY_NAME, e))) return -1;
-    if (resume && file_kind(out->path) != FILE_NONE) {
+    out->fd = open(out->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (out->fd < 0) return err_errno(e, E_IO, "%s", out->path);
+    TRY(lock(out, e));
+    if (resume) {
         TRY(file_read(a, out->path, MOST_BYTES, &text, e));
         if (diary_take(a, text, settings, batch, &out->run, &out->n, &good, e))
             return err_note(e, "%s", folder);
     }
-    out->fd = open(out->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (out->fd < 0 || ftruncate(out->fd, (off_t)good) != 0)
-        return err_errno(e, E_IO, "%s", out->path);
+    if (ftruncate(out->fd, (off_t)good) != 0) return err_errno(e, E_IO, "%s", out->path);
     return good == 0 ? begin(out, settings, e) : 0;
 }
 
@@ -144,7 +159,7 @@ int diary_add(struct diary *d, int64_t begun, const struct evolve_run *run, int6
                           c->eps, c->state, s->fitness, s->playlists, s->full, (long long)s->songs);
         }
         strbuf_text(&b, "]}\n");
-        rc = file_write_all(d->fd, b.p, b.n, e);
+        rc = file_write_all(d->fd, b.p, b.n, e) ? err_note(e, "%s", d->path) : 0;
         if (rc == 0 && fdatasync(d->fd) != 0) rc = err_errno(e, E_IO, "%s", d->path);
     }
     arena_close(&a);

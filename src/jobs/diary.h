@@ -1,5 +1,6 @@
 /* The journal of a search: a line of JSON per batch of runs, synced before the next batch begins. A
- * search that was killed goes on from it and finds what it would have found. */
+ * search that was killed goes on from it and finds what it would have found. A batch that is made
+ * again has another line, and the last one counts. */
 #ifndef JOBS_DIARY_H
 #define JOBS_DIARY_H
 
@@ -16,7 +17,8 @@ struct diary {
 };
 
 /* diary_open: in a folder. settings: a number that is another if the search is. resume: take what
- * is there; otherwise it begins empty. Errors: E_IO; E_INPUT if what is there is of another search.
+ * is there; otherwise it begins empty. Errors: E_IO, also while another search has it; E_INPUT if
+ * what is there is of another search.
  */
 int diary_open(struct arena *a, const char *folder, uint64_t settings, int64_t batch, bool resume,
                struct diary *out, struct err *e);

@@ -24,25 +24,22 @@ int hunt_settings(struct hunt *h, struct audiomuse *m, struct err *e)
     struct strbuf used;
     audiomuse_defaults(m);
     strbuf_init(&used, text, sizeof text);
-    if (h->o->s.env) TRY(audiomuse_read(h->a, h->o->s.env, h->rows, h->n_rows, h->o, m, &used, e));
+    if (h->o->s.env) TRY(audiomuse_read(h, m, &used, e));
     return (h->used = arena_text(h->a, used.p, used.n, e)) ? 0 : -1;
 }
 
 int hunt_check(const struct cluster_flags *o, struct err *e)
 {
     const struct search_flags *s = &o->s;
-    if (!s->moods || !s->out)
+    bool moods = s->moods && *s->moods;
+    if (!moods || !s->out || !*s->out)
         return err_set(e, E_USAGE, "a search needs %s",
-                       s->moods ? "--out FOLDER, where playlists go"
-                                : "--moods FILE, by which runs are judged");
+                       moods ? "--out FOLDER, where playlists go"
+                             : "--moods FILE, by which runs are judged");
     if (o->method == CLUSTER_MINIBATCH)
         return err_set(e, E_USAGE,
                        "a search does not use minibatch; kmeans, dbscan, gmm, spectral "
                        "and mixed can be searched");
-    if (o->labels || o->centers || o->model || o->predict || o->plot || o->init)
-        return err_set(e, E_USAGE,
-                       "a search writes playlists and a report alone: leave --labels, "
-                       "--centers, --model, --predict, --plot and --init out");
     if (s->clusters_min > s->clusters_max)
         return err_set(e, E_USAGE, "--clusters-min %lld is more than --clusters-max %lld",
                        (long long)s->clusters_min, (long long)s->clusters_max);
@@ -55,6 +52,12 @@ int hunt_check(const struct cluster_flags *o, struct err *e)
     if (s->eps_min > s->eps_max)
         return err_set(e, E_USAGE, "--eps-min %g is more than --eps-max %g", s->eps_min,
                        s->eps_max);
+    int64_t most = s->max_songs ? MIN(s->max_songs, s->subset ? s->subset : INT64_MAX) : s->subset;
+    if (most > 0 && s->min_songs > most)
+        return err_set(e, E_USAGE,
+                       "--min-songs %lld is more than %s %lld: no playlist can have as many",
+                       (long long)s->min_songs, most == s->max_songs ? "--max-songs" : "--subset",
+                       (long long)most);
     return 0;
 }
 
@@ -218,11 +221,17 @@ static int search(struct run *r, const struct playlist_old *old, double read_s, 
     }
     if (result.best.s.playlists == 0)
         return err_set(e, E_INPUT,
-                       "none of %lld runs gave a playlist; wider ranges, a larger --max-distance "
-                       "or another method may",
-                       (long long)result.runs);
+                       "%lld run%s gave no playlist; wider ranges, a larger --max-distance or "
+                       "another method may",
+                       (long long)result.runs, str_s(result.runs));
     TRY(evolve_again(r->evolve, &result.best.c, h->a, &score, &found, e));
     TRY(playlist_make(h->a, &r->songs, h->numbers, &found, old, &po, &lists, e));
+    if (lists.n == 0)
+        return err_set(
+            e, E_INPUT,
+            "no playlist of the best run has %lld song%s or more; a smaller --min-songs, a "
+            "larger --max-distance, --per-artist or --subset may help",
+            (long long)po.min_songs, str_s(po.min_songs));
     struct hunt_result told = {.h = h,
                                .songs = &r->songs,
                                .search = &result,
@@ -231,7 +240,7 @@ static int search(struct run *r, const struct playlist_old *old, double read_s, 
                                .lists = &lists,
                                .old = old,
                                .subset = found.rows,
-                               .resumed = r->diary.n,
+                               .resumed = result.runs - result.made,
                                .brought_back = evolve_brought_back(r->evolve),
                                .read_s = read_s};
     return tell(r, &told, e);
@@ -242,12 +251,25 @@ static int go_on(struct run *r, const struct playlist_old *old, int64_t columns,
 {
     if (!old->centre) return 0;
     if (old->columns != columns)
-        return err_set(e, E_INPUT, "%s is of rows of %lld numbers, these have %lld",
-                       r->h->o->s.update, (long long)old->columns, (long long)columns);
+        return err_set(e, E_INPUT, "%s is of rows of %lld number%s, these have %lld",
+                       r->h->o->s.update, (long long)old->columns, str_s(old->columns),
+                       (long long)columns);
     r->eo.begin = old->centre;
     r->eo.begin_clusters = old->clusters;
     r->eo.begin_components = old->components;
     return 0;
+}
+
+static void note_journal(const struct run *r)
+{
+    const struct diary *d = &r->diary;
+    int64_t lost = 0;
+    for (int64_t i = 0; i < d->n; i++) lost += d->run[i].c.clusters == 0;
+    host_note(r->h->host, "%lld of %lld runs are in the journal", (long long)(d->n - lost),
+              (long long)r->h->o->s.runs);
+    if (lost > 0)
+        host_note(r->h->host, "%lld lost run%s made again, and what was varied without %s",
+                  (long long)lost, lost == 1 ? " is" : "s are", lost == 1 ? "it" : "them");
 }
 
 static int with_songs(struct run *r, struct err *e)
@@ -263,8 +285,10 @@ static int with_songs(struct run *r, struct err *e)
     if (h->o->s.update) TRY(playlist_old_read(h->a, h->o->s.update, &old, e));
     TRY(songs_read(h->a, h->o->s.moods, h->numbers->rows, &so, &r->songs, e));
     if (r->songs.without > 0 && !h->o->quiet)
-        host_note(h->host, "%lld of %lld songs have no moods and are left out",
-                  (long long)r->songs.without, (long long)r->songs.all.n);
+        host_note(h->host, "%lld of %lld songs %s", (long long)r->songs.without,
+                  (long long)r->songs.all.n,
+                  r->songs.without == 1 ? "has no moods and is left out"
+                                        : "have no moods and are left out");
     if (h->o->s.features)
         source = (struct scale_source){&r->songs.all,        feature_row,    r->songs.all.n,
                                        r->songs.all.columns, feature_single, source.threads};
@@ -275,9 +299,7 @@ static int with_songs(struct run *r, struct err *e)
     TRY(file_make_folders(h->o->s.out, e));
     TRY(settings_of(r, &settings, e));
     TRY(diary_open(h->a, h->o->s.out, settings, r->eo.batch, h->o->s.resume, &r->diary, e));
-    if (r->diary.n > 0 && !h->o->quiet)
-        host_note(h->host, "%lld of %lld runs are in the journal", (long long)r->diary.n,
-                  (long long)h->o->s.runs);
+    if (r->diary.n > 0 && !h->o->quiet) note_journal(r);
     return search(r, h->o->s.update ? &old : NULL, thread_seconds() - begun_s, e);
 }
 

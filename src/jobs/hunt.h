@@ -10,6 +10,7 @@ struct hunt { /* of the job, which owns all of it */
     struct arena *a;
     struct cluster_flags *o; /* settings of AudioMuse-AI are put in */
     const struct opt_row *rows;
+    const bool *given; /* [n_rows]: options of the command line */
     size_t n_rows;
     const struct lode_host *host;
     const char *input;

@@ -110,7 +110,7 @@ static void put_lists(struct page *p)
         hue(colour, i, l->n);
         SAY(p, "<details><summary><b style=\"color:%s\">&#9679;</b> ", colour);
         quote(p, list->name);
-        SAY(p, " (%lld songs, ", (long long)list->n);
+        SAY(p, " (%lld song%s, ", (long long)list->n, str_s(list->n));
         quote(p, songs_genre_name(list->genre));
         if (list->known)
             SAY(p, ", +%lld &minus;%lld", (long long)list->came, (long long)list->went);
@@ -137,18 +137,20 @@ static void put_page(struct page *p)
         "svg{width:100%%;background:#f7f7f9}</style>\n<h1>Playlists of ",
         WIDE);
     quote(p, r->h->input);
-    SAY(p, "</h1>\n<p>%lld songs, %lld of them in a run; %lld runs, %lld failed; ",
-        (long long)r->songs->all.n, (long long)r->subset, (long long)s->runs, (long long)s->failed);
+    SAY(p, "</h1>\n<p>%lld songs, %lld of them in a run; %lld run%s, %lld failed; ",
+        (long long)r->songs->all.n, (long long)r->subset, (long long)s->runs, str_s(s->runs),
+        (long long)s->failed);
     quote(p, s->stop);
     SAY(p,
-        ". Best: run %lld, fitness %.6f, %d playlists, %d of them large enough. "
+        ". Best: run %lld, fitness %.6f, %d playlist%s, %d of them large enough. "
         "Computed on ",
-        (long long)s->best.c.run + 1, r->score->fitness, r->score->playlists, r->score->full);
+        (long long)s->best.c.run + 1, r->score->fitness, r->score->playlists,
+        str_s(r->score->playlists), r->score->full);
     quote(p, engine_device(r->h->engine));
     SAY(p, " in %.1f s", s->seconds);
     if (r->brought_back > 0) {
         SAY(p, ", after %lld failure%s of the device; the last one: ", (long long)r->brought_back,
-            r->brought_back == 1 ? "" : "s");
+            str_s(r->brought_back));
         quote(p, engine_reason(r->h->engine));
     }
     SAY(p, ".</p>\n");

@@ -118,6 +118,7 @@ static void put_search(struct json_out *j, const struct hunt_result *r)
     int_key(j, "songs_of_a_run", r->subset);
     int_key(j, "runs", s->runs);
     int_key(j, "runs_failed", s->failed);
+    int_key(j, "runs_lost", s->lost);
     int_key(j, "runs_resumed", r->resumed);
     text_key(j, "stopped", s->stop);
     json_out_key(j, "calibrated");
@@ -196,12 +197,12 @@ static int tell_winner(const struct hunt_result *r, struct err *e)
     int components = c->components ? c->components : (int)r->found->d;
     if (c->method == CLUSTER_DBSCAN)
         return LINE(r, e,
-                    "  %-12s number %lld of %lld: dbscan, eps %.4g, %d samples, %d components",
+                    "  %-12s number %lld of %lld: dbscan, eps %.4g, %d sample%s, %d component%s",
                     "best run", (long long)c->run + 1, (long long)r->search->runs, c->eps,
-                    c->min_samples, components);
-    return LINE(r, e, "  %-12s number %lld of %lld: %s, %d clusters, %d components", "best run",
+                    c->min_samples, str_s(c->min_samples), components, str_s(components));
+    return LINE(r, e, "  %-12s number %lld of %lld: %s, %d clusters, %d component%s", "best run",
                 (long long)c->run + 1, (long long)r->search->runs, method_name(c->method),
-                c->clusters, components);
+                c->clusters, components, str_s(components));
 }
 
 static int tell_changes(const struct hunt_result *r, struct err *e)
@@ -225,22 +226,25 @@ int hunt_report_text(const struct hunt_result *r, struct err *e)
     TRY(LINE(r, e, "  %-12s %.6f (mood diversity %.3f, mood purity %.3f)", "fitness",
              r->score->fitness, m[EVOLVE_MOOD_DIVERSITY], m[EVOLVE_MOOD_PURITY]));
     TRY(LINE(r, e, "  %-12s %s; %lld failed", "ended", s->stop, (long long)s->failed));
+    if (s->lost > 0)
+        TRY(LINE(r, e, "  %-12s %lld run%s of batches that failed; --resume makes them again",
+                 "lost", (long long)s->lost, str_s(s->lost)));
     if (r->brought_back > 0)
         TRY(LINE(r, e, "  %-12s %s, after %lld failure%s; the last one: %s", "device",
-                 engine_device(r->h->engine), (long long)r->brought_back,
-                 r->brought_back == 1 ? "" : "s", engine_reason(r->h->engine)));
+                 engine_device(r->h->engine), (long long)r->brought_back, str_s(r->brought_back),
+                 engine_reason(r->h->engine)));
     TRY(LINE(r, e, "  %-12s read %.2f s, search %.2f s, %.1f ms a run", "time", r->read_s,
-             s->seconds, 1e3 * s->seconds / (double)MAX(s->runs - r->resumed, 1)));
-    TRY(LINE(r, e, "  %-12s %lld of %lld with %lld songs or more, in %s", "playlists",
+             s->seconds, 1e3 * s->seconds / (double)MAX(s->made, 1)));
+    TRY(LINE(r, e, "  %-12s %lld of %lld with %lld song%s or more, in %s", "playlists",
              (long long)r->lists->n, (long long)r->lists->found, (long long)r->h->o->s.min_songs,
-             r->h->o->s.out));
+             str_s(r->h->o->s.min_songs), r->h->o->s.out));
     for (int64_t i = 0; i < r->lists->n; i++) {
         const struct playlist *p = &r->lists->list[i];
         if (p->known)
-            TRY(LINE(r, e, "  %5lld songs  %s (+%lld -%lld)", (long long)p->n, p->name,
-                     (long long)p->came, (long long)p->went));
+            TRY(LINE(r, e, "  %5lld song%-2s %s (+%lld -%lld)", (long long)p->n, str_s(p->n),
+                     p->name, (long long)p->came, (long long)p->went));
         else
-            TRY(LINE(r, e, "  %5lld songs  %s%s", (long long)p->n, p->name,
+            TRY(LINE(r, e, "  %5lld song%-2s %s%s", (long long)p->n, str_s(p->n), p->name,
                      r->old ? " (new)" : ""));
     }
     return tell_changes(r, e);

@@ -46,7 +46,7 @@ static const struct opt_row rows[] = {
     {.name = "search", .type = OPT_INT, .offset = AT(s.runs), .min = 0, .max = 10000000, .fallback = "0", .value = "N", .help = "Cluster samples of the rows N times, with parameters that are drawn, varied and judged by --moods, and write the best run's playlists.", .alias = "clustering-runs"},
     {.name = "moods", .type = OPT_TEXT, .offset = AT(s.moods), .value = "FILE", .help = "What is known of the songs, CSV or JSON lines, a row for each row of numbers: item_id, title, author, file_path, tempo, energy, mood_vector, other_features."},
     {.name = "out", .type = OPT_TEXT, .offset = AT(s.out), .value = "FOLDER", .help = "Where playlists (.m3u8), report.json, report.html and the journal go."},
-    {.name = "resume", .type = OPT_BOOL, .offset = AT(s.resume), .help = "Go on where a search with the same settings was stopped."},
+    {.name = "resume", .type = OPT_BOOL, .offset = AT(s.resume), .help = "Go on where a search with the same settings was stopped; batches that were lost are made again."},
     {.name = "update", .type = OPT_TEXT, .offset = AT(s.update), .value = "REPORT", .help = "report.json of an earlier search: the first run begins with its clusters, playlists that are the same keep name, number and file. With --search 1 nothing else is tried."},
     {.name = "audiomuse-env", .type = OPT_TEXT, .offset = AT(s.env), .value = "FILE", .help = "Settings of AudioMuse-AI, lines NAME=VALUE; -: of the environment. Options that are given win."},
     {.name = "stop-after", .type = OPT_INT, .offset = AT(s.stop_batches), .min = 0, .max = MOST_COUNT, .fallback = "0", .value = "N", .help = "Stop after N batches without a better run; 0: never."},
@@ -101,6 +101,7 @@ struct run {
     const struct cluster_flags *o;
     const struct lode_host *host;
     const char *input;
+    const bool *given; /* [rows] */
     struct numbers numbers, init;
     struct engine *engine;
 };
@@ -268,9 +269,9 @@ static int report_text(const struct run *r, const struct cluster_result *c, cons
     struct strbuf b;
     strbuf_init(&b, memory, sizeof memory);
     opt_choice(opt_find(rows, COUNT(rows), "method"), r->o->method, method, sizeof method);
-    strbuf_format(&b, "%s: %lld rows of %lld numbers, %s, %lld cluster%s\n", r->input,
-                  (long long)c->n, (long long)c->columns, method, (long long)c->clusters,
-                  c->clusters == 1 ? "" : "s");
+    strbuf_format(&b, "%s: %lld row%s of %lld number%s, %s, %lld cluster%s\n", r->input,
+                  (long long)c->n, str_s(c->n), (long long)c->columns, str_s(c->columns), method,
+                  (long long)c->clusters, str_s(c->clusters));
     if (c->model.pca.m) {
         double sum = 0;
         for (int64_t i = 0; i < c->model.pca.m; i++) sum += c->model.pca.ratio[i];
@@ -325,9 +326,73 @@ static int write_files(const struct run *r, const struct cluster_result *c, stru
     if (o->centers) TRY(write_centres(r, c, e));
     if (o->model) TRY(model_save(r->a, o->model, &c->model, e));
     if (!o->plot) return 0;
-    char *title =
-        arena_format(r->a, e, "%lld rows, %lld clusters", (long long)c->n, (long long)c->clusters);
+    char *title = arena_format(r->a, e, "%lld row%s, %lld cluster%s", (long long)c->n, str_s(c->n),
+                               (long long)c->clusters, str_s(c->clusters));
     return title ? plot_save(r->a, o->plot, title, c->plane, c->label, c->n, e) : -1;
+}
+
+/* Options of a search are for it alone, and of the others few have a part in it. */
+static int check_given(const struct run *r, struct err *e)
+{
+    static const struct {
+        size_t offset;
+        const char *instead; /* NULL: it has a part in a search */
+    } others[] = {{AT(method), NULL},
+                  {AT(seed), NULL},
+                  {AT(json), NULL},
+                  {AT(quiet), NULL},
+                  {AT(starts), NULL},
+                  {AT(device), NULL},
+                  {AT(threads), NULL},
+                  {AT(kernels), NULL},
+                  {AT(k), "give --clusters-min and --clusters-max"},
+                  {AT(pca), "give --pca-min and --pca-max"},
+                  {AT(eps), "give --eps-min and --eps-max"},
+                  {AT(min_samples), "give --min-samples-min and --min-samples-max"},
+                  {AT(covariance), "give --gmm-covariance"},
+                  {AT(batch), "give --batch"},
+                  {AT(standardize), "it always does so"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool own = rows[i].offset >= AT(s), part = rows[i].offset == AT(s.runs);
+        const char *instead = "it writes playlists and a report";
+        if (!rows[i].name || !r->given[i]) continue;
+        if (r->o->s.runs == 0 && own && !part)
+            return err_set(e, E_USAGE, "--%s is for a search: give --search N", rows[i].name);
+        if (r->o->s.runs == 0 || own) continue;
+        for (size_t k = 0; k < COUNT(others); k++)
+            if (others[k].offset == rows[i].offset) instead = others[k].instead;
+        if (instead)
+            return err_set(e, E_USAGE, "a search does not take --%s: %s", rows[i].name, instead);
+    }
+    return 0;
+}
+
+/* Not when an hour's work is done: a file that cannot be written, or is one that is read. */
+static int check_outputs(const struct run *r, struct err *e)
+{
+    const struct cluster_flags *o = r->o;
+    const struct {
+        const char *option, *path;
+    } out[] = {
+        {"labels", o->labels}, {"centers", o->centers}, {"model", o->model}, {"plot", o->plot}};
+    const char *const in[] = {r->input, o->init, o->predict};
+    for (size_t i = 0; i < COUNT(out); i++) {
+        struct file_out f;
+        const char *path = out[i].path;
+        if (!path) continue;
+        for (size_t k = 0; k < COUNT(in); k++)
+            if (in[k] && file_same(in[k], path))
+                return err_set(e, E_USAGE, "--%s %s would replace a file that is read",
+                               out[i].option, path);
+        for (size_t k = 0; k < i; k++)
+            if (out[k].path && strcmp(out[k].path, path) == 0)
+                return err_set(e, E_USAGE, "--%s and --%s are one file, %s", out[k].option,
+                               out[i].option, path);
+        if (file_kind(path) == FILE_OTHER) continue; /* who reads a pipe would see its end */
+        TRY(file_out_open(r->a, path, &f, e));
+        file_out_abort(&f);
+    }
+    return 0;
 }
 
 /* Before any work is done: what cannot be written should not be asked for. */
@@ -338,9 +403,6 @@ static int check_flags(const struct cluster_flags *o, struct err *e)
     if (o->s.runs > 0) return hunt_check(o, e);
     if (o->method == EVOLVE_MIXED)
         return err_set(e, E_USAGE, "--method mixed is for a search: give --search N");
-    if (o->s.moods || o->s.out || o->s.update || o->s.resume)
-        return err_set(e, E_USAGE,
-                       "--moods, --out, --update and --resume are for a search: give --search N");
     if ((o->centers || o->model) && !centres)
         return err_set(e, E_USAGE, "dbscan and spectral have no centres and no model to write");
     if (o->init && !centres)
@@ -362,10 +424,10 @@ static int read_init(struct run *r, struct cluster_options *o, int64_t d, struct
     if (!r->o->init) return 0;
     TRY(numbers_open(r->a, r->o->init, &r->init, e));
     if (r->init.rows != o->k || r->init.columns != d)
-        return err_set(e, E_INPUT,
-                       "%s has %lld rows of %lld numbers; %lld centres of %lld are needed",
-                       r->o->init, (long long)r->init.rows, (long long)r->init.columns,
-                       (long long)o->k, (long long)d);
+        return err_set(
+            e, E_INPUT, "%s has %lld row%s of %lld number%s; for -k %lld it must have %lld of %lld",
+            r->o->init, (long long)r->init.rows, str_s(r->init.rows), (long long)r->init.columns,
+            str_s(r->init.columns), (long long)o->k, (long long)o->k, (long long)d);
     double *init = ARENA_NEW(r->a, double, (size_t)(o->k * d), e);
     if (!init) return -1;
     for (int64_t i = 0; i < o->k; i++) numbers_row(&r->init, i, init + i * d);
@@ -391,7 +453,8 @@ static int predict(struct run *r, const struct scale_source *s, const struct wor
     c.clusters = m.k;
     c.inertia = c.likelihood = c.bic = c.bound = NAN;
     if (!(c.label = ARENA_NEW(r->a, int32_t, (size_t)s->n, e))) return -1;
-    TRY(cluster_predict(r->a, r->engine, watch, s, &m, c.label, e));
+    if (cluster_predict(r->a, r->engine, watch, s, &m, c.label, e))
+        return e->code == E_CANCELLED ? -1 : err_note(e, "%s", r->input);
     c.fit_s = thread_seconds() - begun;
     if (o.labels) TRY(npy_save(r->a, o.labels, c.label, c.n, 0, 'i', 4, e));
     return report(r, &c, e);
@@ -414,6 +477,7 @@ static int with_arena(struct run *r, struct err *e)
                      .o = &flags,
                      .rows = rows,
                      .n_rows = COUNT(rows),
+                     .given = r->given,
                      .host = r->host,
                      .input = r->input};
     struct audiomuse am;
@@ -422,7 +486,9 @@ static int with_arena(struct run *r, struct err *e)
     char kernels[16];
     TRY(hunt_settings(&h, &am, e));
     r->o = &flags;
+    TRY(check_given(r, e));
     TRY(check_flags(r->o, e));
+    TRY(check_outputs(r, e));
     opt_choice(opt_find(rows, COUNT(rows), "kernels"), r->o->kernels, kernels, sizeof kernels);
     struct engine_options eo = {
         .device = r->o->device, .kernels = kernels, .threads = (int)r->o->threads};
@@ -431,8 +497,9 @@ static int with_arena(struct run *r, struct err *e)
                              r->numbers.rows, r->numbers.columns,
                              source_single,   r->o->threads ? (int)r->o->threads : thread_cpus()};
     if (s.n < 1 || s.d < 1)
-        return err_set(e, E_INPUT, "%s holds %lld rows of %lld numbers", r->input, (long long)s.n,
-                       (long long)s.d);
+        return err_set(e, E_INPUT,
+                       "%s holds %lld row%s of %lld number%s; at least one of one is needed",
+                       r->input, (long long)s.n, str_s(s.n), (long long)s.d, str_s(s.d));
     TRY(engine_open(r->a, &eo, &r->engine, e));
     if (r->o->s.runs > 0) return search(r, &h, &s, &am, e);
     struct cluster_options co = job_cluster_options(r->o);
@@ -441,11 +508,11 @@ static int with_arena(struct run *r, struct err *e)
     if (cluster_run(r->a, r->engine, &watch, &s, &co, r->o->plot != NULL, &c, e))
         return e->code == E_CANCELLED ? -1 : err_note(e, "%s", r->input);
     if (c.empty > 0 && !r->o->quiet)
-        host_note(r->host, "%lld of %lld clusters are empty: there are fewer different rows",
-                  (long long)c.empty, (long long)c.clusters);
+        host_note(r->host, "%lld of %lld clusters %s empty: there are fewer different rows",
+                  (long long)c.empty, (long long)c.clusters, c.empty == 1 ? "is" : "are");
     if (r->o->method == CLUSTER_GMM && !c.converged && !r->o->quiet)
-        host_note(r->host, "%lld steps were not enough: raise --max-iter or --tol",
-                  (long long)c.steps);
+        host_note(r->host, "%lld step%s not enough: raise --max-iter or --tol", (long long)c.steps,
+                  c.steps == 1 ? " was" : "s were");
     TRY(write_files(r, &c, e));
     return report(r, &c, e);
 }
@@ -453,7 +520,7 @@ static int with_arena(struct run *r, struct err *e)
 static int run_cluster(const void *opts, const struct opt_list *inputs,
                        const struct lode_host *host, struct err *e)
 {
-    struct run r = {.o = opts, .host = host, .input = inputs->words[0]};
+    struct run r = {.o = opts, .host = host, .input = inputs->words[0], .given = inputs->given};
     TRY(arena_open("cluster", 0, &r.a, e));
     int rc = with_arena(&r, e);
     engine_close(&r.engine);

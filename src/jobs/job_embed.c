@@ -194,28 +194,28 @@ static void summary(const struct run *r, double seconds)
     host_progress(r->host, "", LODE_UNITS, -1, 0);
     if (r->o->quiet) return;
     host_note(r->host,
-              "%llu text%s, %llu tokens in %.2f s (%.0f texts/s)%s%s; model %s loaded in %.2f s; "
+              "%llu text%s, %llu token%s in %.2f s (%.0f texts/s)%s%s; model %s loaded in %.2f s; "
               "%s, %s, %s",
-              (unsigned long long)c->texts, c->texts == 1 ? "" : "s", (unsigned long long)c->tokens,
-              seconds, seconds > 0 ? (double)c->texts / seconds : 0, r->o->output ? " -> " : "",
-              r->o->output ? r->o->output : "", s->o.name, s->load_s, engine_device(s->engine),
-              engine_describe(s->engine), s->compute_type);
+              (unsigned long long)c->texts, str_s((int64_t)c->texts), (unsigned long long)c->tokens,
+              str_s((int64_t)c->tokens), seconds, seconds > 0 ? (double)c->texts / seconds : 0,
+              r->o->output ? " -> " : "", r->o->output ? r->o->output : "", s->o.name, s->load_s,
+              engine_device(s->engine), engine_describe(s->engine), s->compute_type);
     if (r->kept.index)
         host_note(r->host, "%llu of %lld vectors were in %s, %llu are new there",
                   (unsigned long long)r->kept.found, (long long)r->total, r->kept.path,
                   (unsigned long long)r->kept.made);
     if (r->loss.n)
         host_note(r->host, "of %zu text%s, cosine of %s to float32: median %.6f, least %.6f",
-                  r->loss.n, r->loss.n == 1 ? "" : "s", s->compute_type, r->found.median,
+                  r->loss.n, str_s((int64_t)r->loss.n), s->compute_type, r->found.median,
                   r->found.least);
     if (c->cut)
-        host_note(
-            r->host,
-            "%llu text%s longer than the %d tokens the model reads; %s%llu tokens (%.1f %%) were "
-            "left out",
-            (unsigned long long)c->cut, c->cut == 1 ? " is" : "s are", s->net.shape.max_tokens,
-            c->about ? "about " : "", (unsigned long long)c->lost,
-            100.0 * (double)c->lost / (double)(c->lost + c->tokens));
+        host_note(r->host,
+                  "%llu text%s longer than the %d tokens the model reads; %s%llu token%s (%.1f %%) "
+                  "%s left out",
+                  (unsigned long long)c->cut, c->cut == 1 ? " is" : "s are",
+                  s->net.shape.max_tokens, c->about ? "about " : "", (unsigned long long)c->lost,
+                  str_s((int64_t)c->lost), 100.0 * (double)c->lost / (double)(c->lost + c->tokens),
+                  c->lost == 1 ? "was" : "were");
 }
 
 static enum vectors_format format_of(const struct embed_opts *o)

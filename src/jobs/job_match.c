@@ -383,10 +383,12 @@ static void summary(const struct run *r, double seconds)
     if (r->o->quiet) return;
     host_note(
         r->host,
-        "%lld queries against %zu targets (%zu passages) in %.2f s; model %s loaded in %.2f s; "
+        "%lld quer%s against %zu target%s (%zu passage%s) in %.2f s; model %s loaded in %.2f s; "
         "%s, %s, %s",
-        (long long)r->n_queries, r->target.n, r->target.passages.n, seconds, s->o.name, s->load_s,
-        engine_device(s->engine), engine_describe(s->engine), s->compute_type);
+        (long long)r->n_queries, r->n_queries == 1 ? "y" : "ies", r->target.n,
+        str_s((int64_t)r->target.n), r->target.passages.n, str_s((int64_t)r->target.passages.n),
+        seconds, s->o.name, s->load_s, engine_device(s->engine), engine_describe(s->engine),
+        s->compute_type);
     if (strcmp(engine_device(r->search.engine), engine_device(s->engine)) != 0)
         host_note(r->host, "searched by %s, %s", engine_device(r->search.engine),
                   engine_describe(r->search.engine));

@@ -269,17 +269,18 @@ static int plan_cluster(struct arena *a, const struct plan_opts *o, struct engin
     f.compute_type = "float32";
     if (o->json) return print_json("cluster", o, &f, host, e);
     const double mib = 1 << 20;
-    return host_format(
-        host, e,
-        "%s of %lld rows of %lld numbers, %lld clusters, on %s (%s)\n"
-        "  rows     %9.1f MiB\n"
-        "  state    %9.1f MiB\n"
-        "  step     %9.1f MiB\n"
-        "  total    %9.1f MiB\n",
-        method, (long long)o->rows, (long long)o->dims, (long long)o->k, f.device, f.device_name,
-        (double)(o->rows * o->dims) * 4 / mib, (double)f.bytes.state / mib,
-        (double)(f.bytes.step + f.bytes.scratch) / mib - (double)(o->rows * o->dims) * 4 / mib,
-        (double)total(&f.bytes) / mib);
+    return host_format(host, e,
+                       "%s of %lld row%s of %lld number%s, %lld cluster%s, on %s (%s)\n"
+                       "  rows     %9.1f MiB\n"
+                       "  state    %9.1f MiB\n"
+                       "  step     %9.1f MiB\n"
+                       "  total    %9.1f MiB\n",
+                       method, (long long)o->rows, str_s(o->rows), (long long)o->dims,
+                       str_s(o->dims), (long long)o->k, str_s(o->k), f.device, f.device_name,
+                       (double)(o->rows * o->dims) * 4 / mib, (double)f.bytes.state / mib,
+                       (double)(f.bytes.step + f.bytes.scratch) / mib -
+                           (double)(o->rows * o->dims) * 4 / mib,
+                       (double)total(&f.bytes) / mib);
 }
 
 /* An encoder of texts, as `lode embed` opens it. */
@@ -421,7 +422,7 @@ static int plan_route(struct arena *a, const struct plan_opts *o, const struct l
         json_out_end(&j, '}');
         return json_out_done(&j);
     }
-    return host_format(host, e, "%d model%s together %.1f MiB\n", r.n, r.n == 1 ? "" : "s",
+    return host_format(host, e, "%d model%s together %.1f MiB\n", r.n, str_s(r.n),
                        (double)sum / (1 << 20));
 }
 

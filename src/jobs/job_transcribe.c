@@ -339,9 +339,9 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
         "%s: %.1f s of audio in %.2f s (%.1f times real time), %lld segment%s%s%s%s; model %s "
         "loaded in %.2f s; %s, %s, %s",
         t->about.input, t->about.audio_s, t->about.wall_s, speed, (long long)n->segments,
-        n->segments == 1 ? "" : "s", path ? " -> " : "", path ? path : "",
-        r->n_writers > 1 ? " .." : "", t->about.model, t->about.load_s, t->about.device,
-        t->about.device_name, t->about.compute_type);
+        str_s(n->segments), path ? " -> " : "", path ? path : "", r->n_writers > 1 ? " .." : "",
+        t->about.model, t->about.load_s, t->about.device, t->about.device_name,
+        t->about.compute_type);
     if (t->n_again > AGAIN_LISTED)
         snprintf(more, sizeof more, ", and %d more", t->n_again - AGAIN_LISTED);
     if (t->n_again)
@@ -412,8 +412,7 @@ static int choose_desk(struct transcript *t, struct audio *audio, struct err *e)
     name_device(t);
     if (r->desks.listens && !r->o->quiet)
         host_note(r->host, "%s: language %s (probability %.2f, %d window%s of it)", t->about.input,
-                  t->about.language, heard.probability, heard.n_windows,
-                  heard.n_windows == 1 ? "" : "s");
+                  t->about.language, heard.probability, heard.n_windows, str_s(heard.n_windows));
     return 0;
 }
 
@@ -628,8 +627,7 @@ static void total(const struct run *r)
     if (r->o->price > 0) snprintf(cost, sizeof cost, "; cost %.6f", cost_of(r, r->wall_s));
     if (r->n_done > 1 || r->n_before)
         host_note(r->host, "%d input%s done, %d done before; %.4f hours of audio in %.2f s%s",
-                  r->n_done, r->n_done == 1 ? "" : "s", r->n_before, r->audio_s / 3600, r->wall_s,
-                  cost);
+                  r->n_done, str_s(r->n_done), r->n_before, r->audio_s / 3600, r->wall_s, cost);
 }
 
 static int verdict(const struct run *r, struct err *e)

@@ -11,6 +11,7 @@
 #define NAME_MOODS 3
 #define NAME_OTHER 2
 #define MOOD_LEAST 0.01
+#define FILE_MOST  200 /* bytes of a file's name, without its end */
 #define SAME_LEAST 0.1 /* of all songs of two playlists: that one is the other's successor */
 
 struct make {
@@ -262,15 +263,30 @@ static int name_list(struct make *m, struct playlist *p, struct err *e)
     return (p->name = arena_text(m->a, b.p, b.n, e)) ? 0 : -1;
 }
 
-/* A name of a file: what a file system or a player could mind is '_'. */
+static bool is_file_taken(const struct playlists *all, const struct playlist *by)
+{
+    for (const struct playlist *p = all->list; p < by; p++)
+        if (strcasecmp(p->file, by->file) == 0) return true;
+    return false;
+}
+
+/* A name of a file: what a file system or a player could mind is '_', and names that are one then
+ * are numbered. */
 static int name_file(struct make *m, struct playlist *p, struct err *e)
 {
-    char *file = arena_format(m->a, e, "%.200s.m3u8", p->name);
-    if (!file) return -1;
-    for (char *c = file; *c; c++)
-        if ((unsigned char)*c < 0x20 || strchr("/\\:*?\"<>|", *c) || (c == file && *c == '.'))
+    size_t n = strlen(p->name);
+    if (n > FILE_MOST) /* not within a character */
+        for (n = FILE_MOST; n > 0 && ((unsigned char)p->name[n] & 0xc0) == 0x80;) n--;
+    char *stem = arena_text(m->a, p->name, n, e);
+    if (!stem) return -1;
+    for (char *c = stem; *c; c++)
+        if ((unsigned char)*c < 0x20 || strchr("/\\:*?\"<>|", *c) || (c == stem && *c == '.'))
             *c = '_';
-    p->file = file;
+    for (int i = 0; i == 0 || is_file_taken(m->out, p); i++) {
+        p->file = i ? arena_format(m->a, e, "%s_%d.m3u8", stem, i)
+                    : arena_format(m->a, e, "%s.m3u8", stem);
+        if (!p->file) return -1;
+    }
     return 0;
 }
 
@@ -411,6 +427,14 @@ int playlist_make(struct arena *a, const struct songs *songs, const struct numbe
 /* ---- files ------------------------------------------------------------------------------------
  */
 
+/* Where a song is to be found; not a line that begins with '#', which would be a comment. */
+static char *place_of(struct arena *a, const struct songs_text *t, int32_t song, struct err *e)
+{
+    const char *where = *t->path ? t->path : t->id;
+    if (!*where) return arena_format(a, e, "row %d", song);
+    return arena_format(a, e, "%s%s", *where == '#' ? "./" : "", where);
+}
+
 static int write_one(struct arena *a, const struct playlists *all, const struct playlist *p,
                      const char *path, struct err *e)
 {
@@ -421,9 +445,10 @@ static int write_one(struct arena *a, const struct playlists *all, const struct 
     for (int64_t i = 0; i < p->n && rc == 0; i++) {
         struct arena_mark mark = arena_here(a);
         const struct songs_text *t = playlist_text(all, p->song[i]);
-        const char *where = *t->path ? t->path : t->id;
-        text = arena_format(a, e, "#EXTINF:-1,%s%s%s\n%s\n", t->artist,
-                            *t->artist && *t->title ? " - " : "", t->title, where);
+        char *where = place_of(a, t, p->song[i], e);
+        text = where ? arena_format(a, e, "#EXTINF:-1,%s%s%s\n%s\n", t->artist,
+                                    *t->artist && *t->title ? " - " : "", t->title, where)
+                     : NULL;
         rc = text ? file_out_write(&f, text, strlen(text), e) : -1;
         arena_rewind(a, mark);
     }

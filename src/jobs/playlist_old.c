@@ -8,6 +8,7 @@
 #define MOST_LISTS    4096
 #define MOST_CLUSTERS 100000
 #define MOST_COLUMNS  2048
+#define MOST_NAME     400 /* bytes, as playlist.c's */
 
 static uint64_t add(uint64_t hash, const char *text)
 {
@@ -36,7 +37,8 @@ void playlist_old_sort(uint64_t *key, int64_t n)
     if (n) qsort(key, (size_t)n, sizeof *key, by_key);
 }
 
-/* A text of an object, "" if there is none; NUL bytes end it. */
+/* A text of an object, "" if there is none; NUL bytes end it. A control character is a blank: names
+ * are shown, and are lines of playlists. */
 static int text_of(struct arena *a, const struct json *j, const char *key, const char **out,
                    struct err *e)
 {
@@ -45,6 +47,8 @@ static int text_of(struct arena *a, const struct json *j, const char *key, const
     if (!text.p) return 0;
     char *copy = arena_text(a, text.p, text.n, e);
     if (!copy) return -1;
+    for (char *p = copy; *p; p++)
+        if ((uint8_t)*p < 0x20 || *p == 0x7f) *p = ' ';
     *out = copy;
     return 0;
 }
@@ -82,9 +86,12 @@ static int take_lists(struct arena *a, const struct json *lists, struct playlist
         struct playlist_old_list *l = &out->list[out->n];
         l->id = json_int(json_key(j, "id"), -1);
         TRY(text_of(a, j, "name", &l->name, e));
-        TRY(text_of(a, j, "file", &l->file, e));
         if (l->id < 1 || l->id > INT32_MAX || !*l->name || !json_is_array(songs))
             return err_set(e, E_INPUT, "playlist %zu has no id, no name or no songs", i + 1);
+        if (strlen(l->name) > MOST_NAME)
+            return err_set(e, E_INPUT,
+                           "playlist %zu has a name of %zu bytes, at most %d can be right", i + 1,
+                           strlen(l->name), MOST_NAME);
         for (int64_t k = 0; k < out->n; k++)
             if (out->list[k].id == l->id)
                 return err_set(e, E_INPUT, "two playlists have the id %lld", (long long)l->id);
@@ -101,15 +108,16 @@ static int take_centres(struct arena *a, const struct json *rows, struct playlis
     size_t n = json_count(rows), columns = json_count(json_at(rows, 0));
     if (!json_is_array(rows) || n == 0) return 0;
     if (n > MOST_CLUSTERS || columns < 1 || columns > MOST_COLUMNS)
-        return err_set(e, E_INPUT, "%zu clusters of %zu numbers; up to %d of up to %d are possible",
-                       n, columns, MOST_CLUSTERS, MOST_COLUMNS);
+        return err_set(
+            e, E_INPUT, "%zu cluster%s of %zu number%s; up to %d of up to %d are possible", n,
+            str_s((int64_t)n), columns, str_s((int64_t)columns), MOST_CLUSTERS, MOST_COLUMNS);
     if (!(out->centre = ARENA_NEW(a, double, n *columns, e))) return -1;
     for (size_t i = 0; i < n * columns; i++) {
         const struct json *row = json_at(rows, i / columns);
         out->centre[i] = json_number(json_at(row, i % columns), NAN);
         if (json_count(row) != columns || !(fabs(out->centre[i]) <= 1e300))
-            return err_set(e, E_INPUT, "cluster %zu is no row of %zu numbers", i / columns + 1,
-                           columns);
+            return err_set(e, E_INPUT, "cluster %zu is no row of %zu number%s", i / columns + 1,
+                           columns, str_s((int64_t)columns));
     }
     out->clusters = (int64_t)n;
     out->columns = (int64_t)columns;

@@ -6,7 +6,7 @@
 
 struct playlist_old_list {
     int64_t id;
-    const char *name, *file;
+    const char *name;
     uint64_t *song; /* [n], rising: keys of its songs */
     int64_t n;
 };

@@ -148,7 +148,7 @@ static int write_png(struct arena *a, struct file_out *f, const float *points, c
 int plot_check(const char *path, struct err *e)
 {
     if (str_ends(path, ".svg") || str_ends(path, ".png")) return 0;
-    return err_set(e, E_USAGE, "a plot is .svg or .png, not %s", path);
+    return err_set(e, E_USAGE, "--plot takes a file .svg or .png, not \"%s\"", path);
 }
 
 int plot_save(struct arena *a, const char *path, const char *title, const float *points,

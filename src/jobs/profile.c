@@ -94,6 +94,6 @@ void profile_tell(const struct lode_host *h, const struct profile *f)
         sum.runs = runs[t];
         tell_row(h, p->tape[t].name, "(all steps)", &sum, whole_s, peak);
         host_note(h, "%s: %.3f ms a run, %lld run%s", p->tape[t].name,
-                  sum.seconds * 1e3 / (double)runs[t], (long long)runs[t], runs[t] == 1 ? "" : "s");
+                  sum.seconds * 1e3 / (double)runs[t], (long long)runs[t], str_s(runs[t]));
     }
 }

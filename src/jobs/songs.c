@@ -65,6 +65,7 @@ static const char *const genres[] = {
 static const char *const features[] = {"danceable", "aggressive", "happy",
                                        "party",     "relaxed",    "sad"};
 
+#define MOST_VALUE 1e6 /* of a mood, which is a probability or a logit */
 enum { MOODS = COUNT(moods), FEATURES = COUNT(features), GENRES = COUNT(genres) };
 
 const char *songs_feature_name(int64_t i)
@@ -184,7 +185,7 @@ static int pairs(struct reading *r, const char *column_name, struct str text,
         struct str number = {colon + 1, pair.n - (size_t)(colon - pair.p) - 1};
         int i = label_of(names, n, label);
         if (i < 0) continue;
-        if (!number_of(number, &value[i]) || fabs(value[i]) > 1e6)
+        if (!number_of(number, &value[i]))
             return rows_bad(&r->rows, e, "%s gives %s as '%.*s', which is no number", column_name,
                             names[i], (int)MIN(number.n, 40), number.p);
     }
@@ -198,8 +199,13 @@ static int labels(struct reading *r, const char *column_name, const char *const 
     struct str text;
     for (int i = 0; i < n; i++) value[i] = NAN;
     if (rows_get(&r->rows, column_name, &text))
-        return pairs(r, column_name, text, names, n, value, e);
-    for (int i = 0; i < n; i++) TRY(column(r, names[i], NAN, &value[i], e));
+        TRY(pairs(r, column_name, text, names, n, value, e));
+    else
+        for (int i = 0; i < n; i++) TRY(column(r, names[i], NAN, &value[i], e));
+    for (int i = 0; i < n; i++)
+        if (fabs(value[i]) > MOST_VALUE)
+            return rows_bad(&r->rows, e, "%s is %g; numbers from -%g to %g can be judged", names[i],
+                            value[i], MOST_VALUE, MOST_VALUE);
     return 0;
 }
 
@@ -243,11 +249,12 @@ static int read_song(struct reading *r, int64_t i, struct err *e)
 /* ---- the table --------------------------------------------------------------------------------
  */
 
-/* CSV, if the name does not say otherwise: lines have no columns. */
+/* CSV, if the name does not say otherwise: lines and documents have no columns. */
 static int open_table(const char *path, struct rows *rows, struct err *e)
 {
     enum rows_format format = rows_format_of(path);
-    return rows_open(path, format == ROWS_LINES ? ROWS_CSV : format, rows, e);
+    bool table = format != ROWS_LINES && format != ROWS_DOCUMENTS;
+    return rows_open(path, table ? format : ROWS_CSV, rows, e);
 }
 
 /* A playlist has the moods that are read, and those features that are called like one of the 50,
@@ -284,10 +291,11 @@ static int read_all(struct reading *r, int64_t n, struct err *e)
     }
     TRY(more);
     if (i != n)
-        return err_set(e, E_INPUT,
-                       "%s has %lld songs, there are %lld rows of numbers; there must be one for "
-                       "each, in the same order",
-                       r->out->path, (long long)i, (long long)n);
+        return err_set(
+            e, E_INPUT,
+            "%s has %lld song%s, for %lld row%s of numbers; there must be one for each, in "
+            "the same order",
+            r->out->path, (long long)i, str_s(i), (long long)n, str_s(n));
     if (r->out->without == n)
         return err_set(e, E_INPUT,
                        "%s has no moods: a column mood_vector (\"rock:0.56,pop:0.54\") or columns "

@@ -300,7 +300,9 @@ static int read_weights(struct arena *a, struct load_weights *w, struct err *e)
         TRY(formats[i]->open(a, w, e));
         return w->alone ? 0 : read_companions(a, w, e);
     }
-    if (n < 16) return load_bad(w, 0, NULL, e, "%zu bytes are too few for a model", n);
+    if (n < 16)
+        return load_bad(w, 0, NULL, e, "%zu byte%s too few for a model", n,
+                        n == 1 ? " is" : "s are");
     return load_bad(w, 0, NULL, e,
                     "neither a CTranslate2 model nor safetensors nor ggml nor ONNX (it begins "
                     "%02x %02x %02x %02x)",

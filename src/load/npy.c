@@ -74,12 +74,14 @@ static int read_shape(struct npy *f, struct str shape, struct err *e)
     }
     if (rank == 0)
         return err_set(e, E_INPUT, "an array of no dimension; rows of numbers are needed");
-    uint64_t room = (f->map.size - f->offset) / (uint64_t)f->size;
+    size_t there = f->map.size - f->offset;
+    uint64_t room = there / (uint64_t)f->size;
     if (dim[0] && dim[1] > room / dim[0])
         return err_set(e, E_INPUT,
-                       "%llu x %llu numbers of %d bytes are promised, %zu bytes are there",
+                       "%llu x %llu numbers of %d byte%s are promised, %zu byte%s there; the file "
+                       "was cut off or is damaged",
                        (unsigned long long)dim[0], (unsigned long long)dim[1], f->size,
-                       f->map.size - f->offset);
+                       str_s(f->size), there, there == 1 ? " is" : "s are");
     f->rows = (int64_t)dim[0];
     f->columns = (int64_t)dim[1];
     return 0;
@@ -94,7 +96,9 @@ int npy_open(struct npy *f, struct err *e)
     uint32_t length = p[8] | (uint32_t)p[9] << 8;
     if (at == 12) length |= (uint32_t)p[10] << 16 | (uint32_t)p[11] << 24;
     if (length > HEADER_MOST || length > n - at)
-        return err_set(e, E_INPUT, "a header of %u bytes in a .npy file of %zu", length, n);
+        return err_set(e, E_INPUT,
+                       "a header of %u bytes in a .npy file of %zu; it was cut off or is damaged",
+                       length, n);
     struct str header = {(const char *)p + at, length};
     struct str order = value_of(header, "fortran_order");
     f->offset = at + length;

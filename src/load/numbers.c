@@ -94,8 +94,10 @@ static int take_line(struct reader *r, struct str line, struct err *e)
     }
     if (r->rows == 0) r->columns = count;
     if (count != r->columns)
-        return err_set(e, E_INPUT, "line %lld has %lld numbers, the first has %lld",
-                       (long long)r->line, (long long)count, (long long)r->columns);
+        return err_set(
+            e, E_INPUT,
+            "line %lld has %lld number%s, the first row has %lld; all rows must be as long",
+            (long long)r->line, (long long)count, str_s(count), (long long)r->columns);
     r->rows++;
     return 0;
 }
@@ -118,11 +120,17 @@ static int read_text(struct arena *a, struct numbers *m, struct err *e)
 {
     struct str text = {(const char *)m->npy.map.data, m->npy.map.size};
     struct reader r = {.a = a};
+    if (text.n > 0 && memchr(text.p, 0, MIN(text.n, 4096u)))
+        return err_set(
+            e, E_INPUT,
+            "neither .npy nor text; rows of numbers are read as .npy, CSV or JSON lines");
     struct str begin = str_trim(text);
     r.json = begin.n > 0 && begin.p[0] == '[';
     m->format = r.json ? "jsonl" : "csv";
     TRY(take_lines(&r, text, e));
-    if (r.rows == 0) return err_set(e, E_INPUT, "no line of numbers in %zu bytes", text.n);
+    if (r.rows == 0)
+        return err_set(e, E_INPUT, "no line of numbers in %zu byte%s", text.n,
+                       str_s((int64_t)text.n));
     m->rows = r.rows;
     m->columns = r.columns;
     r.out = arena_array(a, (size_t)r.rows, (size_t)r.columns * sizeof(double), sizeof(double), e);

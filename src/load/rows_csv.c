@@ -123,6 +123,7 @@ int rows_csv_next(struct rows *r, struct err *e)
         rc = read_record(r, r->field, r->n_fields, &n, e);
     } while (rc == 1 && n == 1 && r->n_fields > 1 && r->field[0].text.n == 0);
     if (rc != 1) return rc;
-    if (n < r->n_fields) return rows_bad(r, e, "%zu fields, the header has %zu", n, r->n_fields);
+    if (n < r->n_fields)
+        return rows_bad(r, e, "%zu field%s, the header has %zu", n, str_s((int64_t)n), r->n_fields);
     return 1;
 }

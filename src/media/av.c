@@ -9,6 +9,7 @@
  * FFmpeg would follow, are refused.
  * Written for FFmpeg 5.1 (Debian 12) to 7.1 (Debian 13); older ones lack AVChannelLayout. */
 #include "media/av.h"
+#include "base/str.h"
 #include <errno.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -210,7 +211,8 @@ static int make_swr(struct av *av, struct err *e)
         return err_set(e, E_INPUT, "has %d samples a second; %d to %d can be read", f->sample_rate,
                        READER_RATE_MIN_HZ, READER_RATE_MAX_HZ);
     if (av->channel > n)
-        return err_set(e, E_INPUT, "has %d channels, none with number %d", n, av->channel);
+        return err_set(e, E_INPUT, "has %d channel%s, none with number %d", n, str_s(n),
+                       av->channel);
     for (int i = 0; i < n; i++) mean[i] = av->channel ? i == av->channel - 1 : 1.0 / n;
     swr_free(&av->swr);
     AVChannelLayout mono = AV_CHANNEL_LAYOUT_MONO;

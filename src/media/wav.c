@@ -6,6 +6,7 @@
  * Source: Multimedia Programming Interface and Data Specifications 1.0 (1991), RFC 2361, EBU Tech
  * 3306 (RF64). */
 #include "media/wav.h"
+#include "base/str.h"
 #include <math.h>
 #include <string.h>
 
@@ -155,7 +156,8 @@ static enum reader_answer open_wav(void *state, struct source *src, int rate_hz,
     if (answer != READER_OK) return answer;
     w->channel = info->channel;
     if (w->channel > w->channels)
-        return err_set(e, E_INPUT, "has %d channels, none with number %d", w->channels, w->channel);
+        return err_set(e, E_INPUT, "has %d channel%s, none with number %d", w->channels,
+                       str_s(w->channels), w->channel);
     info->rate_hz = w->rate_hz;
     info->channels = w->channels;
     info->n_samples = -1;

@@ -76,7 +76,11 @@ for fault in count=0 oom=1 oom=2+ init=999; do
     LODE_FAKE_GPU=t4,$fault run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/auto.npy" --json
     is "auto with $fault: the CPU" "$status $(facts resolved_device)" "0 cpu"
     LODE_FAKE_GPU=t4,$fault run "$lode" cluster "$work/x.csv" -k 3 --device cuda
-    ok "cuda with $fault: refused" test "$status" = 7 -o "$status" = 6
+    case $fault in
+    oom*) says "cuda with $fault: refused" 6 'Tesla T4: memory for .*OUT_OF_MEMORY' ;;
+    count=0) says "cuda with $fault: refused" 7 'cannot be started: CUDA_ERROR_NO_DEVICE (100), no GPU' ;;
+    *) says "cuda with $fault: refused" 7 'cannot be started: CUDA_ERROR_UNKNOWN (999), often nvidia-uvm is not loaded' ;;
+    esac
 done
 LODE_FAKE_GPU=t4,sticky=700@9 run "$lode" cluster "$work/x.csv" -k 3 --device cuda
 says "a fault in mid-job, of the GPU that was asked for: ends it" 7 'seed: CUDA_ERROR_ILLEGAL_ADDRESS'
@@ -103,17 +107,23 @@ is "plan for a T4: what does not fit" "$(facts fits)" "False"
 
 printf '1,2\n3,4,5\n' >"$work/ragged.csv"
 run "$lode" cluster "$work/ragged.csv"
-says "ragged: which line" 3 'line 2 has 3 numbers, the first has 2'
+says "ragged: which line" 3 'ragged.csv: line 2 has 3 numbers, the first row has 2; all rows must be as long'
+printf '1,2\n\n3\n' >"$work/ragged.csv"
+run "$lode" cluster "$work/ragged.csv"
+says "ragged: one number" 3 'ragged.csv: line 3 has 1 number, the first row has 2; all rows must be as long'
 # files that are not what they say: one sentence each
 : >"$work/empty.csv"
 run "$lode" cluster "$work/empty.csv"
-says "an empty CSV" 3 'no line of numbers in 0 bytes'
+says "an empty CSV" 3 'empty.csv: no line of numbers in 0 bytes'
+printf 'PK\003\004\024\000\000\n1,2\n' >"$work/rows.npz"
+run "$lode" cluster "$work/rows.npz"
+says "a file of another kind" 3 'rows.npz: neither .npy nor text; rows of numbers are read as .npy, CSV or JSON lines'
 printf 'a,b,c\n' >"$work/head.csv"
 run "$lode" cluster "$work/head.csv"
-says "a CSV of names alone" 3 'no line of numbers in 6 bytes'
+says "a CSV of names alone" 3 'head.csv: no line of numbers in 6 bytes'
 printf 'a,b\n1,2\n3,x\n' >"$work/word.csv"
 run "$lode" cluster "$work/word.csv"
-says "a word among numbers" 3 'line 3, column 2: "x" is not a number'
+says "a word among numbers" 3 'word.csv: line 3, column 2: "x" is not a number'
 made() { # NAME DESCR FORTRAN SHAPE BYTES: a .npy with that header and so many bytes 0 behind it
     python3 -c '
 import struct, sys
@@ -125,16 +135,17 @@ open(name, "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + 
 while read -r name descr fortran shape bytes words; do
     made made.npy "$descr" "$fortran" "$(echo "$shape" | tr _ ' ')" "$bytes"
     run "$lode" cluster "$work/made.npy" -k 1
-    says "npy: $name" 3 "$words"
+    says "npy: $name" 3 "made.npy.*$words"
 done <<'END'
 huge <f8 False (4294967296,_4294967296) 96 4294967296 x 4294967296 numbers of 8 bytes are promised, 96 bytes are there
 false <f4 False (400,_3) 96 400 x 3 numbers of 4 bytes are promised
-cut <f8 True (4,_3) 95 4 x 3 numbers of 8 bytes are promised, 95 bytes are there
+cut <f8 True (4,_3) 95 4 x 3 numbers of 8 bytes are promised, 95 bytes are there; the file was cut off or is damaged
+small |u1 False (4,_3) 1 4 x 3 numbers of 1 byte are promised, 1 byte is there
 overflow <f8 False (99999999999999999999,_3) 96 is not a dimension
 negative <f8 False (-4,_3) 96 "-4" is not a dimension
 cube <f8 False (2,_2,_3) 96 more than 2 dimensions
 complex <c16 False (2,_3) 96 an array of <c16
-no-rows <f8 False (0,_3) 96 holds 0 rows of 3 numbers
+no-rows <f8 False (0,_3) 96 0 rows of 3 numbers; at least one of one is needed
 END
 python3 -c 'import sys; sys.stdout.buffer.write(open(sys.argv[1], "rb").read()[:40])' "$work/made.npy" >"$work/stump.npy"
 run "$lode" cluster "$work/stump.npy"
@@ -161,22 +172,36 @@ done
 
 printf '1,2\n3,nan\n5,6\n' >"$work/nan.csv"
 run "$lode" cluster "$work/nan.csv" -k 2
-says "NaN: which row" 3 'row 2, column 2 is NaN'
+says "NaN: which row" 3 'nan.csv: row 2, column 2 is NaN; drop the row or fill it in, every number must be finite'
 printf '1,2\n3,4\n' >"$work/two.csv"
 run "$lode" cluster "$work/two.csv" -k 3
-says "more clusters than rows" 3 '3 clusters of 2 rows'
+says "more clusters than rows" 3 'two.csv: 3 clusters of 2 rows; there cannot be more clusters than rows'
 run "$lode" cluster "$work/x.csv" -k 2 --init "$work/c.npy"
-says "init of another shape" 3 '2 centres of 3 are needed'
+says "init of another shape" 3 'c.npy has 3 rows of 3 numbers; for -k 2 it must have 2 of 3'
 run "$lode" cluster "$work/two.csv" --predict "$work/m"
-says "predict: other columns" 3 'rows of 2 numbers; the model was made of rows of 3'
+says "predict: other columns" 3 'two.csv: rows of 2 numbers; the model was made of rows of 3'
 run "$lode" cluster "$work/x.csv" --predict "$work/x.csv"
-is "predict: not a model" "$status" 4
+says "predict: not a model" 4 'x.csv: byte 0: neither a CTranslate2 model nor safetensors'
 run "$lode" cluster "$work/none.npy"
-says "no such file" 5 'none.npy'
+says "no such file" 5 'none.npy: No such file or directory'
 run "$lode" cluster "$work/x.csv" -m dbscan --model "$work/m2"
-says "dbscan has no model" 2 'no model to write'
+says "dbscan has no model" 2 'dbscan and spectral have no centres and no model to write'
 run "$lode" cluster "$work/x.csv" --plot "$work/x.gif"
-says "a plot of another kind" 2 '.svg or .png'
+says "a plot of another kind" 2 '--plot takes a file .svg or .png, not ".*x.gif"'
 run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/no/l.npy"
-says "a folder that is not there" 5 'l.npy'
+says "a folder that is not there" 5 'no/l.npy: cannot be written: No such file or directory'
+# before the work, which is of no use then
+for flag in labels centers model; do
+    run "$lode" cluster "$work/nan.csv" -k 2 --$flag "$work"
+    says "--$flag at a folder" 5 'is a folder, a file is needed'
+    run "$lode" cluster "$work/nan.csv" -k 2 --$flag ''
+    says "--$flag without a name" 5 'the name of a file to write is empty'
+    cp "$work/two.csv" "$work/own.csv"
+    run "$lode" cluster "$work/own.csv" -k 2 --$flag "$work/./own.csv"
+    says "--$flag at the rows" 2 "--$flag .*own.csv would replace a file that is read"
+    ok "--$flag at the rows: they stay" cmp "$work/two.csv" "$work/own.csv"
+done
+run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/one" --model "$work/one"
+says "two outputs, one file" 2 '--labels and --model are one file, .*/one'
+ok "what is refused leaves nothing" sh -c "! ls '$work' | grep -q 'tmp-\|^one'"
 tap_end

@@ -12,7 +12,7 @@ printf '{"text": "a"}\n{"text": 1\n' >"$work/bad.jsonl"
 run "$lode" embed "$work/latin.txt"
 says "not UTF-8" 3 'line 2: not UTF-8'
 run "$lode" embed "$work/short.csv"
-says "a record with too few fields" 3 'line 2: 1 fields, the header has 2'
+says "a record with too few fields" 3 'line 2: 1 field, the header has 2'
 run "$lode" embed "$work/other.csv"
 says "no such column" 3 'line 2: there is no text in "text"'
 run "$lode" embed "$work/bad.jsonl"
