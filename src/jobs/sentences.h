@@ -36,7 +36,7 @@ struct sentences {
     struct load_weights weights;    /* mapped until sentences_close */
     struct arena **scratch;         /* [threads] */
     int threads, width, least_rows; /* the latter of a run */
-    uint64_t counted; /* bytes that sentences_count has been through */
+    uint64_t counted;               /* bytes that sentences_count has been through */
     double load_s;
     /* doors of the plan */
     int32_t *n_rows, *token, *position, *n_texts, *range;

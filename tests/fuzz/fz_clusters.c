@@ -13,7 +13,7 @@ static void number_row(void *ctx, int64_t i, double *out)
 static void use(struct arena *a, struct cluster_model *m)
 {
     struct engine_options o = {.device = "cpu", .kernels = "base", .threads = 1};
-    struct scale_source s = {&m->scale.d, number_row, 9, m->scale.d, NULL};
+    struct scale_source s = {&m->scale.d, number_row, 9, m->scale.d, NULL, 2};
     struct engine *engine = NULL;
     struct err e;
     int32_t label[9];
