@@ -77,6 +77,7 @@ static void build_eigen(struct stage *s)
 {
     int64_t d = s->one->d[0];
     int a = in_f64(s, "a", DIMS(d, d));
+    s->flops = 26.0 / 3 * (double)(d * d * d);
     step(s, IDS(a),
          IDS(whole_out(s, "value", DTYPE_F64, DIMS(d)),
              whole_out(s, "vector", DTYPE_F64, DIMS(d, d))));

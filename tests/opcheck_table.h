@@ -293,7 +293,7 @@ static const struct one cases[] = {
     {.op = OP_near,      {1, 1},              -1, F32, .args.top = 1},
     {.op = OP_near,      {61, 7},             -1, F32, .args.top = 61},
     {.op = OP_near,      {150, 33},           -1, F32, .args.top = 10},
-    {.op = OP_near,      {1000, 4},           -1, F32, .args.top = 20},
+    {.op = OP_near,      {700, 4},            -1, F32, .args.top = 20},
     {.op = OP_near,      {10000, 200},        -1, F32, .args.top = 20, .bench = true},
 
     {.op = OP_apart,     {1, 1},              -1, F32, .args.top = 1},
