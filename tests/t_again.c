@@ -3,8 +3,7 @@
  * file if it was asked for. The models are small ones of hashed weights; their text means nothing.
  */
 #include "base/log.h"
-#include "base/module.h"
-#include "gpu/fake.h"
+#include "fake_help.h"
 #include "job_help.h"
 #include "nets/net_sentence.h"
 
@@ -340,24 +339,6 @@ static void test_match(void **state)
                   write_texts(w, "targets.txt", 0, 6), 11);
 }
 
-/* The modules lie one folder above the tests. */
-static void find_modules(void)
-{
-    struct arena *a;
-    struct err e;
-    const void *table;
-    if (arena_open("test", 0, &a, &e)) exit(1);
-    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
-    arena_close(&a);
-    setenv("LODE_FAKE_GPU", "t4", 1);
-    unsetenv("CUDA_VISIBLE_DEVICES");
-    if (module_open("fakecuda", "lode_fakecuda_test", &table, &e)) {
-        fprintf(stderr, "%s\n", e.text);
-        exit(1);
-    }
-    fake = table;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +351,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_route, setup, teardown),
     };
     log_set_level(LOG_QUIET);
-    find_modules();
+    fake = fake_open("t4");
     return cmocka_run_group_tests_name("again", tests, NULL, NULL);
 }

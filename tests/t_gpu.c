@@ -3,13 +3,11 @@
  * happens when any call of the driver fails. */
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/module.h"
 #include "base/thread.h"
 #include "engine/engine.h"
-#include "gpu/fake.h"
+#include "fake_help.h"
 #include "gpu/gpu_image.h"
 #include "nets/net_whisper.h"
-#include "unit.h"
 
 #define MIB     ((size_t)1 << 20)
 #define GIB     ((size_t)1 << 30)
@@ -719,24 +717,6 @@ static void test_no_driver(void **state)
     assert_non_null(strstr(o.reason, "no NVIDIA driver here"));
 }
 
-/* The modules lie one folder above the tests. */
-static void find_modules(void)
-{
-    struct arena *a;
-    struct err e;
-    const void *table;
-    if (arena_open("test", 0, &a, &e)) exit(1);
-    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
-    arena_close(&a);
-    setenv("LODE_FAKE_GPU", "t4", 1);
-    unsetenv("CUDA_VISIBLE_DEVICES");
-    if (module_open("fakecuda", "lode_fakecuda_test", &table, &e)) {
-        fprintf(stderr, "%s\n", e.text);
-        exit(1);
-    }
-    fake = table;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -759,6 +739,6 @@ int main(void)
         cmocka_unit_test(test_no_driver),
     };
     log_set_level(LOG_QUIET);
-    find_modules();
+    fake = fake_open("t4");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

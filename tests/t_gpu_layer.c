@@ -5,11 +5,9 @@
  *
  * Not run on a GPU. */
 #include "base/log.h"
-#include "base/module.h"
 #include "engine/engine.h"
-#include "gpu/fake.h"
+#include "fake_help.h"
 #include "gpu/gpu_launch.h"
-#include "unit.h"
 #include <math.h>
 
 enum { ROWS = 20, WINDOWS = 3, SEQUENCES = 20, PAST = 24, LAUNCHES = 5 };
@@ -291,19 +289,7 @@ int main(void)
         cmocka_unit_test(test_splits),
         cmocka_unit_test(test_odd_heads),
     };
-    struct arena *a;
-    struct err e;
-    const void *table;
     log_set_level(LOG_QUIET);
-    if (arena_open("test", 0, &a, &e)) return 1;
-    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
-    arena_close(&a);
-    setenv("LODE_FAKE_GPU", "t4", 1);
-    unsetenv("CUDA_VISIBLE_DEVICES");
-    if (module_open("fakecuda", "lode_fakecuda_test", &table, &e)) {
-        fprintf(stderr, "%s\n", e.text);
-        return 1;
-    }
-    fake = table;
+    fake = fake_open("t4");
     return cmocka_run_group_tests_name("gpu layer", tests, NULL, NULL);
 }

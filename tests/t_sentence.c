@@ -1,12 +1,10 @@
 /* Two-layer encoders with hashed weights against transformers (tools/golden/sentence2.py), packed
  * in several ways: a text's vector must not depend on its company, to the bit. On the CPU and, with
  * kernels "gpu", on the fake one that LODE_FAKE_GPU says. Not run on a GPU. */
-#include "unit.h"
+#include "fake_help.h"
 
 #include "base/json.h"
-#include "base/module.h"
 #include "engine/engine.h"
-#include "gpu/fake.h"
 #include "nets/net_sentence.h"
 #include <math.h>
 
@@ -217,19 +215,9 @@ static void test_named(void **state)
     assert_false(net_sentence_named("all-mpnet-base", &(struct net_sentence_config){0}));
 }
 
-/* The fake driver (gpu/fake.h) as a GPU of that kind. Its module lies one folder above the tests.
- */
 static void plug_in(const char *gpu)
 {
-    struct arena *a;
-    struct err e;
-    const void *fake;
-    assert_int_equal(arena_open("test", 0, &a, &e), 0);
-    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
-    arena_close(&a);
-    setenv("LODE_FAKE_GPU", gpu, 1);
-    if (module_open("fakecuda", "lode_fakecuda_test", &fake, &e)) fail_msg("%s", e.text);
-    assert_int_equal(((const struct fake_test *)fake)->reset(gpu), 0);
+    assert_int_equal(fake_open(gpu)->reset(gpu), 0);
 }
 
 /* Plain kernels of f32, the tensor cores of sm_75 and of sm_80 and up. */

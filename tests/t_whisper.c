@@ -1,24 +1,14 @@
 /* The Whisper plan against transformers: a two-layer model of hashed weights
  * (tools/golden/whisper2.py), and the log-mel of a real clip against two references
  * (tools/golden/mel.py). Every level of kernels this processor has must agree. */
-#include "base/file.h"
-#include "base/module.h"
 #include "base/thread.h"
 #include "engine/engine.h"
-#include "gpu/fake.h"
+#include "fake_help.h"
 #include "jobs/listen.h"
 #include "load/load.h"
 #include "media/audio.h"
 #include "nets/net_whisper.h"
-
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 static const struct net_whisper_config two_layers = {
     .n_mels = 80,
@@ -205,19 +195,9 @@ static void test_hash(void **state)
     teardown(&f);
 }
 
-/* The fake driver (gpu/fake.h) as a GPU of that kind. Its module lies one folder above the tests.
- */
 static void plug_in(const char *gpu)
 {
-    struct arena *a;
-    struct err e;
-    const void *fake;
-    assert_int_equal(arena_open("test", 0, &a, &e), 0);
-    setenv("LODE_MODULES", file_join(a, file_program_folder(a, &e), "..", &e), 1);
-    arena_close(&a);
-    setenv("LODE_FAKE_GPU", gpu, 1);
-    if (module_open("fakecuda", "lode_fakecuda_test", &fake, &e)) fail_msg("%s", e.text);
-    assert_int_equal(((const struct fake_test *)fake)->reset(gpu), 0);
+    assert_int_equal(fake_open(gpu)->reset(gpu), 0);
 }
 
 static const char *const levels[] = {"ref", "base", "avx2", "avx512"};
