@@ -3,50 +3,101 @@
  * cpu_attn_isa.c; what differs:
  *
  *     one register holds 16 sums of two halves each, over even and over odd elements of K:
- *     q [8][D/2][2]  x  keys [48-wide panels of [D/2][16][2]]  -> f16 [8][48][2], added up in f32
+ *     q [8][D/2][2]  x  keys [2 panels of [D/2][16][2]]  -> f16 [8][2][16][2]
  *
- * so no f16 sum is longer than D/2 products of scores, or 32 of values, and softmax is in f32. */
+ * Of two panels one has the even columns and one the odd ones, so that their sums of two halves,
+ * added, are 32 columns in order. Scores and their powers stay f16; no f16 sum is longer than D
+ * products of scores, or 64 of values. Denormal halves, of which there are many, cost nothing here.
+ */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_tile.h"
 
 typedef _Float16 half;
+typedef __m512h vh; /* 32 halves */
+
+#define BLOCK 32 /* columns of two panels */
+#define LOG2E 1.44269504f
 
 struct heads {
     struct fast_half m;
     int64_t t_count, d_count, width; /* width: floats between positions of qkv, 3C */
 };
 
-static void to_half(const float *from, half *to)
+ISA_INLINE vh vh_load(const half *p)
 {
-    vf_store_f16((uint16_t *)to, vf_load(from));
+    return _mm512_loadu_ph(p);
 }
 
-/* Panels [first, last) of 16 positions of one head. */
+/* The f32 of halves 0 to 15, or 16 to 31. */
+ISA_INLINE vf vh_low(vh x)
+{
+    return (vf)_mm512_cvtph_ps(_mm512_castsi512_si256((__m512i)x));
+}
+
+ISA_INLINE vf vh_high(vh x)
+{
+    return (vf)_mm512_cvtph_ps(_mm512_extracti64x4_epi64((__m512i)x, 1));
+}
+
+ISA_INLINE vh vh_of(vf low, vf high)
+{
+    __m256i a = _mm512_cvtps_ph((__m512)low, _MM_FROUND_TO_NEAREST_INT);
+    __m256i b = _mm512_cvtps_ph((__m512)high, _MM_FROUND_TO_NEAREST_INT);
+    return (vh)_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
+/* In every lane of two halves, a's second and b's first change places. */
+ISA_INLINE void vh_turn(vh *a, vh *b)
+{
+    __m512i x = (__m512i)*a, y = (__m512i)*b;
+    *a = (vh)_mm512_mask_blend_epi16(0xaaaaaaaa, x, _mm512_slli_epi32(y, 16));
+    *b = (vh)_mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(x, 16), y);
+}
+
+/* A row of a tile: 32 columns, from two panels of sums of two halves. */
+ISA_INLINE vh tile_row(const half *tile, int64_t row)
+{
+    vh a = vh_load(tile + row * 2 * BLOCK), b = vh_load(tile + row * 2 * BLOCK + BLOCK);
+    vh_turn(&a, &b);
+    return a + b;
+}
+
+/* Panels of positions [first, last) of one head, first a multiple of 32. */
 static void make_panels(const struct heads *a, const float *k, const float *v, int64_t first,
                         int64_t last, half *keys, half *values)
 {
+    const vi apart = {0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15};
     int64_t d_count = a->d_count;
-    for (int64_t t = first * CPU_PANEL; t < last * CPU_PANEL; t += W) {
+    for (int64_t t = first; t < last; t += W) {
+        half *to = keys + t / BLOCK * BLOCK * d_count + t % BLOCK;
         for (int64_t d = 0; d < d_count; d += W) {
             vf r[W];
-            half turned[W][W];
             for (int64_t i = 0; i < W; i++)
                 r[i] = t + i < a->t_count ? vf_load(k + (t + i) * a->width + d) : vf_all(0);
             vf_transpose(r);
-            for (int64_t i = 0; i < W; i++) vf_store_f16((uint16_t *)turned[i], r[i]);
-            half *to = keys + t * d_count + d * CPU_PANEL; /* pairs of d, a panel apart */
-            for (int64_t i = 0; i < W; i++)
-                for (int64_t j = 0; j < W; j++)
-                    to[(i / 2 * CPU_PANEL + j) * 2 + i % 2] = turned[i][j];
-        }
-        for (int64_t i = t; i < t + W && i < a->m.t_even; i++)
-            for (int64_t d = 0; d < d_count; d += W) {
-                half line[W] = {0};
-                if (i < a->t_count) to_half(v + i * a->width + d, line);
-                half *to = values + (d / CPU_PANEL * a->m.t_even + i / 2 * 2) * CPU_PANEL;
-                for (int64_t j = 0; j < W; j++) to[j * 2 + i % 2] = line[j];
+            for (int64_t i = 0; i < W; i += 2) { /* pairs of d, even positions, then odd ones */
+                vh low = vh_of(r[i], vf_all(0)), high = vh_of(r[i + 1], vf_all(0));
+                vi pairs = (vi)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)low)) |
+                           (vi)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)high)) << 16;
+                pairs = (vi)_mm512_permutexvar_epi32((__m512i)apart, (__m512i)pairs);
+                half *at = to + (d + i) * CPU_PANEL;
+                _mm256_storeu_si256((__m256i *)at, _mm512_castsi512_si256((__m512i)pairs));
+                _mm256_storeu_si256((__m256i *)(at + CPU_PANEL * d_count),
+                                    _mm512_extracti64x4_epi64((__m512i)pairs, 1));
             }
+        }
     }
+    for (int64_t t = first; t < MIN(last, a->m.t_even); t += 2)
+        for (int64_t d = 0; d < d_count; d += BLOCK) {
+            const float *row = v + t * a->width + d;
+            vh even = vh_of(vf_load(row), vf_load(row + W)), odd = (vh){0};
+            if (t + 1 < a->t_count)
+                odd = vh_of(vf_load(row + a->width), vf_load(row + a->width + W));
+            vh_turn(&even, &odd);
+            half *to = values + d * a->m.t_even + t * CPU_PANEL;
+            _mm512_storeu_ph(to, even);
+            _mm512_storeu_ph(to + CPU_PANEL * a->m.t_even, odd);
+        }
 }
 
 /* The query's rows, 0 beyond the last one, as halves. */
@@ -59,33 +110,50 @@ static void make_query(const struct heads *a, const float *q, int64_t rows, int6
                          r < rows ? vf_load(q + r * a->width + d) : vf_all(0));
 }
 
-/* score [T] becomes halves of 2^(score - most), in place, 0 up to t_even; returns their sum. */
-static float softmax2(float *score, int64_t n, int64_t n_even)
+/* 2^x for x from -30 to 0, to a half's precision. */
+ISA_INLINE vh vh_exp2(vh x)
 {
-    vf most = vf_all(-__builtin_inff()), sum = vf_all(0);
-    int64_t t = 0;
-    for (; t + W <= n; t += W) most = vf_max(vf_load(score + t), most);
-    float top = vf_most(most);
-    for (; t < n; t++) top = score[t] > top ? score[t] : top;
-    for (t = n; t < ALIGN_UP(n_even, W); t++) score[t] = -__builtin_inff();
-    most = vf_all(top);
-    uint16_t *to = (uint16_t *)score; /* behind what is still to be read */
-    for (t = 0; t < n_even; t += W) {
-        vf e = vf_exp2(vf_load(score + t) - most);
-        vf_store_f16(to + t, e);
-        sum += vf_load_f16(to + t);
+    /* minimax on [-1/2, 1/2] of the relative error with 1 at 0, which is 1.7e-4 */
+    const half c1 = 0.69328f, c2 = 0.24221f, c3 = 0.055009f;
+    vh n = _mm512_roundscale_ph(x, 0), f = x - n;
+    vh p = _mm512_fmadd_ph(_mm512_set1_ph(c3), f, _mm512_set1_ph(c2));
+    p = _mm512_fmadd_ph(p, f, _mm512_set1_ph(c1));
+    p = _mm512_fmadd_ph(p, f, _mm512_set1_ph(1));
+    return _mm512_scalef_ph(p, n);
+}
+
+/* score [T] becomes e^((score - most) * scale), in place, 0 up to t_up; returns their sum. The
+ * difference is small where it counts, so scale costs least precision there. */
+static float softmax(half *score, int64_t n, int64_t t_up, float scale)
+{
+    const vh lowest = _mm512_set1_ph(-30); /* 2^-30 is 0 as a half */
+    const vh by = _mm512_set1_ph((half)(scale * LOG2E));
+    vh most = _mm512_set1_ph(-(half)__builtin_inff());
+    vf sum = vf_all(0);
+    for (int64_t t = n; t < t_up; t++) score[t] = -(half)__builtin_inff();
+    for (int64_t t = 0; t < t_up; t += BLOCK) most = _mm512_max_ph(vh_load(score + t), most);
+    most = _mm512_set1_ph(_mm512_reduce_max_ph(most));
+    for (int64_t t = 0; t < t_up; t += BLOCK) {
+        vh e = vh_exp2(_mm512_max_ph((vh_load(score + t) - most) * by, lowest));
+        _mm512_storeu_ph(score + t, e);
+        sum += vh_low(e) + vh_high(e);
     }
     return vf_sum(sum);
 }
 
-/* score [rows][T] += bias of each position's distance to the row, from distance 0 of row 0 on. */
-static void add_bias(const struct heads *a, const float *bias, int64_t rows, float *score)
+/* score [rows][T] = score * scale + bias of each position's distance to the row, from distance 0 of
+ * row 0 on. */
+static void add_bias(const struct heads *a, const float *bias, int64_t rows, float scale,
+                     half *score)
 {
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t t = 0; t < a->t_count; t += W) {
-            float *to = score + r * a->m.line + t;
-            vf by_distance = vf_load_n(bias + t - r, a->t_count - t) * 1.44269504f;
-            vf_store_n(to, vf_load(to) + by_distance, a->t_count - t);
+        for (int64_t t = 0; t < a->t_count; t += BLOCK) {
+            half *to = score + r * a->m.line + t;
+            const float *by = bias + t - r;
+            int64_t left = a->t_count - t;
+            vf low = vf_load_n(by, left), high = left > W ? vf_load_n(by + W, left - W) : vf_all(0);
+            vh x = vh_load(to);
+            _mm512_storeu_ph(to, vh_of(vh_low(x) * scale + low, vh_high(x) * scale + high));
         }
 }
 
@@ -97,37 +165,34 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
     enum { chunk = 64 }; /* positions whose values are summed in f16 */
     int64_t d_count = a->d_count, line = a->m.line, c_count = a->width / 3;
     int64_t rows_up = ALIGN_UP(rows, TILE_ROWS), t_even = a->m.t_even;
-    float *score = (float *)part, *sum = (float *)(part + a->m.sum);
-    half *query = (half *)(part + a->m.query);
-    int32_t *tile = (int32_t *)(part + a->m.tile);
+    half *score = (half *)part, *query = (half *)(part + a->m.query);
+    half *tile = (half *)(part + a->m.tile);
+    float *sum = (float *)(part + a->m.sum);
     make_query(a, q, rows, rows_up, query);
-    for (int64_t t = 0; t < a->m.t_up; t += TILE_COLS)
+    for (int64_t t = 0; t < a->m.t_up; t += BLOCK)
         for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
-            tile_f16_3(query + r * d_count, 2 * d_count, keys + t * d_count,
-                       CPU_PANEL * 2 * d_count, d_count / 2, tile, 4 * TILE_COLS);
+            tile_f16_2(query + r * d_count, 2 * d_count, keys + t * d_count,
+                       CPU_PANEL * 2 * d_count, d_count / 2, tile, 4 * BLOCK);
             for (int64_t i = 0; i < TILE_ROWS; i++)
-                for (int64_t j = 0; j < TILE_COLS; j += W)
-                    vf_store(score + (r + i) * line + t + j,
-                             tile_pair_sums(vi_load(tile + i * TILE_COLS + j), scale));
+                _mm512_storeu_ph(score + (r + i) * line + t, tile_row(tile, i));
         }
-    if (bias) add_bias(a, bias, rows, score);
+    if (bias) add_bias(a, bias, rows, scale, score);
     float by[FAST_QUERIES];
     for (int64_t r = 0; r < rows; r++)
-        by[r] = 1.0f / softmax2(score + r * line, a->t_count, t_even);
+        by[r] = 1.0f / softmax(score + r * line, a->t_count, a->m.t_up, bias ? 1 : scale);
 
     memset(sum, 0, (size_t)(rows_up * d_count) * sizeof *sum);
     for (int64_t t = 0; t < t_even; t += chunk)
-        for (int64_t d = 0; d < d_count; d += 2 * CPU_PANEL)
+        for (int64_t d = 0; d < d_count; d += BLOCK)
             for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
-                tile_f16_2((const half *)(score + r * line) + t, 4 * line,
-                           values + (d * t_even + t * CPU_PANEL), 2 * CPU_PANEL * t_even,
-                           MIN(chunk, t_even - t) / 2, tile, 4 * 2 * CPU_PANEL);
-                for (int64_t i = 0; i < TILE_ROWS; i++)
-                    for (int64_t j = 0; j < 2 * CPU_PANEL; j += W) {
-                        float *to = sum + (r + i) * d_count + d + j;
-                        vf_store(to, vf_load(to) +
-                                         tile_pair_sums(vi_load(tile + i * 2 * CPU_PANEL + j), 1));
-                    }
+                tile_f16_2(score + r * line + t, 2 * line, values + (d * t_even + t * CPU_PANEL),
+                           2 * CPU_PANEL * t_even, MIN(chunk, t_even - t) / 2, tile, 4 * BLOCK);
+                for (int64_t i = 0; i < TILE_ROWS; i++) {
+                    float *to = sum + (r + i) * d_count + d;
+                    vh more = tile_row(tile, i);
+                    vf_store(to, vf_load(to) + vh_low(more));
+                    vf_store(to + W, vf_load(to + W) + vh_high(more));
+                }
             }
     for (int64_t r = 0; r < rows; r++)
         for (int64_t d = 0; d < d_count; d += W)
@@ -142,7 +207,7 @@ int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int i
     struct heads a = {fast_half_layout(t_count, d_count), t_count, d_count, width};
     char *part = (char *)s->scratch + a.m.shared + (size_t)id * a.m.part;
     thread_share(team, id, t_count, TILE_ROWS, &from, &to);
-    thread_share(team, id, a.m.t_up / CPU_PANEL, 1, &first, &last);
+    thread_share(team, id, a.m.t_up, BLOCK, &first, &last);
     for (int64_t i = 0; i < qkv->rows * heads; i++) {
         const float *q =
             (const float *)qkv->data + i / heads * t_count * width + i % heads * d_count;
@@ -152,8 +217,8 @@ int cpu_half_attention(const struct cpu_step *s, struct thread_team *team, int i
         make_panels(&a, q + c_count, q + 2 * c_count, first, last, keys, values);
         thread_barrier(team); /* after it, too, nobody reads the other place any more */
         for (int64_t t = from; t < to; t += FAST_QUERIES)
-            attend(&a, q + t * width, MIN(FAST_QUERIES, to - t), s->step->args.scale * 1.44269504f,
-                   NULL, keys, values, part, out + t * c_count);
+            attend(&a, q + t * width, MIN(FAST_QUERIES, to - t), s->step->args.scale, NULL, keys,
+                   values, part, out + t * c_count);
     }
     return 0;
 }
@@ -172,11 +237,10 @@ int cpu_half_attnrange(const struct cpu_step *s, struct thread_team *team, int i
         struct fast_range r = fast_range_of(s, i);
         struct heads a = {fast_half_layout(r.t_count, d_count), r.t_count, d_count, width};
         half *values = keys + a.m.keys;
-        make_panels(&a, r.q + c_count, r.q + 2 * c_count, 0, a.m.t_up / CPU_PANEL, keys, values);
+        make_panels(&a, r.q + c_count, r.q + 2 * c_count, 0, a.m.t_up, keys, values);
         for (int64_t t = 0; t < r.t_count; t += FAST_QUERIES)
-            attend(&a, r.q + t * width, MIN(FAST_QUERIES, r.t_count - t),
-                   s->step->args.scale * 1.44269504f, r.distance ? r.distance - t : NULL, keys,
-                   values, part, r.out + t * c_count);
+            attend(&a, r.q + t * width, MIN(FAST_QUERIES, r.t_count - t), s->step->args.scale,
+                   r.distance ? r.distance - t : NULL, keys, values, part, r.out + t * c_count);
     }
     return 0;
 }
