@@ -232,7 +232,7 @@ lode: $(O)/lode
 
 # ---- what can be asked for ----
 modules: $(SO)
-tests: $(TESTS) $(FUZZ) $(SO) $(O)/lode
+tests: $(TESTS) $(FUZZ) $(SO) $(O)/lode $(O)/bench_nearest $(O)/tests/golden_full
 
 # check-names looks at the release build, everything else at the one with sanitizers.
 test:

@@ -41,7 +41,7 @@ static int bench(struct arena *a, char **argv, struct err *e)
     if (!group || !row || !product) return -1;
     for (int64_t i = 0; i < base.file.rows; i++) group[i] = (int32_t)i;
     double start_s = thread_seconds();
-    TRY(search_open(a, &on, base.x, group, base.file.rows, (int)base.file.columns, TOP, &s, e));
+    TRY(search_open(&on, base.x, group, base.file.rows, (int)base.file.columns, TOP, &s, e));
     double ready_s = thread_seconds();
     TRY(search_run(&s, query.x, n, row, product, e));
     printf("%.4f %.4f\n", ready_s - start_s, thread_seconds() - ready_s);
