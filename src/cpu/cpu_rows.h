@@ -54,7 +54,8 @@ struct rows_lloyd {
     int64_t columns, quads, line; /* quads, line: of rows in 8 bits */
     size_t norm, was;             /* of a set, whose panels come first; */
     size_t codes, code, set;      /* codes: the centres in 8 bits */
-    size_t rows, parts, part; /* of a member's part, after products, rows and distances as f32 */
+    size_t rows, kept, kept_code, kept_row; /* of a member's part, after products, rows and far */
+    size_t parts, part;
     size_t bytes;
 };
 
@@ -71,7 +72,10 @@ static inline struct rows_lloyd rows_lloyd_layout(int64_t n, int64_t d, int64_t 
     m.set = ALIGN_UP(m.was + (size_t)n * sizeof(int32_t), 4096);
     m.parts = m.set * (size_t)MIN(sets, ROWS_SETS);
     m.rows = ALIGN_UP((ROWS_TILE * (q + (size_t)d) + q) * sizeof(float), 64);
-    m.part = ALIGN_UP(m.rows + ROWS_TILE * (size_t)m.line * sizeof(int16_t), 4096);
+    m.kept = m.rows + ROWS_TILE * (size_t)m.line * sizeof(int16_t);
+    m.kept_code = m.kept + (sets > 1 ? ROWS_PIECE * (size_t)m.line * sizeof(int16_t) : 0);
+    m.kept_row = m.kept_code + ROWS_PIECE * 4 * sizeof(float);
+    m.part = ALIGN_UP(m.kept_row + ROWS_PIECE * sizeof(int64_t), 4096);
     m.bytes = m.parts + (size_t)threads * m.part;
     return m;
 }

@@ -220,6 +220,10 @@ int ISA_NAME(cpu_rows_seed)(const struct cpu_step *s, struct thread_team *team, 
 
 /* ---- lloyd ----------------------------------------------------------------------------------- */
 
+struct code {                       /* of a row in 8 bits */
+    float unit, square, rest, norm; /* |unit * q|^2, |r|, |x|^2 */
+};
+
 /* With AVX-512 most centres are ruled out in 8 bits. Every row and every centre is x = unit * q + r
  * with a unit of its own; the distance of two q, whole numbers but for the units, is off by at most
  * |r| + |r'|. What is within that of the second nearest (two or three of 70) is measured in f32. */
@@ -242,6 +246,11 @@ struct lloyd {
     int32_t *extra;
     quant_t *rows;     /* 8 of the member */
     float widest, top; /* the longest r, and square, of the centres */
+    /* of the member: rows of the piece in 8 bits once a set has asked for them; row i, if
+     * kept_row[i % ROWS_PIECE] is i. NULL: there is one set, which asks once */
+    quant_t *kept;
+    struct code *kept_code;
+    int64_t *kept_row;
 };
 
 /* Few centres or short rows are sooner measured; sums of more than 60,000 products leave i32. */
@@ -274,6 +283,11 @@ static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int64_t pl
     t.far = t.room + ROWS_TILE * t.d;
     t.rows = (quant_t *)(part + t.m.rows);
     t.coarse = lloyd_coarse_pays(t.k, t.d);
+    if (centre->dim[0] > 1) {
+        t.kept = (quant_t *)(part + t.m.kept);
+        t.kept_code = (struct code *)(part + t.m.kept_code);
+        t.kept_row = (int64_t *)(part + t.m.kept_row);
+    }
     t.label = (int32_t *)s->out[2]->data + set * t.n;
     t.bound = (float *)s->out[3]->data + set * t.n * 2;
     t.fresh = t.move[0] == -1;
@@ -289,10 +303,6 @@ static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int64_t pl
     }
     return t;
 }
-
-struct code {                       /* of a row in 8 bits */
-    float unit, square, rest, norm; /* |unit * q|^2, |r|, |x|^2 */
-};
 
 /* A row as q + QUANT_SHIFT, whole quads. The rounding of x - unit * q is covered too. */
 static struct code lloyd_code(const float *x, int64_t d, quant_t *to)
@@ -317,6 +327,19 @@ static struct code lloyd_code(const float *x, int64_t d, quant_t *to)
     out.norm = vf_sum(norm);
     out.rest = sqrtf(vf_sum(rest)) * 1.001f + sqrtf((float)d) * high * 0x1p-22f;
     return out;
+}
+
+/* Row i of x, as far as the tiles read. */
+static struct code lloyd_code_row(const struct lloyd *t, int64_t i, quant_t *to)
+{
+    const float *x = t->x + i * t->d;
+    if (!t->kept) return lloyd_code(x, t->d, to);
+    int64_t at = i % ROWS_PIECE;
+    quant_t *kept = t->kept + at * t->m.line;
+    if (t->kept_row[at] != i) t->kept_code[at] = lloyd_code(x, t->d, kept);
+    t->kept_row[at] = i;
+    memcpy(to, kept, (size_t)t->m.quads * 4 * sizeof *to);
+    return t->kept_code[at];
 }
 
 /* Centre j into its panel; returns |r|. */
@@ -456,7 +479,7 @@ static void lloyd_eight_coarse(const struct lloyd *t, const int64_t *i, int64_t 
     struct code code[ROWS_TILE];
     int32_t *c = (int32_t *)t->c;
     for (int64_t r = 0; r < count; r++)
-        code[r] = lloyd_code(t->x + i[r] * t->d, t->d, t->rows + r * t->m.line);
+        code[r] = lloyd_code_row(t, i[r], t->rows + r * t->m.line);
     for (int64_t j = 0; j < t->k; j += ROWS_COLS) {
         const int8_t *panel = t->codes + j * 4 * t->m.quads;
         if (t->k - j > 2 * CPU_PANEL)
@@ -577,6 +600,7 @@ static void lloyd_together(const struct cpu_step *s, const int64_t *set, int64_t
         }
     }
     thread_share(team, id, n, ROWS_TILE, &from, &to);
+    for (int64_t i = 0; t[0].kept && i < ROWS_PIECE; i++) t[0].kept_row[i] = -1;
     for (int64_t row = from; row < to; row += ROWS_PIECE)
         for (int64_t i = 0; i < sets; i++) lloyd_assign(&t[i], row, MIN(to, row + ROWS_PIECE));
     thread_barrier(team);
