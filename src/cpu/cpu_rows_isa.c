@@ -478,8 +478,7 @@ static void lloyd_eight_coarse(const struct lloyd *t, const int64_t *i, int64_t 
 {
     struct code code[ROWS_TILE];
     int32_t *c = (int32_t *)t->c;
-    for (int64_t r = 0; r < count; r++)
-        code[r] = lloyd_code_row(t, i[r], t->rows + r * t->m.line);
+    for (int64_t r = 0; r < count; r++) code[r] = lloyd_code_row(t, i[r], t->rows + r * t->m.line);
     for (int64_t j = 0; j < t->k; j += ROWS_COLS) {
         const int8_t *panel = t->codes + j * 4 * t->m.quads;
         if (t->k - j > 2 * CPU_PANEL)
