@@ -51,9 +51,9 @@ static inline struct rows_seed rows_seed_layout(int64_t n, int64_t d, int64_t s,
 enum { ROWS_SETS = 16, ROWS_PIECE = 512 };
 
 struct rows_lloyd {
-    int64_t columns, quads, line; /* quads, line: of rows in 8 bits */
-    size_t norm, was;             /* of a set, whose panels come first; */
-    size_t codes, code, set;      /* codes: the centres in 8 bits */
+    int64_t columns, quads, line;           /* quads, line: of rows in 8 bits */
+    size_t norm, was;                       /* of a set, whose panels come first; */
+    size_t codes, code, set;                /* codes: the centres in 8 bits */
     size_t rows, kept, kept_code, kept_row; /* of a member's part, after products, rows and far */
     size_t parts, part;
     size_t bytes;
