@@ -43,8 +43,7 @@ double ISA_NAME(cpu_peak_i8)(int64_t turns)
 #endif
         }
     }
-    /* unrolled as well: with an index gcc keeps the sums in memory, and the loop above waits for it
-     */
+    /* unrolled as well: with an index gcc keeps the sums in memory all along */
 #pragma GCC unroll 12
     for (int i = 0; i < apart; i++) __asm__ volatile("" ::"x"(sum[i]));
 #if defined __AVX512VNNI__

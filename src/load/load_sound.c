@@ -64,7 +64,7 @@ int load_sound(struct arena *a, const struct load_weights *w, const void *but, i
                 return err_set(e, E_MODEL, "tensor %s holds numbers that are none: it is damaged",
                                w->tensor[i].name);
         }
-        /* read again when they are packed, from the system's cache; kept, all would be resident twice */
+        /* packing reads them again from the system's cache; kept, all would be resident twice */
         load_drop(w, t.data, tensor_bytes(&t));
     }
     return 0;
