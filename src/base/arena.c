@@ -189,6 +189,13 @@ void *arena_alloc(struct arena *a, size_t size, size_t align, struct err *e)
     return size > BIG ? big(a, size, align, e) : small(a, size, align, e);
 }
 
+void arena_sparse(void *p, size_t size)
+{
+    uintptr_t from = ALIGN_UP((uintptr_t)p, (uintptr_t)PAGE);
+    uintptr_t to = ((uintptr_t)p + size) / PAGE * PAGE;
+    if (size >= HUGE_FROM) madvise((void *)from, to - from, MADV_NOHUGEPAGE);
+}
+
 void *arena_array(struct arena *a, size_t n, size_t size, size_t align, struct err *e)
 {
     if (size > 0 && n > SIZE_MAX / size) {
