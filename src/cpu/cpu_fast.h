@@ -96,7 +96,7 @@ static inline struct fast_range fast_range_of(const struct cpu_step *s, int64_t 
 /* The same in f16 (cpu_half.c), for heads whose channels fill pairs of panels. */
 struct fast_half {
     int64_t t_up, t_even;          /* positions in pairs of panels; an even number of them */
-    int64_t line;                  /* halves between rows of scores */
+    int64_t line;                  /* floats between rows of scores */
     size_t keys;                   /* halves of one head's keys; its values follow */
     size_t shared;                 /* bytes of both places */
     size_t query, sum, tile, part; /* bytes from a member's part: scores come first; whole part */
@@ -107,10 +107,10 @@ static inline struct fast_half fast_half_layout(int64_t t_count, int64_t d_count
     struct fast_half m;
     m.t_up = ALIGN_UP(t_count, 32);
     m.t_even = ALIGN_UP(t_count, 2);
-    m.line = m.t_up + 32;
+    m.line = m.t_up + 16;
     m.keys = (size_t)(m.t_up * d_count);
     m.shared = 2 * ALIGN_UP((m.keys + (size_t)(m.t_even * d_count)) * sizeof(uint16_t), 4096);
-    m.query = (size_t)(FAST_QUERIES * m.line) * sizeof(uint16_t);
+    m.query = (size_t)(FAST_QUERIES * m.line) * sizeof(float);
     m.sum = m.query + (size_t)(FAST_QUERIES * d_count) * sizeof(uint16_t);
     m.tile = m.sum + (size_t)(FAST_QUERIES * d_count) * sizeof(float);
     m.part = ALIGN_UP(m.tile + 8 * 64 * sizeof(uint16_t), 4096);

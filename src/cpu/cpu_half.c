@@ -5,9 +5,10 @@
  *     one register holds 16 sums of two halves each, over even and over odd elements of K:
  *     q [8][D/2][2]  x  keys [2 panels of [D/2][16][2]]  -> f16 [8][2][16][2]
  *
- * Of two panels one has the even columns and one the odd ones, so that their sums of two halves,
- * added, are 32 columns in order. Scores and their powers stay f16; no f16 sum is longer than D
- * products of scores, or 64 of values. Denormal halves, of which there are many, cost nothing here.
+ * Of two panels one has the even columns and one the odd ones, so that their sums of two halves
+ * are 32 columns in order. Of scores f32 adds the two, since they decide by their differences;
+ * their powers are f16. No f16 sum is longer than D/2 products of scores, or 64 of values. Denormal
+ * halves, of which there are many, cost nothing here.
  */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_tile.h"
@@ -54,12 +55,12 @@ ISA_INLINE void vh_turn(vh *a, vh *b)
     *b = (vh)_mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(x, 16), y);
 }
 
-/* A row of a tile: 32 columns, from two panels of sums of two halves. */
-ISA_INLINE vh tile_row(const half *tile, int64_t row)
+/* A row of a tile: the two halves, to be added, of 32 columns in order. */
+ISA_INLINE void tile_row(const half *tile, int64_t row, vh out[2])
 {
-    vh a = vh_load(tile + row * 2 * BLOCK), b = vh_load(tile + row * 2 * BLOCK + BLOCK);
-    vh_turn(&a, &b);
-    return a + b;
+    out[0] = vh_load(tile + row * 2 * BLOCK);
+    out[1] = vh_load(tile + row * 2 * BLOCK + BLOCK);
+    vh_turn(&out[0], &out[1]);
 }
 
 /* Panels of positions [first, last) of one head, first a multiple of 32. */
@@ -67,6 +68,7 @@ static void make_panels(const struct heads *a, const float *k, const float *v, i
                         int64_t last, half *keys, half *values)
 {
     const vi apart = {0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15};
+    const vi in_pairs = apart | (apart + W) << 16;
     int64_t d_count = a->d_count;
     for (int64_t t = first; t < last; t += W) {
         half *to = keys + t / BLOCK * BLOCK * d_count + t % BLOCK;
@@ -76,14 +78,12 @@ static void make_panels(const struct heads *a, const float *k, const float *v, i
                 r[i] = t + i < a->t_count ? vf_load(k + (t + i) * a->width + d) : vf_all(0);
             vf_transpose(r);
             for (int64_t i = 0; i < W; i += 2) { /* pairs of d, even positions, then odd ones */
-                vh low = vh_of(r[i], vf_all(0)), high = vh_of(r[i + 1], vf_all(0));
-                vi pairs = (vi)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)low)) |
-                           (vi)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)high)) << 16;
-                pairs = (vi)_mm512_permutexvar_epi32((__m512i)apart, (__m512i)pairs);
+                __m512i two = (__m512i)vh_of(r[i], r[i + 1]);
+                __m512i pairs = _mm512_permutexvar_epi16((__m512i)in_pairs, two);
                 half *at = to + (d + i) * CPU_PANEL;
-                _mm256_storeu_si256((__m256i *)at, _mm512_castsi512_si256((__m512i)pairs));
+                _mm256_storeu_si256((__m256i *)at, _mm512_castsi512_si256(pairs));
                 _mm256_storeu_si256((__m256i *)(at + CPU_PANEL * d_count),
-                                    _mm512_extracti64x4_epi64((__m512i)pairs, 1));
+                                    _mm512_extracti64x4_epi64(pairs, 1));
             }
         }
     }
@@ -110,32 +110,38 @@ static void make_query(const struct heads *a, const float *q, int64_t rows, int6
                          r < rows ? vf_load(q + r * a->width + d) : vf_all(0));
 }
 
-/* 2^x for x from -30 to 0, to a half's precision. */
-ISA_INLINE vh vh_exp2(vh x)
+/* 2^(x * (by + rest)) for powers from -30 to 0, to a half's precision: the product is rounded only
+ * once its whole part is off, and `rest` is what by as a half leaves of the factor. */
+ISA_INLINE vh vh_exp2(vh x, vh by, vh rest)
 {
     /* minimax on [-1/2, 1/2] of the relative error with 1 at 0, which is 1.7e-4 */
     const half c1 = 0.69328f, c2 = 0.24221f, c3 = 0.055009f;
-    vh n = _mm512_roundscale_ph(x, 0), f = x - n;
+    vh n = _mm512_roundscale_ph(x * by, 0);
+    vh f = _mm512_fmadd_ph(x, rest, _mm512_fmsub_ph(x, by, n));
     vh p = _mm512_fmadd_ph(_mm512_set1_ph(c3), f, _mm512_set1_ph(c2));
     p = _mm512_fmadd_ph(p, f, _mm512_set1_ph(c1));
     p = _mm512_fmadd_ph(p, f, _mm512_set1_ph(1));
     return _mm512_scalef_ph(p, n);
 }
 
-/* score [T] becomes e^((score - most) * scale), in place, 0 up to t_up; returns their sum. The
- * difference is small where it counts, so scale costs least precision there. */
-static float softmax(half *score, int64_t n, int64_t t_up, float scale)
+/* score [T] becomes halves of e^((score - most) * scale), in place, 0 up to t_up; returns their
+ * sum.
+ */
+static float softmax(float *score, int64_t n, int64_t t_up, float scale)
 {
-    const vh lowest = _mm512_set1_ph(-30); /* 2^-30 is 0 as a half */
-    const vh by = _mm512_set1_ph((half)(scale * LOG2E));
-    vh most = _mm512_set1_ph(-(half)__builtin_inff());
-    vf sum = vf_all(0);
-    for (int64_t t = n; t < t_up; t++) score[t] = -(half)__builtin_inff();
-    for (int64_t t = 0; t < t_up; t += BLOCK) most = _mm512_max_ph(vh_load(score + t), most);
-    most = _mm512_set1_ph(_mm512_reduce_max_ph(most));
+    const half factor = (half)(scale * LOG2E);
+    const vh by = _mm512_set1_ph(factor);
+    const vh rest = _mm512_set1_ph((half)(scale * LOG2E - (float)factor));
+    const vh lowest = _mm512_set1_ph((half)(-30 / (scale * LOG2E))); /* 2^-30 is 0 as a half */
+    vf most = vf_all(-__builtin_inff()), sum = vf_all(0);
+    half *to = (half *)score; /* behind what is still to be read */
+    for (int64_t t = n; t < t_up; t++) score[t] = -__builtin_inff();
+    for (int64_t t = 0; t < t_up; t += W) most = vf_max(vf_load(score + t), most);
+    most = vf_all(vf_most(most));
     for (int64_t t = 0; t < t_up; t += BLOCK) {
-        vh e = vh_exp2(_mm512_max_ph((vh_load(score + t) - most) * by, lowest));
-        _mm512_storeu_ph(score + t, e);
+        vh below = vh_of(vf_load(score + t) - most, vf_load(score + t + W) - most);
+        vh e = vh_exp2(_mm512_max_ph(below, lowest), by, rest);
+        _mm512_storeu_ph(to + t, e);
         sum += vh_low(e) + vh_high(e);
     }
     return vf_sum(sum);
@@ -144,16 +150,12 @@ static float softmax(half *score, int64_t n, int64_t t_up, float scale)
 /* score [rows][T] = score * scale + bias of each position's distance to the row, from distance 0 of
  * row 0 on. */
 static void add_bias(const struct heads *a, const float *bias, int64_t rows, float scale,
-                     half *score)
+                     float *score)
 {
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t t = 0; t < a->t_count; t += BLOCK) {
-            half *to = score + r * a->m.line + t;
-            const float *by = bias + t - r;
-            int64_t left = a->t_count - t;
-            vf low = vf_load_n(by, left), high = left > W ? vf_load_n(by + W, left - W) : vf_all(0);
-            vh x = vh_load(to);
-            _mm512_storeu_ph(to, vh_of(vh_low(x) * scale + low, vh_high(x) * scale + high));
+        for (int64_t t = 0; t < a->t_count; t += W) {
+            float *to = score + r * a->m.line + t;
+            vf_store(to, vf_load(to) * scale + vf_load_n(bias + t - r, a->t_count - t));
         }
 }
 
@@ -165,16 +167,20 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
     enum { chunk = 64 }; /* positions whose values are summed in f16 */
     int64_t d_count = a->d_count, line = a->m.line, c_count = a->width / 3;
     int64_t rows_up = ALIGN_UP(rows, TILE_ROWS), t_even = a->m.t_even;
-    half *score = (half *)part, *query = (half *)(part + a->m.query);
-    half *tile = (half *)(part + a->m.tile);
-    float *sum = (float *)(part + a->m.sum);
+    half *query = (half *)(part + a->m.query), *tile = (half *)(part + a->m.tile);
+    float *score = (float *)part, *sum = (float *)(part + a->m.sum);
     make_query(a, q, rows, rows_up, query);
     for (int64_t t = 0; t < a->m.t_up; t += BLOCK)
         for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
             tile_f16_2(query + r * d_count, 2 * d_count, keys + t * d_count,
                        CPU_PANEL * 2 * d_count, d_count / 2, tile, 4 * BLOCK);
-            for (int64_t i = 0; i < TILE_ROWS; i++)
-                _mm512_storeu_ph(score + (r + i) * line + t, tile_row(tile, i));
+            for (int64_t i = 0; i < TILE_ROWS; i++) {
+                float *to = score + (r + i) * line + t;
+                vh row[2];
+                tile_row(tile, i, row);
+                vf_store(to, vh_low(row[0]) + vh_low(row[1]));
+                vf_store(to + W, vh_high(row[0]) + vh_high(row[1]));
+            }
         }
     if (bias) add_bias(a, bias, rows, scale, score);
     float by[FAST_QUERIES];
@@ -185,11 +191,14 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
     for (int64_t t = 0; t < t_even; t += chunk)
         for (int64_t d = 0; d < d_count; d += BLOCK)
             for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
-                tile_f16_2(score + r * line + t, 2 * line, values + (d * t_even + t * CPU_PANEL),
-                           2 * CPU_PANEL * t_even, MIN(chunk, t_even - t) / 2, tile, 4 * BLOCK);
+                tile_f16_2((const half *)(score + r * line) + t, 4 * line,
+                           values + (d * t_even + t * CPU_PANEL), 2 * CPU_PANEL * t_even,
+                           MIN(chunk, t_even - t) / 2, tile, 4 * BLOCK);
                 for (int64_t i = 0; i < TILE_ROWS; i++) {
                     float *to = sum + (r + i) * d_count + d;
-                    vh more = tile_row(tile, i);
+                    vh row[2];
+                    tile_row(tile, i, row);
+                    vh more = row[0] + row[1];
                     vf_store(to, vf_load(to) + vh_low(more));
                     vf_store(to + W, vf_load(to + W) + vh_high(more));
                 }
