@@ -144,7 +144,7 @@ ISA_INLINE float largest(float *score, int64_t n, const float *bias)
     for (int64_t t = n; t < ALIGN_UP(n, STEP); t++) score[t] = -__builtin_inff();
     if (bias)
         for (int64_t t = 0; t < n; t += W) {
-            vf s = vf_load(score + t) + vf_load_n(bias + t, n - t) * 1.44269504f;
+            vf s = vf_load(score + t) + vf_load_n(bias + t, n - t) * LOG2E;
             vf_store(score + t, s);
         }
     for (int64_t t = 0; t < n; t += STEP) {
@@ -237,9 +237,9 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
                    const float *bias, char *part, float *out)
 {
     if (rows > AMX_ROWS)
-        attend_as(a, true, q, rows, scale * 1.44269504f, bias, part, out);
+        attend_as(a, true, q, rows, scale * LOG2E, bias, part, out);
     else
-        attend_as(a, false, q, rows, scale * 1.44269504f, bias, part, out);
+        attend_as(a, false, q, rows, scale * LOG2E, bias, part, out);
 }
 
 int cpu_amx_attention(const struct cpu_step *s, struct thread_team *team, int id)

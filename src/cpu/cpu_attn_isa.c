@@ -14,8 +14,6 @@
 #define OP_KERNEL(name) \
     int ISA_NAME(cpu_attn_##name)(const struct cpu_step *s, struct thread_team *team, int id)
 
-#define LOG2E 1.44269504f
-
 /* x [n] becomes 2^(x - max); returns the sum. Memory up to a multiple of W after n is written. */
 ISA_INLINE float softmax2(float *x, int64_t n)
 {

@@ -17,7 +17,6 @@ typedef _Float16 half;
 typedef __m512h vh; /* 32 halves */
 
 #define BLOCK 32 /* columns of two panels */
-#define LOG2E 1.44269504f
 
 struct heads {
     struct fast_half m;

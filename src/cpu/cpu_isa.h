@@ -282,9 +282,11 @@ ISA_INLINE vf vf_exp2(vf x)
 #endif
 }
 
+#define LOG2E 1.44269504f
+
 ISA_INLINE vf vf_exp(vf x)
 {
-    return vf_exp2(x * 1.44269504f);
+    return vf_exp2(x * LOG2E);
 }
 
 /* log2 of a normal x > 0, absolute error under 2e-7 + rounding. */

@@ -73,7 +73,7 @@ static inline struct rows_lloyd rows_lloyd_layout(int64_t n, int64_t d, int64_t 
     m.parts = m.set * (size_t)MIN(sets, ROWS_SETS);
     m.rows = ALIGN_UP((ROWS_TILE * (q + (size_t)d) + q) * sizeof(float), 64);
     m.kept = m.rows + ROWS_TILE * (size_t)m.line * sizeof(int16_t);
-    m.kept_code = m.kept + (sets > 1 ? ROWS_PIECE * (size_t)m.line * sizeof(int16_t) : 0);
+    m.kept_code = m.kept + (sets > 1 ? ROWS_PIECE * (size_t)m.line : 0); /* bytes: see lloyd */
     m.kept_row = m.kept_code + ROWS_PIECE * 4 * sizeof(float);
     m.part = ALIGN_UP(m.kept_row + ROWS_PIECE * sizeof(int64_t), 4096);
     m.bytes = m.parts + (size_t)threads * m.part;

@@ -247,7 +247,8 @@ struct lloyd {
     quant_t *rows;     /* 8 of the member */
     float widest, top; /* the longest r, and square, of the centres */
     /* of the member: rows of the piece in 8 bits once a set has asked for them; row i, if
-     * kept_row[i % ROWS_PIECE] is i. NULL: there is one set, which asks once */
+     * kept_row[i % ROWS_PIECE] is i; with AVX-512 a quant_t is a byte. NULL: there is one set,
+     * which asks once */
     quant_t *kept;
     struct code *kept_code;
     int64_t *kept_row;
@@ -283,7 +284,7 @@ static struct lloyd lloyd_open(const struct cpu_step *s, int64_t set, int64_t pl
     t.far = t.room + ROWS_TILE * t.d;
     t.rows = (quant_t *)(part + t.m.rows);
     t.coarse = lloyd_coarse_pays(t.k, t.d);
-    if (centre->dim[0] > 1) {
+    if (t.coarse && centre->dim[0] > 1) {
         t.kept = (quant_t *)(part + t.m.kept);
         t.kept_code = (struct code *)(part + t.m.kept_code);
         t.kept_row = (int64_t *)(part + t.m.kept_row);

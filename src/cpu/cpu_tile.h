@@ -103,9 +103,8 @@ TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO)
 /* clang-format on */
 
 #if defined __AVX512FP16__
-/* The f32 sums of 16 pairs of halves. Small halves, denormal ones, are common after a
- * softmax: the conversion takes them at full speed, where arithmetic on their bits as f32 is
- * denormal and a hundred times slower. */
+/* The f32 sums of 16 pairs of halves, by the conversion, which takes denormal ones at full speed.
+ */
 ISA_INLINE vf tile_pair_sums(vi pairs)
 {
     vf odd = (vf)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)(pairs >> 16)));
