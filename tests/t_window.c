@@ -55,6 +55,23 @@ static void test_split(void **state)
     span_is(&span[0], 0, 0, 0, 9);
 }
 
+/* A segment that is too long for its tokens, though not beyond the end of its window. */
+static void test_thin(void **state)
+{
+    (void)state;
+    struct window_span span[] = {
+        {0, 4, 0, 3, 0, 0}, {4, 11, 3, 10.9, 0, 0}, {11, 18, 10.9, 20, 0, 0}};
+    assert_int_equal(window_thin(span, 3, 3000), 2);
+    assert_int_equal(window_thin(span, 2, 3000), 2);
+    assert_int_equal(window_thin(span, 3, 1900), 2);
+    assert_int_equal(window_thin(span, 3, 1700), 3);
+    span[2].to = 21;
+    assert_int_equal(window_thin(span, 3, 3000), 3);
+    span[1].t1_s = 11;
+    assert_int_equal(window_thin(span, 3, 3000), 1);
+    assert_int_equal(window_thin(span, 0, 3000), 0);
+}
+
 /* What only repeats is in no span, the times stay those of the whole. */
 static void test_loop(void **state)
 {
@@ -174,7 +191,7 @@ int main(void)
         cmocka_unit_test(test_loop),    cmocka_unit_test(test_flags),
         cmocka_unit_test(test_split),   cmocka_unit_test(test_first_good_one),
         cmocka_unit_test(test_all_bad), cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_hush),
+        cmocka_unit_test(test_hush),    cmocka_unit_test(test_thin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

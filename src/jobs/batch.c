@@ -11,15 +11,19 @@
 
 /* Samples of a part, at most, but for CUT. Longer parts have fewer last windows, which are seldom
  * full; a lane holds its part. */
-#define PART (90 * (int64_t)SECOND)
-/* Parts and windows end at the quietest place in so many of their last samples. */
-#define CUT (10 * SECOND)
+#define PART (150 * (int64_t)SECOND)
+/* Parts and windows end at the quietest place in so many samples. */
+#define CUT        (10 * SECOND)
+#define WINDOW_CUT (6 * SECOND)
 /* As long as a pause between words; its loudness is summed in steps of HOP. */
 #define PAUSE (SECOND * 3 / 10)
 /* Rests shorter than this at the end of a part are the silence that was left around speech. */
 #define LEAST_REST (FRAMES / 2)
 /* Speech after the last timestamp that is too long to be a pause: the model ended too soon. */
 #define LEAST_MORE (2 * FRAMES)
+/* Windows that begin with a thin segment are decoded again so many times shorter: there is less to
+ * jump over. */
+#define BRIEF 5 / 2
 
 #define HELD  32 /* windows of a part that wait for the parts before */
 #define AHEAD 2  /* parts begun and not yet given out, in multiples of lanes */
@@ -32,6 +36,7 @@ struct lane { /* a part being decoded, in the window slot of the lane's number *
     int64_t start, n;   /* its samples of the source */
     int16_t *pcm;       /* [PART + CUT] */
     int64_t seek, size; /* frames of the part: the window at hand */
+    bool brief;         /* it is one of those that are shorter */
     int language;       /* of it, if each has its own */
     struct window_ladder ladder;
     int previous[SCRIBE_PREVIOUS], n_previous;
@@ -71,10 +76,10 @@ struct batch {
     double spoken_s; /* where the last word given out ended, in the source */
     /* of the audio at hand */
     const struct batch_source *source;
-    int64_t position, part_samples; /* of the next part: where it starts, how long it shall be */
+    int64_t position; /* of the next part */
     int64_t n_rest;
-    bool ended;                /* the source, and nothing is left in rest */
-    size_t n_started, n_given; /* parts */
+    bool ended;                         /* the source, and nothing is left in rest */
+    size_t n_parts, n_started, n_given; /* n_parts: what is planned; 0: not known */
     struct scribe_totals *totals;
 };
 
@@ -127,12 +132,13 @@ static void forget(const struct batch *b, struct lane *l)
 
 /* ---- samples in ---- */
 
-/* Where to cut n samples: in the middle of the quietest pause in the last CUT of them. */
-static int64_t quiet_end(const int16_t *pcm, int64_t n)
+/* Where to cut n samples: in the middle of the quietest pause in the last `cut` of them, at most
+ * CUT. */
+static int64_t quiet_end(const int16_t *pcm, int64_t n, int64_t cut)
 {
-    enum { STEP = WHISPER_HOP, STEPS = PAUSE / STEP, ALL = CUT / STEP };
-    int64_t loud[ALL], sum = 0, least = INT64_MAX, best = n, all = MIN(ALL, n / 3 / STEP),
-                       from = n - all * STEP;
+    enum { STEP = WHISPER_HOP, STEPS = PAUSE / STEP };
+    int64_t loud[CUT / STEP], sum = 0, least = INT64_MAX, best = n, all = MIN(cut, n / 3) / STEP,
+                              from = n - all * STEP;
     for (int64_t i = 0; i < all; i++) {
         const int16_t *p = pcm + from + i * STEP;
         loud[i] = 0;
@@ -157,10 +163,36 @@ static int64_t read_samples(struct batch *b, int16_t *out, int64_t n, struct err
     return got;
 }
 
+static int64_t window_samples(const struct batch *b)
+{
+    return (int64_t)b->speech->net.frames * WHISPER_HOP;
+}
+
+/* How many parts n samples shall be: as many as there are lanes, or a multiple of that if they were
+ * too long, but none much shorter than a window. 0: n is not known. */
+static size_t count_parts(const struct batch *b, int64_t n_samples)
+{
+    if (n_samples < 0) return 0;
+    int64_t least = window_samples(b) * 5 / 6, n = b->n_lanes; /* it ends at a pause */
+    while (n_samples / n > PART) n += b->n_lanes;
+    return (size_t)MAX(1, MIN(n, (n_samples + least - 1) / least));
+}
+
+/* Samples of the next part, at most: what is left, divided by the parts that are left, and then to
+ * the end of the pauses searched. What is about a window is one. */
+static int64_t most_of_part(const struct batch *b)
+{
+    int64_t left = b->source->n_samples - b->position, window = window_samples(b);
+    if (b->n_started >= b->n_parts || left <= 0) return PART + CUT / 2;
+    left /= (int64_t)(b->n_parts - b->n_started);
+    if (b->n_started + 1 == b->n_parts) return MIN(left, PART) + CUT;
+    return left <= window ? MIN(left + CUT / 2, window) : MIN(left, PART) + CUT / 2;
+}
+
 /* The next part into the lane: what the last cut left, then the source. There may be none. */
 static int start_part(struct batch *b, struct lane *l, struct err *e)
 {
-    int64_t n = b->n_rest, most = b->part_samples + CUT;
+    int64_t n = b->n_rest, most = MAX(most_of_part(b), n);
     memcpy(l->pcm, b->rest, (size_t)n * sizeof *l->pcm);
     while (n < most && !b->ended) {
         int64_t got = read_samples(b, l->pcm + n, most - n, e);
@@ -169,7 +201,7 @@ static int start_part(struct batch *b, struct lane *l, struct err *e)
         n += got;
     }
     l->start = b->position;
-    l->n = b->ended ? n : quiet_end(l->pcm, n);
+    l->n = b->ended ? n : quiet_end(l->pcm, n, CUT);
     b->n_rest = n - l->n;
     memcpy(b->rest, l->pcm + l->n, (size_t)b->n_rest * sizeof *l->pcm);
     b->position += l->n;
@@ -177,6 +209,7 @@ static int start_part(struct batch *b, struct lane *l, struct err *e)
     l->busy = l->waits = true;
     l->part = b->n_started++;
     l->seek = l->tries = 0;
+    l->brief = false;
     b->ready[l->part % b->n_ready].n = 0;
     b->ready[l->part % b->n_ready].ended = false;
     return 0;
@@ -185,9 +218,10 @@ static int start_part(struct batch *b, struct lane *l, struct err *e)
 /* Frames of the window at l->seek: all that is left, or up to a pause. */
 static int64_t window_size(const struct batch *b, const struct lane *l)
 {
-    int64_t from = l->seek * WHISPER_HOP, most = (int64_t)b->speech->net.frames * WHISPER_HOP;
-    if (l->n - from <= most) return (l->n - from) / WHISPER_HOP;
-    return quiet_end(l->pcm + from, most) / WHISPER_HOP;
+    int64_t from = l->seek * WHISPER_HOP, left = l->n - from, most = window_samples(b);
+    if (l->brief) most = most / BRIEF;
+    if (left <= most) return left / WHISPER_HOP;
+    return quiet_end(l->pcm + from, most, WINDOW_CUT) / WHISPER_HOP;
 }
 
 /* The window at l->seek into the model's input; silence after the part's end. */
@@ -298,6 +332,8 @@ static int end_window(struct batch *b, struct lane *l, struct err *e)
     struct held *h = &r->held[r->n];
     struct window_span span[DECODE_MOST];
     int64_t advance = l->size;
+    bool brief = l->brief;
+    l->brief = false;
     *h = (struct held){.ladder = l->ladder,
                        .start = l->start,
                        .seek = l->seek,
@@ -306,13 +342,20 @@ static int end_window(struct batch *b, struct lane *l, struct err *e)
     h->silent = window_silent(&b->o.window, &l->ladder.kept);
     if (!h->silent) {
         int n = window_split(&l->ladder.kept, b->speech->net.config.time0, l->size, span, &advance);
-        if (b->words) TRY(hear_words(b, l, span, n, &h->heard, e));
+        int thin = window_thin(span, n, l->size);
+        if (b->source->regions && !brief && thin < n) { /* all is speech */
+            advance = (int64_t)(span[thin].t0_s * FRAMES);
+            l->brief = advance < LEAST_MORE;
+            h->ladder.kept.n = span[thin].from;
+            n = thin;
+        }
+        if (b->words && n > 0) TRY(hear_words(b, l, span, n, &h->heard, e));
         for (int i = 0; i < n; i++) {
             if (says(b, h, &span[i]))
                 scribe_remember(l->previous, &l->n_previous, l->ladder.kept.token + span[i].from,
                                 span[i].to - span[i].from);
         }
-        advance = advance_of(b, h, advance);
+        if (n > 0) advance = advance_of(b, h, advance);
         if (!b->o.condition || l->ladder.kept_temperature > b->o.reset_above) forget(b, l);
     }
     b->totals->windows_again += l->ladder.step > 1;
@@ -487,21 +530,11 @@ static int bring_back(struct batch *b, struct err *e)
     return speech_again(b->speech, tries, e);
 }
 
-/* How long parts shall be: as many as there are lanes, or a multiple of that if they were too long,
- * but not shorter than a window. */
-static int64_t part_length(const struct batch *b, int64_t n_samples)
-{
-    int64_t window = (int64_t)b->speech->net.frames * WHISPER_HOP, n = b->n_lanes;
-    if (n_samples < 0 || b->n_lanes == 1) return PART; /* not known */
-    while (n_samples / n > PART) n += b->n_lanes;
-    return MAX(n_samples / n, window) - CUT / 2; /* a cut is that much later */
-}
-
 int batch_run(struct batch *b, const struct batch_source *source, const struct scribe_events *ev,
               struct scribe_totals *totals, struct err *e)
 {
     b->source = source;
-    b->part_samples = part_length(b, source->n_samples);
+    b->n_parts = count_parts(b, source->n_samples);
     b->totals = totals;
     b->position = b->n_rest = 0;
     b->ended = false;

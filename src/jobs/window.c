@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define THIN_S 8
+
 int window_read_ladder(const char *list, double increment, struct window_options *s, struct err *e)
 {
     const char *p = list;
@@ -143,4 +145,13 @@ int window_split(const struct decode_result *r, int time0, int64_t size, struct 
     if (single_end) return without_loop(r, span, n);
     *advance = (int64_t)(t[from - 1] - time0) * 2; /* the unfinished rest is decoded again */
     return without_loop(r, span, n);
+}
+
+int window_thin(const struct window_span *span, int n, int64_t size)
+{
+    for (int i = 0; i < n; i++) {
+        double length_s = fmin(span[i].t1_s, (double)size * 0.01) - span[i].t0_s;
+        if (length_s >= THIN_S && span[i].to - span[i].from < length_s) return i;
+    }
+    return n;
 }

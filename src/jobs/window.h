@@ -68,4 +68,8 @@ struct window_span { /* a segment: tokens from .. to-1, seconds from the window'
 int window_split(const struct decode_result *r, int time0, int64_t size, struct window_span *span,
                  int64_t *advance);
 
+/* window_thin: the first of n segments that lasts 8 s or more and has fewer tokens than seconds, or
+ * n. Where all is speech the model has jumped over some of it. size: as above. */
+int window_thin(const struct window_span *span, int n, int64_t size);
+
 #endif
