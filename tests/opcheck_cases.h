@@ -454,7 +454,7 @@ static void fill_pick(struct stage *s)
                                        OP_RULE_BAN_TEXT | OP_RULE_BAN_EOT | OP_RULE_BAN_TIMES};
         int32_t *r = rule + g * OP_RULES;
         memset(r, 0, OP_RULES * sizeof *r);
-        r[0] = bits[g % (int)COUNT(bits)];
+        r[0] = bits[g % (int)COUNT(bits)] | (g % 2 ? 0 : OP_RULE_RAW);
         r[1] = a->time0 >= 0 && g % 2 ? a->time0 + (v_count - a->time0) / 3 : 0;
         r[2] = a->time0 >= 0 && g % 4 == 3 ? v_count - 2 : v_count - 1;
         r[3] = g % 5 == 2 ? 0 : -1;

@@ -369,7 +369,7 @@ static void test_pick_plain(void **state)
 {
     (void)state;
     const float *x = LOGS(4, 8, 4, 1, 1, 2, 1, 1, 1, 1); /* of 24 */
-    struct picked p = pick(x, NULL, RULE(0, 0, 9, -1, -1), 0, 0.9f);
+    struct picked p = pick(x, NULL, RULE(OP_RULE_RAW, 0, 9, -1, -1), 0, 0.9f);
     expect_top(&p, 1, 0, 2); /* 0 and 2 are equal: the lower one first */
     LAB_NEAR(p.top_log, 1e-6, logf(8 / 24.0f), logf(4 / 24.0f), logf(4 / 24.0f));
     assert_int_equal(p.token, 1); /* temperature 0 is no chance */
@@ -378,11 +378,12 @@ static void test_pick_plain(void **state)
 
     float ban[10] = {0};
     ban[1] = ban[5] = -INFINITY;
-    p = pick(x, ban, RULE(0, 0, 9, 0, -1), 0, 0); /* 1 and 5 by the list, 0 in this row: 10 left */
+    p = pick(x, ban, RULE(OP_RULE_RAW, 0, 9, 0, -1), 0, 0); /* 1 and 5 by the list, 0 in this row: 10 left */
     expect_top(&p, 2, 3, 4);
     LAB_NEAR(p.top_log, 1e-6, logf(0.4f), logf(0.1f), logf(0.1f));
     LAB_NEAR(&p.watched, 1e-6, 2 / 24.0f); /* as if nothing were banned */
     p = pick(x, ban, RULE(0, 0, 9, 2, 0), 0, 0);
+    LAB_NEAR(&p.watched, 0, 0.0f); /* not asked for */
     expect_top(&p, 3, 4, 6);
 }
 

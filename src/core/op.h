@@ -55,7 +55,8 @@ enum {
     OP_RULE_BAN_TEXT = 1 /* 0..eot-1 */,
     OP_RULE_BAN_TIMES = 2,
     OP_RULE_MASS = 4,
-    OP_RULE_BAN_EOT = 8
+    OP_RULE_BAN_EOT = 8,
+    OP_RULE_RAW = 16 /* the probability of args.watch before any rule is wanted; else it is 0 */
 };
 #define OP_RULES 8
 

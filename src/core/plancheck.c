@@ -65,7 +65,7 @@ static int check_rules(const struct check *c)
     int64_t v_count = value_of(c, 0)->dim[1];
     const int32_t *rule = numbers(c, 2);
     for (int64_t g = 0; rule && g < rows_of(c, 0); g++, rule += OP_RULES) {
-        TRY(in_range(c, 2, rule, 1, 0, 2 * OP_RULE_BAN_EOT));
+        TRY(in_range(c, 2, rule, 1, 0, 2 * OP_RULE_RAW));
         TRY(in_range(c, 2, rule + 1, 2, -1, v_count + 1));
         TRY(in_range(c, 2, rule + 3, 2, -1, v_count));
         TRY(in_range(c, 2, rule + 5, 3, 0, 1));

@@ -27,6 +27,12 @@ static struct row row_of(const struct cpu_step *s, int64_t g)
                         .time0 = args->time0 >= 0 ? args->time0 : v_count};
 }
 
+/* Whether the probability before any rule is wanted. */
+static bool watches(const struct row *r)
+{
+    return r->args->watch >= 0 && (r->rule[0] & OP_RULE_RAW);
+}
+
 /* y [from, to) = -inf; y holds tokens from `first` to before `last`. */
 static void forbid(float *y, int64_t first, int64_t last, int64_t from, int64_t to)
 {
@@ -125,7 +131,7 @@ static void look_through(const struct row *r, int64_t first, int64_t last, float
         part->sum[side] = sum_exp(x, n, part->most[side], 1);
         find_best(x, n, from, best, top);
     }
-    if (r->args->watch < 0) return;
+    if (!watches(r)) return;
     part->raw_most = largest(r->logits + first, last - first);
     part->raw_sum = sum_exp(r->logits + first, last - first, part->raw_most, 1);
 }
@@ -248,7 +254,7 @@ static void finish(const struct cpu_step *s, int64_t g, struct fast_part *part, 
     ((int32_t *)s->out[2]->data)[g] = taken < 0 ? token[0] : (int32_t)taken;
     ((float *)s->out[3]->data)[g] = taken < 0 ? logp[0] : (float)((double)value - all.whole);
     float watched = 0;
-    if (r.args->watch >= 0) {
+    if (watches(&r)) {
         int64_t step = (int64_t)(apart / sizeof(float));
         float most = -INFINITY;
         for (int i = 0; i < parts; i++) most = fmaxf(most, (&part->raw_most)[i * step]);

@@ -11,6 +11,7 @@
 #define PICK_BAN_TIMES 2
 #define PICK_MASS      4
 #define PICK_BAN_EOT   8
+#define PICK_RAW       16
 
 /* The numbers of a chunk: largest logit after the rules but for MASS, sum of exp(x - largest), sum
  * of exp((x - largest) / temperature), largest and sum before any rule. */
@@ -48,6 +49,12 @@ DEV_FN float pick_left(const struct pick *a, int g, int v)
     banned |= (rule[0] & PICK_BAN_EOT) && v == a->eot;
     banned |= v >= a->texts && ((rule[0] & PICK_BAN_TIMES) || v < rule[1] || v > rule[2]);
     return banned || x != x ? -DEV_INF : x;
+}
+
+/* Whether the probability before any rule is wanted. */
+DEV_FN int pick_watches(const struct pick *a, int g)
+{
+    return a->watch >= 0 && (a->rule[8 * g] & PICK_RAW);
 }
 
 /* Where chunk c begins and ends. */
@@ -156,11 +163,12 @@ DEV_KERNEL(pick_part, struct pick, a, PICK_THREADS)
     raw_most = pick_block_max(raw_most, v);
     float temperature = a.chance[2 * g], by = temperature > 0.0f ? 1.0f / temperature : 0.0f;
     float sum = 0.0f, chance = 0.0f, raw_sum = 0.0f;
+    int watched = pick_watches(&a, g);
     DEV_UNROLL
     for (int i = 0; i < PICK_EACH; i++) {
         sum += pick_exp(x[i], most, 1.0f);
         if (temperature > 0.0f) chance += pick_exp(x[i], most, by);
-        if (a.watch >= 0) raw_sum += pick_exp(raw[i], raw_most, 1.0f);
+        if (watched) raw_sum += pick_exp(raw[i], raw_most, 1.0f);
     }
     sum = pick_block_sum(sum, v);
     chance = pick_block_sum(chance, v);
@@ -339,7 +347,7 @@ DEV_FN struct pick_row pick_row_first(const struct pick *a, int g, int *next)
         r.chunk =
             pick_row_chunk(a, part, first, pick_chunks(part, first, a->chunks, PICK_CHANCE, by), by,
                            a->chance[2 * g + 1], &r.missing);
-    if (a->watch >= 0) {
+    if (pick_watches(a, g)) {
         float raw = pick_log(pick_chunks(part, 0, a->chunks, PICK_RAW_SUM, 1.0f));
         if (dev_lane() == 0) a->watched[g] = dev_exp(logits[a->watch] - raw);
     } else if (dev_lane() == 0) {

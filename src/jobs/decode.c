@@ -134,13 +134,16 @@ static void fill_list(const struct decode *d, const int *token, int n, int32_t *
     while (at < most) list[at++] = -1;
 }
 
-/* Logits of the row added last, ruled by what this hypothesis has so far. */
-static void add_pick(struct decode *d, struct lane *l, const int *token, int n)
+/* Logits of the row added last, ruled by what this hypothesis has so far. raw: they are those of
+ * sot, which tell whether anything is said. */
+static void add_pick(struct decode *d, struct lane *l, const int *token, int n, bool raw)
 {
     struct speech *s = d->s;
     int pick = (*s->n_picks)++;
     s->pick[pick] = *s->n_rows - 1;
-    set_rule(d, l, token, n, s->rule + pick * OP_RULES);
+    int32_t *rule = s->rule + pick * OP_RULES;
+    set_rule(d, l, token, n, rule);
+    if (raw) rule[0] |= OP_RULE_RAW;
     if (s->list) fill_list(d, token, n, s->list + (size_t)pick * (size_t)s->net.config.text_ctx);
     s->chance[2 * pick] = (float)l->temperature;
     s->chance[2 * pick + 1] = l->temperature > 0 ? draw(d, l) : 0;
@@ -158,7 +161,7 @@ static void fill_prompt(struct decode *d, struct lane *l)
         add_row(d, l, l->prompt.token[l->fed], l->fed, 0);
         l->fed++;
         if (!sot) continue;
-        add_pick(d, l, NULL, 0);
+        add_pick(d, l, NULL, 0, true);
         l->sot_picked = true;
     }
 }
@@ -167,7 +170,8 @@ static void fill_prompt(struct decode *d, struct lane *l)
 static void fill_first(struct decode *d, struct lane *l)
 {
     add_row(d, l, l->prompt.token[l->prompt.n - 1], l->prompt.n - 1, 0);
-    for (int i = 0; i < l->n_now; i++) add_pick(d, l, l->now[i].token, l->now[i].n);
+    bool sot = l->prompt.sot_at == l->prompt.n - 1;
+    for (int i = 0; i < l->n_now; i++) add_pick(d, l, l->now[i].token, l->now[i].n, sot);
 }
 
 static void fill_next(struct decode *d, struct lane *l)
@@ -176,7 +180,7 @@ static void fill_next(struct decode *d, struct lane *l)
         const struct hypothesis *h = &l->now[l->sequence[i]];
         add_row(d, l, h->token[h->n - 1], l->prompt.n - l->prompt.forced + h->n - 1,
                 l->sequence[i]);
-        add_pick(d, l, h->token, h->n);
+        add_pick(d, l, h->token, h->n, false);
     }
 }
 
