@@ -10,6 +10,7 @@
  * The decoder is bound by reading keys and values: each is read once for all rows of a window. */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_tile.h"
+#include <float.h>
 
 #define OP_KERNEL(name) \
     int ISA_NAME(cpu_attn_##name)(const struct cpu_step *s, struct thread_team *team, int id)
@@ -17,10 +18,13 @@
 /* x [n] becomes 2^(x - max); returns the sum. Memory up to a multiple of W after n is written. */
 ISA_INLINE float softmax2(float *x, int64_t n)
 {
-    vf most = vf_all(-__builtin_inff()), sum = vf_all(0);
+    vf apart[4], most, sum = vf_all(0); /* each of the four waits for the one before */
     int64_t t = 0;
-    for (; t + W <= n; t += W) most = vf_max(vf_load(x + t), most);
-    float top = vf_most(most);
+    for (int i = 0; i < 4; i++) apart[i] = vf_all(-__builtin_inff());
+    for (; t + 4 * W <= n; t += 4 * W)
+        for (int i = 0; i < 4; i++) apart[i] = vf_max(vf_load(x + t + i * W), apart[i]);
+    for (; t + W <= n; t += W) apart[0] = vf_max(vf_load(x + t), apart[0]);
+    float top = vf_most(vf_max(vf_max(apart[0], apart[1]), vf_max(apart[2], apart[3])));
     for (; t < n; t++) top = x[t] > top ? x[t] : top;
     for (t = n; t < ALIGN_UP(n, W); t++) x[t] = -__builtin_inff();
     most = vf_all(top);
@@ -396,9 +400,157 @@ ISA_INLINE void cross_values(const struct cross *x, int rows, const float *score
         values_of(x, rows, 1, d, MIN(W, x->d_count - d), score, by, out, type);
 }
 
+#if defined __AVX512VNNI__
+/* With caches in i8 both products are of integers, which are four times as fast as f32:
+ *
+ *     out [rows][64] = weights [rows][n] i16  x  matrix [n][64] i8
+ *
+ * A weight is high * 256 + low, two numbers of 8 bits: q and the powers lose less than f32's sums
+ * do. Four rows of the matrix are interleaved as they are read, and have 128 added, since one side
+ * of the instruction is unsigned; what that adds is taken off the sums. */
+enum { NARROW_MOST = 127 * 256 + 127, NARROW_SHIFT = 128, NARROW_COLS = 64 };
+
+struct narrow {     /* a row of weights */
+    int8_t *weight; /* [n up to W][2]: of four the high bytes, then the low ones */
+    float unit;
+    int32_t high, low; /* sums */
+};
+
+/* x [n] * factor [n] -> weights. */
+ISA_INLINE void to_narrow(const float *x, const float *factor, int64_t n, struct narrow *to)
+{
+    vf apart[4] = {vf_all(0), vf_all(0), vf_all(0), vf_all(0)};
+    for (int64_t i = 0; i < n; i += 4 * W)
+        for (int k = 0; k < 4; k++) {
+            int64_t at = MIN(i + k * W, n - 1); /* twice is once */
+            vf value = vf_load_n(x + at, n - at) * vf_load_n(factor + at, n - at);
+            apart[k] = vf_max(vf_abs(value), apart[k]);
+        }
+    vf most = vf_max(vf_max(apart[0], apart[1]), vf_max(apart[2], apart[3]));
+    to->unit = MAX(vf_most(most), FLT_MIN) / NARROW_MOST;
+    vf by = vf_all(1 / to->unit);
+    __m512i high_sum = _mm512_setzero_si512(), low_sum = high_sum;
+    for (int64_t i = 0; i < n; i += W) {
+        vf value = vf_load_n(x + i, n - i) * vf_load_n(factor + i, n - i) * by;
+        __m512i whole = _mm512_cvtps_epi32((__m512)value);
+        __m512i high =
+            _mm512_srai_epi32(_mm512_add_epi32(whole, _mm512_set1_epi32(NARROW_SHIFT)), 8);
+        __m512i low = _mm512_sub_epi32(whole, _mm512_slli_epi32(high, 8));
+        high_sum = _mm512_add_epi32(high_sum, high);
+        low_sum = _mm512_add_epi32(low_sum, low);
+        __m128i a = _mm512_cvtepi32_epi8(high), b = _mm512_cvtepi32_epi8(low);
+        _mm_storeu_si128((__m128i *)(to->weight + 2 * i), _mm_unpacklo_epi32(a, b));
+        _mm_storeu_si128((__m128i *)(to->weight + 2 * i + W), _mm_unpackhi_epi32(a, b));
+    }
+    to->high = _mm512_reduce_add_epi32(high_sum);
+    to->low = _mm512_reduce_add_epi32(low_sum);
+}
+
+/* Half of the columns of out [rows][64], rows apart by line: 8 to 15 of each 16 if upper. m: rows
+ * apart by stride, of which `left` columns are there. next: what will be read after all of the
+ * matrix, as many bytes; the second cache gets them meanwhile. rows and upper are constants. */
+ISA_INLINE void narrow_half(int rows, bool upper, const struct narrow *w, const int8_t *m,
+                            int64_t stride, int64_t n, int64_t left, const int8_t *next, float *out,
+                            int64_t line)
+{
+    const __m512i shift = _mm512_set1_epi8((char)NARROW_SHIFT);
+    const __mmask64 there = left >= NARROW_COLS ? ~(__mmask64)0 : ((__mmask64)1 << left) - 1;
+    __m512i high[FAST_ROWS][2], low[FAST_ROWS][2];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+        high[r][0] = high[r][1] = low[r][0] = low[r][1] = _mm512_setzero_si512();
+    assert(n <= 1 << 16); /* sums of n * 255 * 128 */
+    for (int64_t i = 0; i < n; i += 4, m += 4 * stride) {
+        const int8_t *ahead = next + NARROW_COLS / 2 * (i + (upper ? n : 0));
+        _mm_prefetch(ahead, _MM_HINT_T1);
+        _mm_prefetch(ahead + BASE_LINE, _MM_HINT_T1);
+        const int64_t last = n - 1 - i; /* beyond it weights are 0, any row will do */
+        const int64_t row[4] = {0, last > 0 ? stride : 0, last > 1 ? 2 * stride : 0,
+                                last > 2 ? 3 * stride : 0};
+        __m512i x[4];
+#pragma GCC unroll 4
+        for (int64_t k = 0; k < 4; k++)
+            x[k] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(there, m + row[k]), shift);
+        __m512i a = upper ? _mm512_unpackhi_epi8(x[0], x[1]) : _mm512_unpacklo_epi8(x[0], x[1]);
+        __m512i b = upper ? _mm512_unpackhi_epi8(x[2], x[3]) : _mm512_unpacklo_epi8(x[2], x[3]);
+        __m512i four[2] = {_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)};
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            const vi_loose *at = (const vi_loose *)(w[r].weight + 2 * i);
+            __m512i h = _mm512_broadcastd_epi32(_mm_loadu_si32(at));
+            __m512i l = _mm512_broadcastd_epi32(_mm_loadu_si32((const char *)at + 4));
+#pragma GCC unroll 2
+            for (int j = 0; j < 2; j++) {
+                /* as an intrinsic gcc copies every sum twice */
+                __asm__("vpdpbusd %2, %1, %0" : "+v"(high[r][j]) : "v"(four[j]), "v"(h));
+                __asm__("vpdpbusd %2, %1, %0" : "+v"(low[r][j]) : "v"(four[j]), "v"(l));
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            vi a = (vi)high[r][j] - NARROW_SHIFT * w[r].high;
+            vi b = (vi)low[r][j] - NARROW_SHIFT * w[r].low;
+            vf sum =
+                (__builtin_convertvector(a, vf) * 256 + __builtin_convertvector(b, vf)) * w[r].unit;
+            for (int k = 0; k < 4; k++) /* four columns of each 16 */
+                memcpy(out + r * line + 16 * k + 8 * upper + 4 * j, (const float *)&sum + 4 * k,
+                       16);
+        }
+}
+
+ISA_INLINE void narrow_product(int rows, const struct narrow *w, const int8_t *m, int64_t stride,
+                               int64_t n, int64_t left, const int8_t *next, float *out,
+                               int64_t line)
+{
+    narrow_half(rows, false, w, m, stride, n, left, next, out, line);
+    narrow_half(rows, true, w, m, stride, n, left, next, out, line);
+}
+
+ISA_INLINE void attend_narrow(const struct cross *x, int rows, const float *q, float *score,
+                              float *out, float *weights)
+{
+    const int8_t *k = (const int8_t *)x->k + x->at, *v = (const int8_t *)x->v + x->at;
+    const int8_t *next = k + x->t_count * x->d_count; /* most often the next head's keys */
+    struct narrow w[FAST_ROWS];
+    float by[FAST_ROWS], part[FAST_ROWS][NARROW_COLS];
+    for (int r = 0; r < rows; r++) {
+        w[r].weight = (int8_t *)(score + FAST_ROWS * x->line) +
+                      r * 2 * ALIGN_UP(MAX(x->t_count, x->d_count), W);
+        to_narrow(q + r * x->c_count, x->k_scale, x->d_count, &w[r]);
+        w[r].unit *= x->scale;
+    }
+    for (int64_t t = 0; t < x->t_count; t += NARROW_COLS)
+        narrow_product(rows, w, k + t, x->t_count, x->d_count, x->t_count - t, v + t * x->d_count,
+                       score + t, x->line);
+    for (int r = 0; r < rows; r++) {
+        float *line = score + r * x->line;
+        by[r] = 1.0f / softmax2(line, x->t_count);
+        for (int64_t t = 0; weights && t < x->t_count; t++)
+            weights[r * x->weights_line + t] = line[t] * by[r];
+        to_narrow(line, x->v_scale, x->t_count, &w[r]);
+    }
+    for (int64_t d = 0; d < x->d_count; d += NARROW_COLS) {
+        int64_t left = MIN(NARROW_COLS, x->d_count - d);
+        narrow_product(rows, w, v + d, x->d_count, x->t_count, left, next + d * x->t_count, part[0],
+                       NARROW_COLS);
+        for (int r = 0; r < rows; r++)
+            for (int64_t c = 0; c < left; c++) out[r * x->c_count + d + c] = part[r][c] * by[r];
+    }
+}
+#endif
+
 ISA_INLINE void attend_cross(const struct cross *x, int rows, const float *q, float *score,
                              float *out, float *weights, enum dtype type)
 {
+#if defined __AVX512VNNI__
+    if (type == DTYPE_I8) {
+        attend_narrow(x, rows, q, score, out, weights);
+        return;
+    }
+#endif
     float by[FAST_ROWS];
     cross_scores(x, rows, q, score, type);
     for (int r = 0; r < rows; r++) {
@@ -459,7 +611,7 @@ OP_KERNEL(attncross)
                       .line = fast_cross_line(t_count),
                       .c_count = heads * d_count,
                       .weights_line = heads * t_count};
-    float *score = (float *)s->scratch + (size_t)id * fast_cross_floats(t_count);
+    float *score = (float *)s->scratch + (size_t)id * fast_cross_floats(t_count, d_count);
     float *all = s->out[1] ? s->out[1]->data : NULL;
     int64_t groups = 0, from, to, g = 0, rows;
     for (int64_t r = 0; r < q->rows; r += rows_together(window, r, q->rows)) groups++;

@@ -124,7 +124,8 @@ size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int th
 
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads)
 {
-    return (size_t)threads * fast_cross_floats(p->value[s->in[2]].dim[3]) * sizeof(float);
+    const int64_t *keys = p->value[s->in[2]].dim;
+    return (size_t)threads * fast_cross_floats(keys[3], keys[2]) * sizeof(float);
 }
 
 size_t cpu_fast_pick(const struct plan *p, const struct plan_step *s, int threads)

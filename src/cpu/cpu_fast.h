@@ -96,10 +96,11 @@ static inline struct fast_range fast_range_of(const struct cpu_step *s, int64_t 
 /* The same in f16 (cpu_half.c), for heads whose channels fill pairs of panels. */
 struct fast_half {
     int64_t t_up, t_even;          /* positions in pairs of panels; an even number of them */
-    int64_t line;                  /* floats between rows of scores */
+    int64_t line;                  /* scores, of two halves each, between rows of them */
     size_t keys;                   /* halves of one head's keys; its values follow */
     size_t shared;                 /* bytes of both places */
-    size_t query, sum, tile, part; /* bytes from a member's part: scores come first; whole part */
+    size_t query, sum, tile, bias; /* bytes from a member's part: scores come first */
+    size_t part;
 };
 
 static inline struct fast_half fast_half_layout(int64_t t_count, int64_t d_count)
@@ -113,7 +114,8 @@ static inline struct fast_half fast_half_layout(int64_t t_count, int64_t d_count
     m.query = (size_t)(FAST_QUERIES * m.line) * sizeof(float);
     m.sum = m.query + (size_t)(FAST_QUERIES * d_count) * sizeof(uint16_t);
     m.tile = m.sum + (size_t)(FAST_QUERIES * d_count) * sizeof(float);
-    m.part = ALIGN_UP(m.tile + 8 * 64 * sizeof(uint16_t), 4096);
+    m.bias = m.tile + 8 * 64 * sizeof(uint16_t);
+    m.part = ALIGN_UP(m.bias + (size_t)(FAST_QUERIES + m.t_up + 16) * sizeof(uint16_t), 4096);
     return m;
 }
 
@@ -155,12 +157,14 @@ static inline struct fast_tiles fast_tiles_layout(int64_t t_count, int64_t d_cou
 
 static inline int64_t fast_cross_line(int64_t t_count)
 {
-    return ALIGN_UP(t_count, 16) + 16;
+    return ALIGN_UP(t_count, 64) + 16;
 }
 
-static inline size_t fast_cross_floats(int64_t t_count)
+/* Behind the scores weights of 16 bits, if the caches are of i8. */
+static inline size_t fast_cross_floats(int64_t t_count, int64_t d_count)
 {
-    return ALIGN_UP((size_t)(FAST_ROWS * fast_cross_line(t_count)), 1024);
+    int64_t weights = ALIGN_UP(MAX(t_count, d_count), 16) / 2;
+    return ALIGN_UP((size_t)(FAST_ROWS * (fast_cross_line(t_count) + weights)), 1024);
 }
 
 static inline size_t fast_self_floats(int64_t p_count)

@@ -6,8 +6,8 @@
  *     q [8][D/2][2]  x  keys [2 panels of [D/2][16][2]]  -> f16 [8][2][16][2]
  *
  * Of two panels one has the even columns and one the odd ones, so that their sums of two halves
- * are 32 columns in order. Of scores f32 adds the two, since they decide by their differences;
- * their powers are f16. No f16 sum is longer than D/2 products of scores, or 64 of values. Denormal
+ * are 32 columns in order. Scores stay two halves until the largest is taken off one of them:
+ * they decide by their differences, which for those near the largest are then exact. No f16 sum is longer than D/2 products of scores, or 64 of values. Denormal
  * halves, of which there are many, cost nothing here.
  */
 #include "cpu/cpu_fast.h"
@@ -123,74 +123,91 @@ ISA_INLINE vh vh_exp2(vh x, vh by, vh rest)
     return _mm512_scalef_ph(p, n);
 }
 
-/* score [T] becomes halves of e^((score - most) * scale), in place, 0 up to t_up; returns their
- * sum.
- */
-static float softmax(float *score, int64_t n, int64_t t_up, float scale)
+/* The halves of bias, of each position's distance to the last of `rows` rows, 0 beyond the last
+ * position. */
+static void make_bias(const struct heads *a, const float *bias, int64_t rows, half *to)
 {
-    const half factor = (half)(scale * LOG2E);
-    const vh by = _mm512_set1_ph(factor);
-    const vh rest = _mm512_set1_ph((half)(scale * LOG2E - (float)factor));
-    const vh lowest = _mm512_set1_ph((half)(-30 / (scale * LOG2E))); /* 2^-30 is 0 as a half */
-    vf most = vf_all(-__builtin_inff()), sum = vf_all(0);
-    half *to = (half *)score; /* behind what is still to be read */
-    for (int64_t t = n; t < t_up; t++) score[t] = -__builtin_inff();
-    for (int64_t t = 0; t < t_up; t += W) most = vf_max(vf_load(score + t), most);
-    most = vf_all(vf_most(most));
+    int64_t n = rows - 1 + a->t_count;
+    for (int64_t i = 0; i < rows - 1 + a->m.t_up; i += W)
+        vf_store_f16((uint16_t *)(to + i),
+                     i < n ? vf_load_n(bias - (rows - 1) + i, n - i) : vf_all(0));
+}
+
+/* Position t of a row of scores: first of its two halves. */
+ISA_INLINE half *score_at(half *score, int64_t t)
+{
+    return score + t / BLOCK * 2 * BLOCK + t % 2 * BLOCK + t % BLOCK / 2 * 2;
+}
+
+/* score [T] of two halves each becomes halves of e^(score * scale + bias - most), in place, 0 up to
+ * t_up; returns their sum. bias, a constant: NULL or not. */
+ISA_INLINE float softmax_by(half *score, int64_t n, int64_t t_up, float scale, const half *bias)
+{
+    const float power = bias ? LOG2E : scale * LOG2E;
+    const half factor = (half)power;
+    const vh by = _mm512_set1_ph(factor), rest = _mm512_set1_ph((half)(power - (float)factor));
+    const vh lowest = _mm512_set1_ph((half)(-30 / power)); /* 2^-30 is 0 as a half */
+    const vh narrow = _mm512_set1_ph((half)scale);
+    vh most = _mm512_set1_ph((half)-__builtin_inff()), two[2];
+    for (int64_t t = n; t < t_up; t++) {
+        score_at(score, t)[0] = (half)-__builtin_inff();
+        score_at(score, t)[1] = 0;
+    }
     for (int64_t t = 0; t < t_up; t += BLOCK) {
-        vh below = vh_of(vf_load(score + t) - most, vf_load(score + t + W) - most);
+        tile_row(score + 2 * t, 0, two);
+        vh whole = two[0] + two[1];
+        if (bias) whole = _mm512_fmadd_ph(whole, narrow, vh_load(bias + t));
+        most = _mm512_max_ph(whole, most);
+    }
+    /* taken off before the halves are added, so that what is near to it is exact; as a half it may
+     * be a little off, all alike */
+    vh top = _mm512_set1_ph(_mm512_reduce_max_ph(most));
+    if (bias) top = top / narrow;
+    vf sum = vf_all(0);
+    for (int64_t t = 0; t < t_up; t += BLOCK) {
+        tile_row(score + 2 * t, 0, two);
+        vh below = two[0] - top + two[1];
+        if (bias) below = _mm512_fmadd_ph(below, narrow, vh_load(bias + t));
         vh e = vh_exp2(_mm512_max_ph(below, lowest), by, rest);
-        _mm512_storeu_ph(to + t, e);
+        _mm512_storeu_ph(score + t, e);
         sum += vh_low(e) + vh_high(e);
     }
     return vf_sum(sum);
 }
 
-/* score [rows][T] = score * scale + bias of each position's distance to the row, from distance 0 of
- * row 0 on. */
-static void add_bias(const struct heads *a, const float *bias, int64_t rows, float scale,
-                     float *score)
+static float softmax(half *score, int64_t n, int64_t t_up, float scale, const half *bias)
 {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t t = 0; t < a->t_count; t += W) {
-            float *to = score + r * a->m.line + t;
-            vf_store(to, vf_load(to) * scale + vf_load_n(bias + t - r, a->t_count - t));
-        }
+    return bias ? softmax_by(score, n, t_up, scale, bias)
+                : softmax_by(score, n, t_up, scale, NULL);
 }
 
-/* Up to 64 queries of one head. bias: see add_bias, or NULL. part: this member's scratch. out: rows
+/* Up to 64 queries of one head. bias: see make_bias, or NULL. part: this member's scratch. out: rows
  * apart by C. */
 static void attend(const struct heads *a, const float *q, int64_t rows, float scale,
                    const float *bias, const half *keys, const half *values, char *part, float *out)
 {
-    enum { chunk = 64 }; /* positions whose values are summed in f16 */
+    enum { chunk = 128 }; /* positions whose values are summed in f16 */
     int64_t d_count = a->d_count, line = a->m.line, c_count = a->width / 3;
     int64_t rows_up = ALIGN_UP(rows, TILE_ROWS), t_even = a->m.t_even;
     half *query = (half *)(part + a->m.query), *tile = (half *)(part + a->m.tile);
-    float *score = (float *)part, *sum = (float *)(part + a->m.sum);
+    half *score = (half *)part, *near = (half *)(part + a->m.bias);
+    float *sum = (float *)(part + a->m.sum);
     make_query(a, q, rows, rows_up, query);
     for (int64_t t = 0; t < a->m.t_up; t += BLOCK)
-        for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
+        for (int64_t r = 0; r < rows_up; r += TILE_ROWS)
             tile_f16_2(query + r * d_count, 2 * d_count, keys + t * d_count,
-                       CPU_PANEL * 2 * d_count, d_count / 2, tile, 4 * BLOCK);
-            for (int64_t i = 0; i < TILE_ROWS; i++) {
-                float *to = score + (r + i) * line + t;
-                vh row[2];
-                tile_row(tile, i, row);
-                vf_store(to, vh_low(row[0]) + vh_low(row[1]));
-                vf_store(to + W, vh_high(row[0]) + vh_high(row[1]));
-            }
-        }
-    if (bias) add_bias(a, bias, rows, scale, score);
+                       CPU_PANEL * 2 * d_count, d_count / 2, score + 2 * (r * line + t), 4 * line);
+    if (bias) make_bias(a, bias, rows, near);
     float by[FAST_QUERIES];
     for (int64_t r = 0; r < rows; r++)
-        by[r] = 1.0f / softmax(score + r * line, a->t_count, a->m.t_up, bias ? 1 : scale);
+        by[r] = 1.0f / softmax(score + 2 * r * line, a->t_count, a->m.t_up, scale,
+                               bias ? near + rows - 1 - r : NULL);
 
     memset(sum, 0, (size_t)(rows_up * d_count) * sizeof *sum);
     for (int64_t t = 0; t < t_even; t += chunk)
         for (int64_t d = 0; d < d_count; d += BLOCK)
             for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
-                tile_f16_2((const half *)(score + r * line) + t, 4 * line,
+                tile_f16_2(score + 2 * r * line + t, 4 * line,
                            values + (d * t_even + t * CPU_PANEL), 2 * CPU_PANEL * t_even,
                            MIN(chunk, t_even - t) / 2, tile, 4 * BLOCK);
                 for (int64_t i = 0; i < TILE_ROWS; i++) {
