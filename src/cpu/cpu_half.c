@@ -7,8 +7,9 @@
  *
  * Of two panels one has the even columns and one the odd ones, so that their sums of two halves
  * are 32 columns in order. Scores stay two halves until the largest is taken off one of them:
- * they decide by their differences, which for those near the largest are then exact. No f16 sum is longer than D/2 products of scores, or 64 of values. Denormal
- * halves, of which there are many, cost nothing here.
+ * they decide by their differences, which for those near the largest are then exact. No f16 sum is
+ * longer than D/2 products of scores, or 64 of values. Denormal halves, of which there are many,
+ * cost nothing here.
  */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_tile.h"
@@ -177,12 +178,11 @@ ISA_INLINE float softmax_by(half *score, int64_t n, int64_t t_up, float scale, c
 
 static float softmax(half *score, int64_t n, int64_t t_up, float scale, const half *bias)
 {
-    return bias ? softmax_by(score, n, t_up, scale, bias)
-                : softmax_by(score, n, t_up, scale, NULL);
+    return bias ? softmax_by(score, n, t_up, scale, bias) : softmax_by(score, n, t_up, scale, NULL);
 }
 
-/* Up to 64 queries of one head. bias: see make_bias, or NULL. part: this member's scratch. out: rows
- * apart by C. */
+/* Up to 64 queries of one head. bias: see make_bias, or NULL. part: this member's scratch. out:
+ * rows apart by C. */
 static void attend(const struct heads *a, const float *q, int64_t rows, float scale,
                    const float *bias, const half *keys, const half *values, char *part, float *out)
 {

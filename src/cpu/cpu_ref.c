@@ -561,10 +561,9 @@ int cpu_ref_pick(const struct cpu_step *s, struct thread_team *team, int id)
         if (token < 0) token = top[0];
         ((int32_t *)s->out[2]->data)[g] = (int32_t)token;
         f32(s->out[3])[g] = log_chance(left, token, whole);
-        f32(s->out[4])[g] =
-            args->watch >= 0 && (rule[0] & OP_RULE_RAW)
-                ? (float)exp((double)logits[args->watch] - mass(logits, v_count, 1))
-                : 0.0f;
+        f32(s->out[4])[g] = args->watch >= 0 && (rule[0] & OP_RULE_RAW)
+                                ? (float)exp((double)logits[args->watch] - mass(logits, v_count, 1))
+                                : 0.0f;
     }
     return 0;
 }
