@@ -42,6 +42,16 @@
      cpu_half_linear_prepare, \
      NULL,                    \
      cpu_half_linear_run},
+#define CONV1D_FP16           \
+    {OP_conv1d,               \
+     "conv1d_avx512fp16",     \
+     CPU_FP16,                \
+     CPU_BIT(CPU_OWN),        \
+     cpu_half_linear_fits,    \
+     cpu_half_linear_scratch, \
+     cpu_half_linear_prepare, \
+     NULL,                    \
+     cpu_half_conv1d_run},
 #define ATTENTION_FP16                                                                           \
     {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
      NULL,         cpu_half_attention},
@@ -51,6 +61,7 @@
      cpu_half_attnrange},
 #else
 #define LINEAR_FP16
+#define CONV1D_FP16
 #define ATTENTION_FP16
 #define ATTNRANGE_FP16
 #endif
@@ -89,7 +100,7 @@ static const struct cpu_kernel rows[] = {
     REF(logmel, 0),
     FAST(melnorm, 0, NULL, NULL, cpu_vec_melnorm),
     REF(melnorm, 0),
-    FAST(conv1d, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_conv1d),
+    CONV1D_FP16 FAST(conv1d, CPU_PLAIN, cpu_fast_matrix, NULL, cpu_matrix_conv1d),
     REF(conv1d, CPU_PLAIN),
     FAST(addpos, 0, NULL, NULL, cpu_vec_addpos),
     REF(addpos, 0),
