@@ -169,6 +169,7 @@ static const struct one cases[] = {
     {.op = OP_attncross, {19, 1, 16, 519, 2}, -1, I8,  ATT(1, 0.05f)},
     {.op = OP_attncross, {6, 2, 77, 300, 3},   4, I8,  ATT(2, 0.02f)},
     {.op = OP_attncross, {3, 1, 24, 50, 2},    0, I8,  ATT(1, 1)},
+    {.op = OP_attncross, {1, 6, 64, 1500, 1}, -1, I8,  ATT(6, 0.125f), .bare = true, .bench = true},
     {.op = OP_attncross, {5, 6, 64, 1500, 1}, -1, I8,  ATT(6, 0.125f), .bare = true, .bench = true},
     {.op = OP_attncross, {1, 6, 64, 1500, 1}, -1, F16, ATT(6, 0.125f), .bare = true, .bench = true},
     {.op = OP_attncross, {5, 6, 64, 1500, 1}, -1, F16, ATT(6, 0.125f), .bare = true, .bench = true},
