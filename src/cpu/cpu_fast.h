@@ -18,7 +18,7 @@ struct fast_matrix {
 };
 
 /* As many lines as keep a block of activations within half a megabyte, for AMX. */
-static inline int64_t fast_amx_lines(int64_t k)
+static inline int64_t fast_quant_lines(int64_t k)
 {
     return MAX(FAST_LINES, MIN(512, (1 << 19) / k / 32 * 32));
 }

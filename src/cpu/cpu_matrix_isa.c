@@ -13,9 +13,6 @@
 #include "cpu/cpu_tile.h"
 #if defined __AMX_INT8__
 #include "cpu/cpu_amx.h"
-#define QUANT_LINES(k) fast_amx_lines(k)
-#else
-#define QUANT_LINES(k) FAST_LINES
 #endif
 
 struct product {
@@ -38,7 +35,7 @@ struct room { /* one member's scratch, see fast_matrix_layout */
 
 static struct room room_of(const struct cpu_step *s, const struct product *p, int id)
 {
-    struct fast_matrix m = fast_matrix_layout(p->k, QUANT_LINES(p->k));
+    struct fast_matrix m = fast_matrix_layout(p->k, fast_quant_lines(p->k));
     char *base = (char *)s->scratch + (size_t)id * m.bytes;
     return (struct room){.sums = base,
                          .factor = (float *)(base + m.factor),
@@ -121,7 +118,7 @@ ISA_INLINE void finish_as(const struct product *p, const void *sums, const float
                     bias;
             else
                 y = vf_load((const float *)sums + r * TILE_COLS + i) + bias;
-            y = vf_act(act, y);
+            y = in_i8 && act == OP_ACT_GELU ? vf_gelu_i8(y) : vf_act(act, y);
             if (p->residual) y += vf_load_n(p->residual + at, left);
             vf_store_n(p->y + at, y, left);
         }
@@ -175,8 +172,12 @@ ISA_INLINE void narrow_all(const float *x, int64_t k, float least, float by, int
 /* x [k] as rint(x * 127 / max|x|); returns what a quantised one stands for. */
 static float quantise(const float *x, int64_t k, quant_t *q)
 {
-    vf most = vf_all(0);
-    for (int64_t i = 0; i < k; i += W) most = vf_max(vf_abs(vf_load_n(x + i, k - i)), most);
+    vf apart[4] = {vf_all(0), vf_all(0), vf_all(0), vf_all(0)}; /* each waits for its own */
+    int64_t i = 0;
+    for (; i + 4 * W <= k; i += 4 * W)
+        for (int j = 0; j < 4; j++) apart[j] = vf_max(vf_abs(vf_load(x + i + j * W)), apart[j]);
+    for (; i < k; i += W) apart[0] = vf_max(vf_abs(vf_load_n(x + i, k - i)), apart[0]);
+    vf most = vf_max(vf_max(apart[0], apart[1]), vf_max(apart[2], apart[3]));
     float to_i8 = 127.0f / vf_most(most);
     if (!__builtin_isnormal(to_i8)) to_i8 = 1.0f;
     narrow_all(x, k, 0, to_i8, QUANT_SHIFT, q);
@@ -246,7 +247,7 @@ static void block_amx(const struct product *p, const struct room *m, int64_t fro
 }
 #endif
 
-/* Lines [from, to), at most QUANT_LINES, times panels [first, last). */
+/* Lines [from, to), at most fast_quant_lines, times panels [first, last). */
 static void block_i8(const struct product *p, const struct room *m, int64_t from, int64_t to,
                      int64_t first, int64_t last)
 {
@@ -269,7 +270,9 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
         for (int64_t r = 0; r < to - from; r += TILE_ROWS) {
             int64_t rows = MIN(TILE_ROWS, to - from - r);
             const quant_t *a = m->quant + r * m->stride;
-            if (rows == TILE_ROWS && next - j == TILE_PANELS)
+            if (r == 0 && rows == TILE_ROWS && next - j == TILE_PANELS)
+                tile_i8_ahead(a, m->stride, b, panel, quads, m->sums);
+            else if (rows == TILE_ROWS && next - j == TILE_PANELS)
                 tile_i8(a, m->stride, b, panel, quads, m->sums);
             else
                 for (int64_t i = 0; i < next - j; i++)
@@ -436,7 +439,7 @@ static void multiply(const struct cpu_step *s, const struct product *p, bool in_
 #if defined __AMX_INT8__
     if (in_i8) amx_begin();
 #endif
-    int64_t lines = in_i8 ? QUANT_LINES(p->k) : float_lines(p->k);
+    int64_t lines = in_i8 ? fast_quant_lines(p->k) : float_lines(p->k);
     for (int64_t r = from; r < to; r += lines) {
         if (in_i8)
             block_i8(p, &m, r, MIN(r + lines, to), first, last);

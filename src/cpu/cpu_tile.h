@@ -64,16 +64,20 @@ typedef int16_t quant_t;
 #define TILE_COLS2                                                                                 \
     "vmovups (%[b]),%%zmm24\n\tvmovups (%[b],%[s]),%%zmm25\n\t"
 
+/* the panels after these, into the second cache */
+#define TILE_FETCH                                                                                 \
+    "prefetcht1 (%[f])\n\tprefetcht1 (%[f],%[s])\n\tprefetcht1 (%[f],%[s],2)\n\t"
+
 /* a: rows apart by lda bytes, 4 bytes each step. b: panels apart by s bytes, 64 bytes each step.
  * c: rows apart by ldc bytes. steps >= 1. */
-#define TILE(name, mul, cols, start)                                                               \
+#define TILE(name, mul, cols, start, fetch)                                                        \
     ISA_INLINE void name(const void *a, int64_t lda, const void *b, int64_t s, int64_t steps,      \
                          void *c, int64_t ldc)                                                     \
     {                                                                                              \
-        const char *e = (const char *)a + 4 * lda;                                                 \
+        const char *e = (const char *)a + 4 * lda, *f = (const char *)b + 3 * s;                   \
         char *d = (char *)c + 4 * ldc;                                                             \
         __asm__ volatile(TILE_SUMS##cols(start)                                                    \
-            ".p2align 5\n1:\n\t" TILE_COLS##cols                                                   \
+            ".p2align 5\n1:\n\t" TILE_COLS##cols fetch                                             \
             TILE_MUL##cols(mul, "(%[a])", 27, 0, 1, 2)                                             \
             TILE_MUL##cols(mul, "(%[a],%[lda])", 28, 3, 4, 5)                                      \
             TILE_MUL##cols(mul, "(%[a],%[lda],2)", 29, 6, 7, 8)                                    \
@@ -82,9 +86,9 @@ typedef int16_t quant_t;
             TILE_MUL##cols(mul, "(%[e],%[lda])", 28, 15, 16, 17)                                   \
             TILE_MUL##cols(mul, "(%[e],%[lda],2)", 29, 18, 19, 20)                                 \
             TILE_MUL##cols(mul, "(%[e],%[lda3])", 30, 21, 22, 23)                                  \
-            "add $64,%[b]\n\tadd $4,%[a]\n\tadd $4,%[e]\n\tdec %[n]\n\tjnz 1b\n\t"                 \
+            "add $64,%[b]\n\tadd $64,%[f]\n\tadd $4,%[a]\n\tadd $4,%[e]\n\tdec %[n]\n\tjnz 1b\n\t"   \
             TILE_SUMS##cols(TILE_STORE)                                                            \
-            : [a] "+r"(a), [e] "+r"(e), [b] "+r"(b), [n] "+r"(steps)                               \
+            : [a] "+&r"(a), [e] "+&r"(e), [b] "+&r"(b), [f] "+&r"(f), [n] "+&r"(steps)            \
             : [lda] "r"(lda), [lda3] "r"(3 * lda), [s] "r"(s), [c] "r"(c), [d] "r"(d),             \
               [ldc] "r"(ldc), [ldc3] "r"(3 * ldc)                                                  \
             : "memory", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7",      \
@@ -92,13 +96,14 @@ typedef int16_t quant_t;
               "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25",     \
               "zmm26", "zmm27", "zmm28", "zmm29", "zmm30");                                        \
     }
-TILE(tile_i8_asm, "vpdpbusd", 3, TILE_ZERO)
-TILE(tile_i8_2_asm, "vpdpbusd", 2, TILE_ZERO)
-TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO)
-TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD)
+TILE(tile_i8_asm, "vpdpbusd", 3, TILE_ZERO, "")
+TILE(tile_i8_ahead_asm, "vpdpbusd", 3, TILE_ZERO, TILE_FETCH)
+TILE(tile_i8_2_asm, "vpdpbusd", 2, TILE_ZERO, "")
+TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO, "")
+TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD, "")
 #if defined __AVX512FP16__
-TILE(tile_f16_3, "vfmadd231ph", 3, TILE_ZERO)
-TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO)
+TILE(tile_f16_3, "vfmadd231ph", 3, TILE_ZERO, "")
+TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO, "")
 #endif
 /* clang-format on */
 
@@ -118,6 +123,13 @@ ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t 
                         int64_t quads, int32_t *c)
 {
     tile_i8_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+}
+
+/* The same; the three panels after these are fetched meanwhile. */
+ISA_INLINE void tile_i8_ahead(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                              int64_t quads, int32_t *c)
+{
+    tile_i8_ahead_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
 }
 
 /* The same of two panels: the last 16 columns of c stay as they are. */
@@ -404,6 +416,12 @@ ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t 
 {
     for (int p = 0; p < TILE_PANELS; p++)
         tile_few_i8(TILE_ROWS, a, lda, b + p * panel, quads, c + p * CPU_PANEL, TILE_COLS);
+}
+
+ISA_INLINE void tile_i8_ahead(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
+                              int64_t quads, int32_t *c)
+{
+    tile_i8(a, lda, b, panel, quads, c);
 }
 
 ISA_INLINE void tile_i8_2(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
