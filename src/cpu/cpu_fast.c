@@ -9,12 +9,6 @@ size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int thre
     return (size_t)threads * fast_matrix_layout(k, fast_quant_lines(k)).bytes;
 }
 
-size_t cpu_fast_matrix_amx(const struct plan *p, const struct plan_step *s, int threads)
-{
-    int64_t k = cpu_value_k(&p->value[s->in[1]]);
-    return (size_t)threads * fast_matrix_layout(k, fast_quant_lines(k)).bytes;
-}
-
 static int64_t head_width(const struct plan *p, const struct plan_step *s)
 {
     const struct plan_value *qkv = &p->value[s->in[0]];

@@ -5,8 +5,8 @@
 
 #include "cpu/cpu.h"
 
-/* Linear and conv1d cut their lines into blocks of so many, which stay in the cache nearest to the
- * core while all columns of the product are formed. */
+/* Linear and conv1d cut their lines into blocks of so many or more, which stay in a cache while all
+ * columns of the product are formed. */
 #define FAST_LINES 64
 
 /* What one member needs for products of that many lines at a time with K inner elements, in bytes
@@ -17,7 +17,8 @@ struct fast_matrix {
                        lines do not push each other out of the cache */
 };
 
-/* As many lines as keep a block of activations within half a megabyte, for AMX. */
+/* As many lines as keep a block of activations in 8 bits within half a megabyte, where the second
+ * cache has two (AVX-512). */
 static inline int64_t fast_quant_lines(int64_t k)
 {
     return MAX(FAST_LINES, MIN(512, (1 << 19) / k / 32 * 32));
@@ -264,7 +265,6 @@ struct fast_base {
 /* cpu_fast_NAME: bytes of scratch for the kernels of that op (see cpu_kernel.scratch). matrix: of
  * linear and conv1d. */
 size_t cpu_fast_matrix(const struct plan *p, const struct plan_step *s, int threads);
-size_t cpu_fast_matrix_amx(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attention(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_nearest(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attnrange(const struct plan *p, const struct plan_step *s, int threads);

@@ -1,6 +1,6 @@
 /* Products with weights: linear and conv1d.
  *
- *     lines of x ----> quantised, 64 at a time ----> 8 x 48 sums ----> scale, bias, activation,
+ *     lines of x ----> quantised, in blocks -------> 8 x 48 sums ----> scale, bias, activation,
  *                      (i8 weights only)             in L1             residual ----> y
  *
  * Many lines: each member takes its share of them and all columns; weights are read once per block
@@ -14,6 +14,8 @@
 #if defined __AMX_INT8__
 #include "cpu/cpu_amx.h"
 #endif
+
+#define QUANT_LINES(k) (W == 16 ? fast_quant_lines(k) : FAST_LINES)
 
 struct product {
     const float *x, *bias, *residual;
@@ -35,7 +37,7 @@ struct room { /* one member's scratch, see fast_matrix_layout */
 
 static struct room room_of(const struct cpu_step *s, const struct product *p, int id)
 {
-    struct fast_matrix m = fast_matrix_layout(p->k, fast_quant_lines(p->k));
+    struct fast_matrix m = fast_matrix_layout(p->k, QUANT_LINES(p->k));
     char *base = (char *)s->scratch + (size_t)id * m.bytes;
     return (struct room){.sums = base,
                          .factor = (float *)(base + m.factor),
@@ -247,7 +249,7 @@ static void block_amx(const struct product *p, const struct room *m, int64_t fro
 }
 #endif
 
-/* Lines [from, to), at most fast_quant_lines, times panels [first, last). */
+/* Lines [from, to), at most QUANT_LINES, times panels [first, last). */
 static void block_i8(const struct product *p, const struct room *m, int64_t from, int64_t to,
                      int64_t first, int64_t last)
 {
@@ -439,7 +441,7 @@ static void multiply(const struct cpu_step *s, const struct product *p, bool in_
 #if defined __AMX_INT8__
     if (in_i8) amx_begin();
 #endif
-    int64_t lines = in_i8 ? fast_quant_lines(p->k) : float_lines(p->k);
+    int64_t lines = in_i8 ? QUANT_LINES(p->k) : float_lines(p->k);
     for (int64_t r = from; r < to; r += lines) {
         if (in_i8)
             block_i8(p, &m, r, MIN(r + lines, to), first, last);

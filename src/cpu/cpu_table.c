@@ -67,9 +67,9 @@
 #endif
 
 #if WITH_AMX
-#define LINEAR_AMX                                                           \
-    {OP_linear,           "linear_amx", CPU_AMX, CPU_BIT(CPU_I8),      NULL, \
-     cpu_fast_matrix_amx, NULL,         NULL,    cpu_matrix_linear_amx},
+#define LINEAR_AMX                                                       \
+    {OP_linear,       "linear_amx", CPU_AMX, CPU_BIT(CPU_I8),      NULL, \
+     cpu_fast_matrix, NULL,         NULL,    cpu_matrix_linear_amx},
 #define NEAREST_AMX            \
     {OP_nearest,               \
      "nearest_amx",            \
