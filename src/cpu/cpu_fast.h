@@ -281,7 +281,7 @@ bool cpu_half_linear_fits(const struct plan *p, const struct plan_step *s);
 size_t cpu_half_linear_scratch(const struct plan *p, const struct plan_step *s, int threads);
 int cpu_half_linear_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 int cpu_half_linear_run(const struct cpu_step *s, struct thread_team *team, int id);
-int cpu_half_conv1d_run(const struct cpu_step *s, struct thread_team *team, int id);
+int cpu_half_linear_conv1d(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);

@@ -204,7 +204,7 @@ int cpu_half_linear_run(const struct cpu_step *s, struct thread_team *team, int 
     return multiply(s, &p, team, id);
 }
 
-int cpu_half_conv1d_run(const struct cpu_step *s, struct thread_team *team, int id)
+int cpu_half_linear_conv1d(const struct cpu_step *s, struct thread_team *team, int id)
 {
     const struct cpu_value *x = s->in[0], *y = s->out[0];
     struct product p = {.x = x->data,

@@ -51,7 +51,7 @@
      cpu_half_linear_scratch, \
      cpu_half_linear_prepare, \
      NULL,                    \
-     cpu_half_conv1d_run},
+     cpu_half_linear_conv1d},
 #define ATTENTION_FP16                                                                           \
     {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
      NULL,         cpu_half_attention},
