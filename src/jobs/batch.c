@@ -13,7 +13,7 @@
  * full; a lane holds its part. */
 #define PART (150 * (int64_t)SECOND)
 /* Parts and windows end at the quietest place in so many samples. */
-#define CUT        (10 * SECOND)
+#define CUT        (20 * SECOND)
 #define WINDOW_CUT (6 * SECOND)
 /* As long as a pause between words; its loudness is summed in steps of HOP. */
 #define PAUSE (SECOND * 3 / 10)
