@@ -378,8 +378,8 @@ static void test_pick_plain(void **state)
 
     float ban[10] = {0};
     ban[1] = ban[5] = -INFINITY;
-    p = pick(x, ban, RULE(OP_RULE_RAW, 0, 9, 0, -1), 0,
-             0); /* 1 and 5 by the list, 0 in this row: 10 left */
+    /* 1 and 5 by the list, 0 in this row: 10 left */
+    p = pick(x, ban, RULE(OP_RULE_RAW, 0, 9, 0, -1), 0, 0);
     expect_top(&p, 2, 3, 4);
     LAB_NEAR(p.top_log, 1e-6, logf(0.4f), logf(0.1f), logf(0.1f));
     LAB_NEAR(&p.watched, 1e-6, 2 / 24.0f); /* as if nothing were banned */

@@ -18,17 +18,9 @@
 /* x [n] becomes 2^(x - max); returns the sum. Memory up to a multiple of W after n is written. */
 ISA_INLINE float softmax2(float *x, int64_t n)
 {
-    vf apart[4], most, sum = vf_all(0); /* each of the four waits for the one before */
-    int64_t t = 0;
-    for (int i = 0; i < 4; i++) apart[i] = vf_all(-__builtin_inff());
-    for (; t + 4 * W <= n; t += 4 * W)
-        for (int i = 0; i < 4; i++) apart[i] = vf_max(vf_load(x + t + i * W), apart[i]);
-    for (; t + W <= n; t += W) apart[0] = vf_max(vf_load(x + t), apart[0]);
-    float top = vf_most(vf_max(vf_max(apart[0], apart[1]), vf_max(apart[2], apart[3])));
-    for (; t < n; t++) top = x[t] > top ? x[t] : top;
-    for (t = n; t < ALIGN_UP(n, W); t++) x[t] = -__builtin_inff();
-    most = vf_all(top);
-    for (t = 0; t < n; t += W) {
+    vf most = vf_all(vf_largest(x, n, false)), sum = vf_all(0);
+    for (int64_t t = n; t < ALIGN_UP(n, W); t++) x[t] = -__builtin_inff();
+    for (int64_t t = 0; t < n; t += W) {
         vf e = vf_exp2(vf_load(x + t) - most);
         sum += e;
         vf_store(x + t, e);
@@ -476,9 +468,9 @@ ISA_INLINE void narrow_half(int rows, bool upper, const struct narrow *w, const 
         __m512i four[2] = {_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)};
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
-            const vi_loose *at = (const vi_loose *)(w[r].weight + 2 * i);
+            const int8_t *at = w[r].weight + 2 * i;
             __m512i h = _mm512_broadcastd_epi32(_mm_loadu_si32(at));
-            __m512i l = _mm512_broadcastd_epi32(_mm_loadu_si32((const char *)at + 4));
+            __m512i l = _mm512_broadcastd_epi32(_mm_loadu_si32(at + 4));
 #pragma GCC unroll 2
             for (int j = 0; j < 2; j++) {
                 /* as an intrinsic gcc copies every sum twice */

@@ -4,6 +4,7 @@
 #define CPU_CPU_FAST_H
 
 #include "cpu/cpu.h"
+#include <string.h>
 
 /* Linear and conv1d cut their lines into blocks of so many or more, which stay in a cache while all
  * columns of the product are formed. */
@@ -16,6 +17,48 @@ struct fast_matrix {
     int64_t stride; /* elements between lines of quant; not a multiple of a page's part, so that
                        lines do not push each other out of the cache */
 };
+
+/* The lines that linear and conv1d multiply: rows of x, or its windows of three positions. */
+struct fast_lines {
+    const float *x;
+    int64_t count, k;
+    /* conv1d: positions in and out of each window, its stride and channels; channels 0: linear */
+    int64_t t_in, t_out, stride, channels;
+};
+
+static inline struct fast_lines fast_lines_of(const struct cpu_step *s)
+{
+    const struct cpu_value *x = s->in[0], *y = s->out[0];
+    int64_t k = cpu_value_k(s->in[1]->plan);
+    if (s->step->op != OP_conv1d)
+        return (struct fast_lines){.x = x->data, .count = cpu_value_lines(x), .k = k};
+    return (struct fast_lines){.x = x->data,
+                               .count = x->rows * y->plan->dim[1],
+                               .k = k,
+                               .t_in = x->plan->dim[1],
+                               .t_out = y->plan->dim[1],
+                               .stride = s->step->args.stride,
+                               .channels = x->plan->dim[2]};
+}
+
+/* Line `line` as K floats in one piece: where it lies, or copied to `copy` with zeros for what lies
+ * outside of the window. */
+static inline const float *fast_line_at(const struct fast_lines *l, int64_t line, float *copy)
+{
+    if (!l->channels) return l->x + line * l->k;
+    int64_t t = line % l->t_out * l->stride - 1;
+    const float *x = l->x + (line / l->t_out * l->t_in + t) * l->channels;
+    if (t >= 0 && t + 3 <= l->t_in) return x;
+    for (int tap = 0; tap < 3; tap++) {
+        float *to = copy + tap * l->channels;
+        size_t bytes = (size_t)l->channels * sizeof *to;
+        if (t + tap >= 0 && t + tap < l->t_in)
+            memcpy(to, x + tap * l->channels, bytes);
+        else
+            memset(to, 0, bytes);
+    }
+    return copy;
+}
 
 /* As many lines as keep a block of activations in 8 bits within half a megabyte, where the second
  * cache has two (AVX-512). */
@@ -281,7 +324,6 @@ bool cpu_half_linear_fits(const struct plan *p, const struct plan_step *s);
 size_t cpu_half_linear_scratch(const struct plan *p, const struct plan_step *s, int threads);
 int cpu_half_linear_prepare(struct cpu_step *s, struct arena *a, struct err *e);
 int cpu_half_linear_run(const struct cpu_step *s, struct thread_team *team, int id);
-int cpu_half_linear_conv1d(const struct cpu_step *s, struct thread_team *team, int id);
 #endif
 size_t cpu_fast_attnself(const struct plan *p, const struct plan_step *s, int threads);
 size_t cpu_fast_attncross(const struct plan *p, const struct plan_step *s, int threads);

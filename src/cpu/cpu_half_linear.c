@@ -18,6 +18,7 @@ struct room {      /* one member's scratch */
     half *x;       /* [FAST_LINES][stride] */
     float *sums;   /* [8][48] */
     int32_t *tile; /* [8][48], pairs of halves */
+    float *row;    /* [stride], a line of conv1d's over the edge */
     int64_t stride;
 };
 
@@ -28,7 +29,8 @@ static int64_t stride_of(int64_t k)
 
 static size_t room_bytes(int64_t k)
 {
-    return ALIGN_UP((size_t)(FAST_LINES * stride_of(k)) * sizeof(half) + 2 * 8 * 48 * 4, 4096);
+    size_t lines = (size_t)(FAST_LINES * stride_of(k)) * sizeof(half);
+    return ALIGN_UP(lines + (size_t)stride_of(k) * sizeof(float) + 2 * 8 * 48 * 4, 4096);
 }
 
 bool cpu_half_linear_fits(const struct plan *p, const struct plan_step *s)
@@ -85,13 +87,12 @@ int cpu_half_linear_prepare(struct cpu_step *s, struct arena *a, struct err *e)
 }
 
 struct product {
-    const float *x, *bias, *residual;
+    struct fast_lines in;
+    const float *bias, *residual;
     float *y;
     const half *w;
-    int64_t lines, k, n;
+    int64_t n;
     enum op_act act;
-    /* conv1d: positions in and out of each window, its stride and channels; channels 0: linear */
-    int64_t t_in, t_out, stride, channels;
 };
 
 /* sums [8][48] of lines from `line` and columns from `column` on, to y. act is a constant. */
@@ -133,37 +134,16 @@ static void multiply_tile(const struct room *m, const half *x, const half *w, in
     }
 }
 
-static void narrow(const float *x, int64_t n, half *to)
-{
-    for (int64_t i = 0; i < n; i += W) vf_store_f16(to + i, vf_load_n(x + i, n - i));
-}
-
-/* Line `line` as halves. conv1d's are windows of three positions, of which those outside are 0.
- * What lies between K and the next multiple of W is written as well. */
-static void narrow_line(const struct product *p, int64_t line, half *to)
-{
-    if (!p->channels) {
-        narrow(p->x + line * p->k, p->k, to);
-        return;
-    }
-    int64_t t = line % p->t_out * p->stride - 1;
-    const float *x = p->x + (line / p->t_out * p->t_in + t) * p->channels;
-    if (t >= 0 && t + 3 <= p->t_in) {
-        narrow(x, p->k, to);
-        return;
-    }
-    memset(to, 0, (size_t)ALIGN_UP(p->k, W) * sizeof *to);
-    for (int64_t tap = 0; tap < 3; tap++)
-        if (t + tap >= 0 && t + tap < p->t_in)
-            narrow(x + tap * p->channels, p->channels, to + tap * p->channels);
-}
-
 /* Lines [from, to), at most FAST_LINES, times the columns of tiles [first, last). */
 static void block(const struct product *p, const struct room *m, int64_t from, int64_t to,
                   int64_t first, int64_t last)
 {
-    int64_t pairs = (p->k + 1) / 2;
-    for (int64_t r = from; r < to; r++) narrow_line(p, r, m->x + (r - from) * m->stride);
+    int64_t pairs = (p->in.k + 1) / 2;
+    for (int64_t r = from; r < to; r++) {
+        const float *x = fast_line_at(&p->in, r, m->row);
+        for (int64_t k = 0; k < p->in.k; k += W)
+            vf_store_f16(m->x + (r - from) * m->stride + k, vf_load_n(x + k, p->in.k - k));
+    }
     for (int64_t j = first; j < last; j++)
         for (int64_t r = 0; r < to - from; r += TILE_ROWS) {
             multiply_tile(m, m->x + r * m->stride, p->w + j * TILE_COLS * 2 * pairs, pairs);
@@ -171,53 +151,28 @@ static void block(const struct product *p, const struct room *m, int64_t from, i
         }
 }
 
-static int multiply(const struct cpu_step *s, const struct product *p, struct thread_team *team,
-                    int id)
-{
-    char *base = (char *)s->scratch + (size_t)id * room_bytes(p->k);
-    struct room m = {.sums = (float *)base,
-                     .tile = (int32_t *)base + TILE_ROWS * TILE_COLS,
-                     .x = (half *)((int32_t *)base + 2 * TILE_ROWS * TILE_COLS),
-                     .stride = stride_of(p->k)};
-    int64_t from = 0, to = p->lines, first = 0, last = (p->n + TILE_COLS - 1) / TILE_COLS;
-    if (p->lines >= (int64_t)FAST_LINES * team->n)
-        thread_share(team, id, p->lines, TILE_ROWS, &from, &to);
-    else
-        thread_share(team, id, last, 1, &first, &last);
-    if (first == last) return 0;
-    for (int64_t r = from; r < to; r += FAST_LINES)
-        block(p, &m, r, MIN(r + FAST_LINES, to), first, last);
-    return 0;
-}
-
 int cpu_half_linear_run(const struct cpu_step *s, struct thread_team *team, int id)
 {
-    struct product p = {.x = s->in[0]->data,
+    struct product p = {.in = fast_lines_of(s),
                         .bias = s->in[2] ? s->in[2]->data : NULL,
                         .residual = s->in[3] ? s->in[3]->data : NULL,
                         .y = s->out[0]->data,
                         .w = s->in[1]->data,
-                        .lines = cpu_value_lines(s->in[0]),
-                        .k = cpu_value_k(s->in[1]->plan),
                         .n = s->in[1]->plan->dim[0],
                         .act = s->step->args.act};
-    return multiply(s, &p, team, id);
-}
-
-int cpu_half_linear_conv1d(const struct cpu_step *s, struct thread_team *team, int id)
-{
-    const struct cpu_value *x = s->in[0], *y = s->out[0];
-    struct product p = {.x = x->data,
-                        .bias = s->in[2] ? s->in[2]->data : NULL,
-                        .y = y->data,
-                        .w = s->in[1]->data,
-                        .lines = x->rows * y->plan->dim[1],
-                        .k = cpu_value_k(s->in[1]->plan),
-                        .n = s->in[1]->plan->dim[0],
-                        .act = s->step->args.act,
-                        .t_in = x->plan->dim[1],
-                        .t_out = y->plan->dim[1],
-                        .stride = s->step->args.stride,
-                        .channels = x->plan->dim[2]};
-    return multiply(s, &p, team, id);
+    char *base = (char *)s->scratch + (size_t)id * room_bytes(p.in.k);
+    struct room m = {.sums = (float *)base,
+                     .tile = (int32_t *)base + TILE_ROWS * TILE_COLS,
+                     .row = (float *)base + 2 * TILE_ROWS * TILE_COLS,
+                     .x = (half *)((float *)base + 2 * TILE_ROWS * TILE_COLS + stride_of(p.in.k)),
+                     .stride = stride_of(p.in.k)};
+    int64_t from = 0, to = p.in.count, first = 0, last = (p.n + TILE_COLS - 1) / TILE_COLS;
+    if (p.in.count >= (int64_t)FAST_LINES * team->n)
+        thread_share(team, id, p.in.count, TILE_ROWS, &from, &to);
+    else
+        thread_share(team, id, last, 1, &first, &last);
+    if (first == last) return 0;
+    for (int64_t r = from; r < to; r += FAST_LINES)
+        block(&p, &m, r, MIN(r + FAST_LINES, to), first, last);
+    return 0;
 }

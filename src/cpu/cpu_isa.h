@@ -289,6 +289,27 @@ ISA_INLINE vf vf_exp(vf x)
     return vf_exp2(x * LOG2E);
 }
 
+/* The largest of x [n], or of |x|; -inf or 0 if there is none. What is not a number is passed over.
+ */
+ISA_INLINE float vf_largest(const float *x, int64_t n, bool absolute)
+{
+    float least = absolute ? 0 : -__builtin_inff();
+    vf most[4]; /* apart, for each waits for the one before */
+    int64_t i = 0;
+    for (int j = 0; j < 4; j++) most[j] = vf_all(least);
+    for (; i + 4 * W <= n; i += 4 * W)
+        for (int j = 0; j < 4; j++) {
+            vf v = vf_load(x + i + j * W);
+            most[j] = vf_max(absolute ? vf_abs(v) : v, most[j]);
+        }
+    float top = vf_most(vf_max(vf_max(most[0], most[1]), vf_max(most[2], most[3])));
+    for (; i < n; i++) {
+        float v = absolute ? __builtin_fabsf(x[i]) : x[i];
+        top = v > top ? v : top;
+    }
+    return top;
+}
+
 /* log2 of a normal x > 0, absolute error under 2e-7 + rounding. */
 ISA_INLINE vf vf_log2(vf x)
 {
@@ -307,42 +328,35 @@ ISA_INLINE vf vf_log2(vf x)
     return p * z + vf_of_vi(n);
 }
 
-/* x * Phi(x), Phi the normal distribution: the exact GELU, absolute error under 1e-6.
- * Phi(t) = 1/2 + t P(t^2) up to |t| = 5.1, where Phi is 0 or 1 to within 2e-7; P is minimax in
- * t^2 * 2 / 5.1^2 - 1, weighted with t^2. */
+/* x * Phi(x), Phi the normal distribution: Phi(t) = 1/2 + t P(t^2) up to |t| = end, where Phi is
+ * taken as 0 or 1; P, of n coefficients, is minimax in t^2 * 2 / end^2 - 1, weighted with t^2. end
+ * and n are constants. */
+ISA_INLINE vf vf_gelu_by(vf x, float end, const float *c, int n)
+{
+    vf t = vf_max(vf_min(x, vf_all(end)), vf_all(-end)), v = t * t * (2 / (end * end)) - 1.0f;
+    vf p = vf_all(c[0]);
+#pragma GCC unroll 16
+    for (int i = 1; i < n; i++) p = p * v + c[i];
+    vf y = x * (t * p + 0.5f);
+    return (vf)((vi)y & (vi)(x > -end));
+}
+
+/* The exact GELU, absolute error under 1e-6. */
 ISA_INLINE vf vf_gelu(vf x)
 {
-    vf t = vf_max(vf_min(x, vf_all(5.1f)), vf_all(-5.1f)), v = t * t * (2 / (5.1f * 5.1f)) - 1.0f;
-    vf p = vf_all(6.940558087e-4f);
-    p = p * v - 2.008168492e-3f;
-    p = p * v + 2.330373740e-3f;
-    p = p * v - 3.122468479e-3f;
-    p = p * v + 6.903594825e-3f;
-    p = p * v - 1.210335270e-2f;
-    p = p * v + 1.745806262e-2f;
-    p = p * v - 2.399178036e-2f;
-    p = p * v + 3.171529248e-2f;
-    p = p * v - 4.022167251e-2f;
-    p = p * v + 5.078314990e-2f;
-    p = p * v - 6.900316477e-2f;
-    p = p * v + 1.386052817e-1f;
-    vf y = x * (t * p + 0.5f);
-    return (vf)((vi)y & (vi)(x > -5.1f));
+    static const float c[] = {6.940558087e-4f, -2.008168492e-3f, 2.330373740e-3f, -3.122468479e-3f,
+                              6.903594825e-3f, -1.210335270e-2f, 1.745806262e-2f, -2.399178036e-2f,
+                              3.171529248e-2f, -4.022167251e-2f, 5.078314990e-2f, -6.900316477e-2f,
+                              1.386052817e-1f};
+    return vf_gelu_by(x, 5.1f, c, 13);
 }
 
 /* The same to 2e-4, where products in i8 are off by more than that: half as many coefficients. */
 ISA_INLINE vf vf_gelu_i8(vf x)
 {
-    vf t = vf_max(vf_min(x, vf_all(3.9f)), vf_all(-3.9f)), v = t * t * (2 / (3.9f * 3.9f)) - 1.0f;
-    vf p = vf_all(5.082147196e-3f);
-    p = p * v - 1.454392169e-2f;
-    p = p * v + 2.243125252e-2f;
-    p = p * v - 3.463843837e-2f;
-    p = p * v + 5.535955355e-2f;
-    p = p * v - 8.575931191e-2f;
-    p = p * v + 1.802708805e-1f;
-    vf y = x * (t * p + 0.5f);
-    return (vf)((vi)y & (vi)(x > -3.9f));
+    static const float c[] = {5.082147196e-3f, -1.454392169e-2f, 2.243125252e-2f, -3.463843837e-2f,
+                              5.535955355e-2f, -8.575931191e-2f, 1.802708805e-1f};
+    return vf_gelu_by(x, 3.9f, c, 7);
 }
 
 ISA_INLINE vf vf_act(enum op_act act, vf x)

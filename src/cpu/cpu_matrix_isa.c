@@ -18,14 +18,13 @@
 #define QUANT_LINES(k) (W == 16 ? fast_quant_lines(k) : FAST_LINES)
 
 struct product {
-    const float *x, *bias, *residual;
+    struct fast_lines in;
+    const float *bias, *residual;
     float *y;
     const struct cpu_value *w;
-    int64_t lines, k, n;
+    int64_t n;
     enum op_act act;
     bool skew;
-    /* conv1d: positions in and out of each window, its stride and channels; channels 0: linear */
-    int64_t t_in, t_out, stride, channels;
 };
 
 struct room { /* one member's scratch, see fast_matrix_layout */
@@ -37,7 +36,7 @@ struct room { /* one member's scratch, see fast_matrix_layout */
 
 static struct room room_of(const struct cpu_step *s, const struct product *p, int id)
 {
-    struct fast_matrix m = fast_matrix_layout(p->k, QUANT_LINES(p->k));
+    struct fast_matrix m = fast_matrix_layout(p->in.k, QUANT_LINES(p->in.k));
     char *base = (char *)s->scratch + (size_t)id * m.bytes;
     return (struct room){.sums = base,
                          .factor = (float *)(base + m.factor),
@@ -48,45 +47,26 @@ static struct room room_of(const struct cpu_step *s, const struct product *p, in
                          .stride = m.stride};
 }
 
-/* Line `line` as K floats in one piece: where it lies, or copied to `copy` with zeros for what lies
- * outside of the window. */
-static const float *line_at(const struct product *p, int64_t line, float *copy)
-{
-    if (!p->channels) return p->x + line * p->k;
-    int64_t t = line % p->t_out * p->stride - 1;
-    const float *x = p->x + (line / p->t_out * p->t_in + t) * p->channels;
-    if (t >= 0 && t + 3 <= p->t_in) return x;
-    for (int tap = 0; tap < 3; tap++) {
-        float *to = copy + tap * p->channels;
-        size_t bytes = (size_t)p->channels * sizeof *to;
-        if (t + tap >= 0 && t + tap < p->t_in)
-            memcpy(to, x + tap * p->channels, bytes);
-        else
-            memset(to, 0, bytes);
-    }
-    return copy;
-}
-
 /* Eight lines from `line` on, *lda apart: where they lie, or copied to `copy`. Those beyond the
  * last are whatever `copy` held. */
 static const float *lines_at(const struct product *p, int64_t line, float *copy, int64_t *lda)
 {
-    bool whole = line + TILE_ROWS <= p->lines;
-    if (whole && !p->channels) {
-        *lda = p->k;
-        return p->x + line * p->k;
+    bool whole = line + TILE_ROWS <= p->in.count;
+    if (whole && !p->in.channels) {
+        *lda = p->in.k;
+        return p->in.x + line * p->in.k;
     }
     if (whole) {
-        int64_t t = line % p->t_out;
-        if (t > 0 && t + TILE_ROWS < p->t_out) {
-            *lda = p->stride * p->channels;
-            return line_at(p, line, copy);
+        int64_t t = line % p->in.t_out;
+        if (t > 0 && t + TILE_ROWS < p->in.t_out) {
+            *lda = p->in.stride * p->in.channels;
+            return fast_line_at(&p->in, line, copy);
         }
     }
-    *lda = p->k;
-    for (int r = 0; r < TILE_ROWS && line + r < p->lines; r++) {
-        const float *x = line_at(p, line + r, copy + r * p->k);
-        if (x != copy + r * p->k) memcpy(copy + r * p->k, x, (size_t)p->k * sizeof *x);
+    *lda = p->in.k;
+    for (int r = 0; r < TILE_ROWS && line + r < p->in.count; r++) {
+        const float *x = fast_line_at(&p->in, line + r, copy + r * p->in.k);
+        if (x != copy + r * p->in.k) memcpy(copy + r * p->in.k, x, (size_t)p->in.k * sizeof *x);
     }
     return copy;
 }
@@ -174,13 +154,7 @@ ISA_INLINE void narrow_all(const float *x, int64_t k, float least, float by, int
 /* x [k] as rint(x * 127 / max|x|); returns what a quantised one stands for. */
 static float quantise(const float *x, int64_t k, quant_t *q)
 {
-    vf apart[4] = {vf_all(0), vf_all(0), vf_all(0), vf_all(0)}; /* each waits for its own */
-    int64_t i = 0;
-    for (; i + 4 * W <= k; i += 4 * W)
-        for (int j = 0; j < 4; j++) apart[j] = vf_max(vf_abs(vf_load(x + i + j * W)), apart[j]);
-    for (; i < k; i += W) apart[0] = vf_max(vf_abs(vf_load_n(x + i, k - i)), apart[0]);
-    vf most = vf_max(vf_max(apart[0], apart[1]), vf_max(apart[2], apart[3]));
-    float to_i8 = 127.0f / vf_most(most);
+    float to_i8 = 127.0f / vf_largest(x, k, true);
     if (!__builtin_isnormal(to_i8)) to_i8 = 1.0f;
     narrow_all(x, k, 0, to_i8, QUANT_SHIFT, q);
     return 1.0f / to_i8;
@@ -234,7 +208,7 @@ static void few_i8(const struct room *m, const quant_t *a, int64_t rows, const i
 static void block_amx(const struct product *p, const struct room *m, int64_t from, int64_t to,
                       int64_t first, int64_t last)
 {
-    int64_t quads = (p->k + 3) / 4, panel = quads * CPU_PANEL * 4;
+    int64_t quads = (p->in.k + 3) / 4, panel = quads * CPU_PANEL * 4;
     for (int64_t j = first; j < last; j += 2) {
         const int8_t *b = (const int8_t *)p->w->data + j * panel;
         int64_t next = MIN(j + 2, last);
@@ -254,10 +228,10 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
                      int64_t first, int64_t last)
 {
     for (int64_t r = from; r < to; r++) {
-        const float *x = line_at(p, r, m->rows);
+        const float *x = fast_line_at(&p->in, r, m->rows);
         quant_t *q = m->quant + (r - from) * m->stride;
         m->factor[r - from] =
-            p->skew ? quantise_skew(x, p->k, q, &m->least[r - from]) : quantise(x, p->k, q);
+            p->skew ? quantise_skew(x, p->in.k, q, &m->least[r - from]) : quantise(x, p->in.k, q);
     }
 #if defined __AMX_INT8__
     if (to - from >= AMX_FEWEST) {
@@ -265,7 +239,7 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
         return;
     }
 #endif
-    int64_t quads = (p->k + 3) / 4, panel = quads * CPU_PANEL * 4, next;
+    int64_t quads = (p->in.k + 3) / 4, panel = quads * CPU_PANEL * 4, next;
     for (int64_t j = first; j < last; j = next) {
         next = MIN(j + TILE_PANELS, last);
         const int8_t *b = (const int8_t *)p->w->data + j * panel;
@@ -288,7 +262,7 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
 /* Row n of the weights from k on, W of them; the last `left` of a row may be fewer. */
 ISA_INLINE vf weights(const struct product *p, int64_t n, int64_t k, bool f16)
 {
-    int64_t at = n * p->k + k, left = p->k - k;
+    int64_t at = n * p->in.k + k, left = p->in.k - k;
     if (!f16) return vf_load_n((const float *)p->w->data + at, left);
     const uint16_t *h = (const uint16_t *)p->w->data + at;
     if (left >= W) return vf_load_f16(h);
@@ -301,12 +275,12 @@ ISA_INLINE vf weights(const struct product *p, int64_t n, int64_t k, bool f16)
 ISA_INLINE void panel_of_rows(const struct product *p, int64_t n, float *out, bool f16)
 {
     for (int64_t i = 0; i < CPU_PANEL; i += W) {
-        for (int64_t k = 0; k < p->k; k += W) {
+        for (int64_t k = 0; k < p->in.k; k += W) {
             vf r[W];
             for (int j = 0; j < W; j++)
                 r[j] = n + i + j < p->n ? weights(p, n + i + j, k, f16) : vf_all(0);
             vf_transpose(r);
-            for (int j = 0; j < MIN(W, p->k - k); j++)
+            for (int j = 0; j < MIN(W, p->in.k - k); j++)
                 vf_store(out + (k + j) * CPU_PANEL + i, r[j]);
         }
     }
@@ -314,8 +288,8 @@ ISA_INLINE void panel_of_rows(const struct product *p, int64_t n, float *out, bo
 
 static void panel_of_i8(const struct product *p, int64_t n, float *out)
 {
-    const int8_t *q = (const int8_t *)p->w->data + n * ALIGN_UP(p->k, 4);
-    for (int64_t k = 0; k < p->k; k++)
+    const int8_t *q = (const int8_t *)p->w->data + n * ALIGN_UP(p->in.k, 4);
+    for (int64_t k = 0; k < p->in.k; k++)
         for (int64_t i = 0; i < CPU_PANEL; i++)
             out[k * CPU_PANEL + i] = q[k / 4 * 64 + i * 4 + k % 4] * p->w->scale[n + i];
 }
@@ -339,7 +313,7 @@ static int64_t float_lines(int64_t k)
 static void block_float(const struct product *p, const struct room *m, int64_t from, int64_t to,
                         int64_t first, int64_t last)
 {
-    int64_t panel = p->k * CPU_PANEL;
+    int64_t panel = p->in.k * CPU_PANEL;
     for (int64_t j = first; j < last; j += TILE_PANELS) {
         for (int64_t i = 0; i < TILE_PANELS; i++)
             panel_of(p, MIN(j + i, last - 1) * CPU_PANEL, m->panels + i * panel);
@@ -347,7 +321,7 @@ static void block_float(const struct product *p, const struct room *m, int64_t f
         for (int64_t r = from; r < to; r += TILE_ROWS) {
             int64_t lda;
             const float *a = lines_at(p, r, m->rows, &lda);
-            tile_f32(a, lda, m->panels, panel, p->k, m->sums, TILE_COLS);
+            tile_f32(a, lda, m->panels, panel, p->in.k, m->sums, TILE_COLS);
             finish(p, m->sums, NULL, NULL, r, MIN(TILE_ROWS, to - r), j * CPU_PANEL, end);
         }
     }
@@ -364,17 +338,17 @@ ISA_INLINE void few_float(const struct product *p, int rows, int columns, int64_
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int c = 0; c < columns; c++) sum[r][c] = vf_all(0);
-    for (int64_t k = 0; k < p->k; k += W) {
+    for (int64_t k = 0; k < p->in.k; k += W) {
         vf w[4];
 #pragma GCC unroll 4
         for (int c = 0; c < columns; c++) {
             w[c] = weights(p, n + c, k, f16);
             /* the rows after these: each is too short for the processor to see the way */
-            vf_fetch((const char *)p->w->data + ((n + c + ahead) * p->k + k) * (f16 ? 2 : 4));
+            vf_fetch((const char *)p->w->data + ((n + c + ahead) * p->in.k + k) * (f16 ? 2 : 4));
         }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            vf x = vf_load_n(p->x + (line + r) * p->k + k, p->k - k);
+            vf x = vf_load_n(p->in.x + (line + r) * p->in.k + k, p->in.k - k);
 #pragma GCC unroll 4
             for (int c = 0; c < columns; c++) sum[r][c] = x * w[c] + sum[r][c];
         }
@@ -399,7 +373,7 @@ static void few_lines_float(const struct product *p, const struct room *m, int64
     bool f16 = p->w->form == CPU_F16;
     for (int64_t j = first; j < last; j++) {
         int64_t n = j * CPU_PANEL;
-        switch (p->lines) {
+        switch (p->in.count) {
 #define FEW(rows)                                        \
     case rows:                                           \
         if (f16)                                         \
@@ -418,7 +392,7 @@ static void few_lines_float(const struct product *p, const struct room *m, int64
         default:
             assert(!"few lines are 1 to 7");
         }
-        finish(p, m->sums, NULL, NULL, 0, p->lines, n, n + CPU_PANEL);
+        finish(p, m->sums, NULL, NULL, 0, p->in.count, n, n + CPU_PANEL);
     }
 }
 
@@ -427,21 +401,21 @@ static void multiply(const struct cpu_step *s, const struct product *p, bool in_
                      struct thread_team *team, int id)
 {
     struct room m = room_of(s, p, id);
-    int64_t panels = (p->n + CPU_PANEL - 1) / CPU_PANEL, from = 0, to = p->lines, first = 0,
+    int64_t panels = (p->n + CPU_PANEL - 1) / CPU_PANEL, from = 0, to = p->in.count, first = 0,
             last = panels;
-    if (p->lines >= (int64_t)FAST_LINES * team->n)
-        thread_share(team, id, p->lines, TILE_ROWS, &from, &to);
+    if (p->in.count >= (int64_t)FAST_LINES * team->n)
+        thread_share(team, id, p->in.count, TILE_ROWS, &from, &to);
     else
-        thread_share(team, id, panels, p->lines < TILE_ROWS ? 1 : TILE_PANELS, &first, &last);
-    if (first == last || p->lines == 0) return;
-    if (!in_i8 && !p->channels && p->lines < TILE_ROWS && p->w->form != CPU_I8) {
+        thread_share(team, id, panels, p->in.count < TILE_ROWS ? 1 : TILE_PANELS, &first, &last);
+    if (first == last || p->in.count == 0) return;
+    if (!in_i8 && !p->in.channels && p->in.count < TILE_ROWS && p->w->form != CPU_I8) {
         few_lines_float(p, &m, first, last);
         return;
     }
 #if defined __AMX_INT8__
     if (in_i8) amx_begin();
 #endif
-    int64_t lines = in_i8 ? QUANT_LINES(p->k) : float_lines(p->k);
+    int64_t lines = in_i8 ? QUANT_LINES(p->in.k) : float_lines(p->in.k);
     for (int64_t r = from; r < to; r += lines) {
         if (in_i8)
             block_i8(p, &m, r, MIN(r + lines, to), first, last);
@@ -453,18 +427,21 @@ static void multiply(const struct cpu_step *s, const struct product *p, bool in_
 #endif
 }
 
+static struct product product_of(const struct cpu_step *s)
+{
+    return (struct product){.in = fast_lines_of(s),
+                            .bias = s->in[2] ? s->in[2]->data : NULL,
+                            .residual = s->in[3] ? s->in[3]->data : NULL,
+                            .y = s->out[0]->data,
+                            .w = s->in[1],
+                            .n = s->in[1]->plan->dim[0],
+                            .act = s->step->args.act,
+                            .skew = s->step->args.skew};
+}
+
 int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *team, int id)
 {
-    struct product p = {.x = s->in[0]->data,
-                        .bias = s->in[2] ? s->in[2]->data : NULL,
-                        .residual = s->in[3] ? s->in[3]->data : NULL,
-                        .y = s->out[0]->data,
-                        .w = s->in[1],
-                        .lines = cpu_value_lines(s->in[0]),
-                        .k = cpu_value_k(s->in[1]->plan),
-                        .n = s->in[1]->plan->dim[0],
-                        .act = s->step->args.act,
-                        .skew = s->step->args.skew};
+    struct product p = product_of(s);
     multiply(s, &p, p.w->form == CPU_I8, team, id);
     return 0;
 }
@@ -472,19 +449,7 @@ int ISA_NAME(cpu_matrix_linear)(const struct cpu_step *s, struct thread_team *te
 /* Weights in i8 stay exact numbers here: the audio is not quantised. */
 int ISA_NAME(cpu_matrix_conv1d)(const struct cpu_step *s, struct thread_team *team, int id)
 {
-    const struct cpu_value *x = s->in[0], *y = s->out[0];
-    struct product p = {.x = x->data,
-                        .bias = s->in[2] ? s->in[2]->data : NULL,
-                        .y = y->data,
-                        .w = s->in[1],
-                        .lines = x->rows * y->plan->dim[1],
-                        .k = cpu_value_k(s->in[1]->plan),
-                        .n = s->in[1]->plan->dim[0],
-                        .act = s->step->args.act,
-                        .t_in = x->plan->dim[1],
-                        .t_out = y->plan->dim[1],
-                        .stride = s->step->args.stride,
-                        .channels = x->plan->dim[2]};
+    struct product p = product_of(s);
     multiply(s, &p, false, team, id);
     return 0;
 }

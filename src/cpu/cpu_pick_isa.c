@@ -61,18 +61,6 @@ static void apply_rules(const struct row *r, int64_t first, int64_t last, float 
         if (r->rule[i] >= 0) forbid(y, first, last, r->rule[i], (int64_t)r->rule[i] + 1);
 }
 
-static float largest(const float *y, int64_t n)
-{
-    vf most[4]; /* apart, for each waits for the one before */
-    int64_t v = 0;
-    for (int i = 0; i < 4; i++) most[i] = vf_all(-INFINITY);
-    for (; v + 4 * W <= n; v += 4 * W)
-        for (int i = 0; i < 4; i++) most[i] = vf_max(vf_load(y + v + i * W), most[i]);
-    float top = vf_most(vf_max(vf_max(most[0], most[1]), vf_max(most[2], most[3])));
-    for (; v < n; v++) top = y[v] > top ? y[v] : top;
-    return top;
-}
-
 /* Sum of exp((y - most) * by), 0 if nothing is allowed. */
 static float sum_exp(const float *y, int64_t n, float most, float by)
 {
@@ -127,12 +115,12 @@ static void look_through(const struct row *r, int64_t first, int64_t last, float
         const float *x = y + (n ? from - first : 0);
         struct fast_best *best = best_of(part, side, top);
         for (int64_t j = 0; j < top; j++) best[j] = (struct fast_best){-INFINITY, -1};
-        part->most[side] = largest(x, n);
+        part->most[side] = vf_largest(x, n, false);
         part->sum[side] = sum_exp(x, n, part->most[side], 1);
         find_best(x, n, from, best, top);
     }
     if (!watches(r)) return;
-    part->raw_most = largest(r->logits + first, last - first);
+    part->raw_most = vf_largest(r->logits + first, last - first, false);
     part->raw_sum = sum_exp(r->logits + first, last - first, part->raw_most, 1);
 }
 
@@ -290,7 +278,7 @@ int ISA_NAME(cpu_pick_probe)(const struct cpu_step *s, struct thread_team *team,
     thread_share(team, id, s->in[0]->rows, 1, &from, &to);
     for (int64_t r = from; r < to; r++) {
         const float *x = (const float *)s->in[0]->data + r * v_count;
-        float most = largest(x, n), own = x[((const int32_t *)s->in[1]->data)[r]];
+        float most = vf_largest(x, n, false), own = x[((const int32_t *)s->in[1]->data)[r]];
         ((float *)s->out[0]->data)[r] = expf(own - most) / sum_exp(x, n, most, 1);
     }
     return 0;

@@ -32,26 +32,18 @@
 #endif
 
 #if WITH_FP16
-#define LINEAR_FP16           \
-    {OP_linear,               \
-     "linear_avx512fp16",     \
+#define HALF_MATRIX(op, run)  \
+    {OP_##op,                 \
+     #op "_avx512fp16",       \
      CPU_FP16,                \
      CPU_BIT(CPU_OWN),        \
      cpu_half_linear_fits,    \
      cpu_half_linear_scratch, \
      cpu_half_linear_prepare, \
      NULL,                    \
-     cpu_half_linear_run},
-#define CONV1D_FP16           \
-    {OP_conv1d,               \
-     "conv1d_avx512fp16",     \
-     CPU_FP16,                \
-     CPU_BIT(CPU_OWN),        \
-     cpu_half_linear_fits,    \
-     cpu_half_linear_scratch, \
-     cpu_half_linear_prepare, \
-     NULL,                    \
-     cpu_half_linear_conv1d},
+     run},
+#define LINEAR_FP16 HALF_MATRIX(linear, cpu_half_linear_run)
+#define CONV1D_FP16 HALF_MATRIX(conv1d, cpu_half_linear_run)
 #define ATTENTION_FP16                                                                           \
     {OP_attention, "attention_avx512fp16", CPU_FP16, 0, cpu_fast_half_fits, cpu_fast_half, NULL, \
      NULL,         cpu_half_attention},
