@@ -240,14 +240,17 @@ static void block_i8(const struct product *p, const struct room *m, int64_t from
     }
 #endif
     int64_t quads = (p->in.k + 3) / 4, panel = quads * CPU_PANEL * 4, next;
+    /* the first tiles of these panels fetch the next ones, each a part: all at once would wait */
+    int64_t fetching = MAX(1, MIN((to - from) / TILE_ROWS, 8)), go = TILE_PANELS * 64 / fetching;
     for (int64_t j = first; j < last; j = next) {
         next = MIN(j + TILE_PANELS, last);
         const int8_t *b = (const int8_t *)p->w->data + j * panel;
         for (int64_t r = 0; r < to - from; r += TILE_ROWS) {
             int64_t rows = MIN(TILE_ROWS, to - from - r);
             const quant_t *a = m->quant + r * m->stride;
-            if (r == 0 && rows == TILE_ROWS && next - j == TILE_PANELS)
-                tile_i8_ahead(a, m->stride, b, panel, quads, m->sums);
+            if (r / TILE_ROWS < fetching && rows == TILE_ROWS && next - j == TILE_PANELS)
+                tile_i8_ahead(a, m->stride, b, panel, quads, m->sums,
+                              b + TILE_PANELS * panel + r / TILE_ROWS * go * quads, go);
             else if (rows == TILE_ROWS && next - j == TILE_PANELS)
                 tile_i8(a, m->stride, b, panel, quads, m->sums);
             else

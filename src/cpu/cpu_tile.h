@@ -64,17 +64,16 @@ typedef int16_t quant_t;
 #define TILE_COLS2                                                                                 \
     "vmovups (%[b]),%%zmm24\n\tvmovups (%[b],%[s]),%%zmm25\n\t"
 
-/* the panels after these, into the second cache */
-#define TILE_FETCH                                                                                 \
-    "prefetcht1 (%[f])\n\tprefetcht1 (%[f],%[s])\n\tprefetcht1 (%[f],%[s],2)\n\t"
+/* what comes next, into the second cache */
+#define TILE_FETCH "prefetcht1 (%[f])\n\tadd %[go],%[f]\n\t"
 
 /* a: rows apart by lda bytes, 4 bytes each step. b: panels apart by s bytes, 64 bytes each step.
  * c: rows apart by ldc bytes. steps >= 1. */
 #define TILE(name, mul, cols, start, fetch)                                                        \
     ISA_INLINE void name(const void *a, int64_t lda, const void *b, int64_t s, int64_t steps,      \
-                         void *c, int64_t ldc)                                                     \
+                         void *c, int64_t ldc, const void *f, int64_t go)                          \
     {                                                                                              \
-        const char *e = (const char *)a + 4 * lda, *f = (const char *)b + 3 * s;                   \
+        const char *e = (const char *)a + 4 * lda;                                                 \
         char *d = (char *)c + 4 * ldc;                                                             \
         __asm__ volatile(TILE_SUMS##cols(start)                                                    \
             ".p2align 5\n1:\n\t" TILE_COLS##cols fetch                                             \
@@ -86,11 +85,11 @@ typedef int16_t quant_t;
             TILE_MUL##cols(mul, "(%[e],%[lda])", 28, 15, 16, 17)                                   \
             TILE_MUL##cols(mul, "(%[e],%[lda],2)", 29, 18, 19, 20)                                 \
             TILE_MUL##cols(mul, "(%[e],%[lda3])", 30, 21, 22, 23)                                  \
-            "add $64,%[b]\n\tadd $64,%[f]\n\tadd $4,%[a]\n\tadd $4,%[e]\n\tdec %[n]\n\tjnz 1b\n\t"   \
+            "add $64,%[b]\n\tadd $4,%[a]\n\tadd $4,%[e]\n\tdec %[n]\n\tjnz 1b\n\t"                     \
             TILE_SUMS##cols(TILE_STORE)                                                            \
             : [a] "+&r"(a), [e] "+&r"(e), [b] "+&r"(b), [f] "+&r"(f), [n] "+&r"(steps)            \
             : [lda] "r"(lda), [lda3] "r"(3 * lda), [s] "r"(s), [c] "r"(c), [d] "r"(d),             \
-              [ldc] "r"(ldc), [ldc3] "r"(3 * ldc)                                                  \
+              [ldc] "r"(ldc), [ldc3] "r"(3 * ldc), [go] "rm"(go)                                   \
             : "memory", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7",      \
               "zmm8", "zmm9", "zmm10", "zmm11", "zmm12", "zmm13", "zmm14", "zmm15", "zmm16",       \
               "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25",     \
@@ -122,35 +121,35 @@ ISA_INLINE vf tile_pair_sums(vi pairs)
 ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
                         int64_t quads, int32_t *c)
 {
-    tile_i8_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+    tile_i8_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS, NULL, 0);
 }
 
-/* The same; the three panels after these are fetched meanwhile. */
+/* The same; meanwhile what lies at `next` is fetched, `go` bytes for each quad. */
 ISA_INLINE void tile_i8_ahead(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
-                              int64_t quads, int32_t *c)
+                              int64_t quads, int32_t *c, const int8_t *next, int64_t go)
 {
-    tile_i8_ahead_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+    tile_i8_ahead_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS, next, go);
 }
 
 /* The same of two panels: the last 16 columns of c stay as they are. */
 ISA_INLINE void tile_i8_2(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
                           int64_t quads, int32_t *c)
 {
-    tile_i8_2_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS);
+    tile_i8_2_asm(a, lda, b, panel, quads, c, 4 * TILE_COLS, NULL, 0);
 }
 
 /* c [8][48], rows apart by ldc, = a times b; lda, panel and ldc in floats. */
 ISA_INLINE void tile_f32(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
                          float *c, int64_t ldc)
 {
-    tile_f32_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc);
+    tile_f32_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc, NULL, 0);
 }
 
 /* c [8][32] += a times b of two panels. */
 ISA_INLINE void tile_f32_onto(const float *a, int64_t lda, const float *b, int64_t panel, int64_t k,
                               float *c, int64_t ldc)
 {
-    tile_f32_onto_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc);
+    tile_f32_onto_asm(a, 4 * lda, b, 4 * panel, k, c, 4 * ldc, NULL, 0);
 }
 
 #else /* narrower registers: a few rows and three vectors of columns at a time */
@@ -419,8 +418,9 @@ ISA_INLINE void tile_i8(const quant_t *a, int64_t lda, const int8_t *b, int64_t 
 }
 
 ISA_INLINE void tile_i8_ahead(const quant_t *a, int64_t lda, const int8_t *b, int64_t panel,
-                              int64_t quads, int32_t *c)
+                              int64_t quads, int32_t *c, const int8_t *next, int64_t go)
 {
+    (void)next, (void)go;
     tile_i8(a, lda, b, panel, quads, c);
 }
 

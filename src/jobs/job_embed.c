@@ -191,13 +191,14 @@ static void summary(const struct run *r, double seconds)
 {
     const struct sentences *s = r->sentences;
     const struct sentences_counts *c = &r->counts;
+    double rate = seconds > 0 ? (double)c->texts / seconds : 0;
     host_progress(r->host, "", LODE_UNITS, -1, 0);
     if (r->o->quiet) return;
     host_note(r->host,
-              "%llu text%s, %llu token%s in %.2f s (%.0f texts/s)%s%s; model %s loaded in %.2f s; "
+              "%llu text%s, %llu token%s in %.2f s (%.*f texts/s)%s%s; model %s loaded in %.2f s; "
               "%s, %s, %s",
               (unsigned long long)c->texts, str_s((int64_t)c->texts), (unsigned long long)c->tokens,
-              str_s((int64_t)c->tokens), seconds, seconds > 0 ? (double)c->texts / seconds : 0,
+              str_s((int64_t)c->tokens), seconds, rate < 100 ? 1 : 0, rate,
               r->o->output ? " -> " : "", r->o->output ? r->o->output : "", s->o.name, s->load_s,
               engine_device(s->engine), engine_describe(s->engine), s->compute_type);
     if (r->kept.index)
