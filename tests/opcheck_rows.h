@@ -94,7 +94,7 @@ static void build_project(struct stage *s)
     step(s, IDS(x, w, offset), IDS(out_of(s, "y", DTYPE_F32, DIMS(d[0], d[2]))));
 }
 
-/* d: N D K kind; kind 0 diag, 1 full, 2 tied */
+/* d: N D K kind; kind 0 diag, 1 full, 2 tied; bare or with matrices: nothing known of steps */
 static void build_estep(struct stage *s)
 {
     const int64_t *d = s->one->d;
@@ -103,11 +103,15 @@ static void build_estep(struct stage *s)
     int scale = in_f32(s, "scale", false, 2,
                        d[3] ? DIMS(d[3] == 2 ? 1 : d[2], d[1], d[1]) : DIMS(d[2], d[1]));
     int shift = in_f32(s, "shift", false, 2, DIMS(d[2], d[1]));
+    bool known = !d[3] && !s->one->bare;
+    int fixed = in_f64(s, "fixed", DIMS(d[2]));
+    int move = known ? in_f32(s, "move", false, 0, DIMS(d[2], 3)) : -1;
     s->flops = 4.0 * (double)(d[0] * d[1] * d[2]);
-    step(s, IDS(x, scale, shift, in_f64(s, "fixed", DIMS(d[2]))),
+    step(s, IDS(x, scale, shift, fixed, move),
          IDS(whole_out(s, "label", DTYPE_I32, DIMS(d[0])),
              checked(s, plan_output(s->plan, "likelihood", DTYPE_F64, 0, NULL, -1, &s->e), 0, 0),
-             whole_out(s, "sums", DTYPE_F64, DIMS(d[2], 1 + d[1] + extra))));
+             whole_out(s, "sums", DTYPE_F64, DIMS(d[2], 1 + d[1] + extra)),
+             known ? state(s, "known", DTYPE_F32, DIMS(d[0], 5)) : -1));
 }
 
 /* d: N D tenths of eps */

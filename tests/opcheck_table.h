@@ -277,7 +277,8 @@ static const struct one cases[] = {
     {.op = OP_estep,     {1, 1, 1, 0},        -1, F32},
     {.op = OP_estep,     {61, 7, 5, 0},       -1, F32},
     {.op = OP_estep,     {35, 19, 50, 0},     -1, F32},
-    {.op = OP_estep,     {45, 130, 70, 0},    -1, F32}, /* long enough to be cut short */
+    {.op = OP_estep,     {45, 130, 70, 0},    -1, F32}, /* large enough to keep what is known */
+    {.op = OP_estep,     {45, 130, 70, 0},    -1, F32, .bare = true},
     {.op = OP_estep,     {23, 96, 3, 0},      -1, F32},
     {.op = OP_estep,     {1, 1, 1, 1},        -1, F32},
     {.op = OP_estep,     {37, 5, 3, 1},       -1, F32},

@@ -20,7 +20,7 @@ int gmm_plan(struct work *w, const struct gmm_options *o, struct gmm *m, struct 
     bool square = o->kind == GMM_FULL || o->kind == GMM_TIED;
     struct kmeans_options ko = {
         .k = k, .starts = o->starts, .most_steps = SEED_STEPS, .tol = 1e-4, .seed = o->seed};
-    *m = (struct gmm){.w = w, .o = *o, .gram = -1};
+    *m = (struct gmm){.w = w, .o = *o, .gram = -1, .move = -1, .known = -1};
     if (!o->init) TRY(kmeans_plan(w, &ko, &m->start, e));
     m->width = o->kind == GMM_TIED ? 1 + d : o->kind == GMM_FULL ? 1 + d + d * d : 1 + 2 * d;
     const int64_t *dim = square ? WORK_DIMS(o->kind == GMM_TIED ? 1 : k, d, d) : WORK_DIMS(k, d);
@@ -30,8 +30,12 @@ int gmm_plan(struct work *w, const struct gmm_options *o, struct gmm *m, struct 
     TRY((m->label = work_out(w, "mixture", DTYPE_I32, WORK_DIMS(w->n), e)) < 0);
     TRY((m->total = plan_output(w->plan, "likelihood", DTYPE_F64, 0, NULL, -1, e)) < 0);
     TRY((m->sums = work_out(w, "sums", DTYPE_F64, WORK_DIMS(k, m->width), e)) < 0);
-    m->tape = work_tape(w, OP_estep, "estep", WORK_IDS(w->x, m->scale, m->shift, m->fixed),
-                        WORK_IDS(m->label, m->total, m->sums), 0, e);
+    if (!square) {
+        TRY((m->move = work_in(w, "move", DTYPE_F32, WORK_DIMS(k, 3), e)) < 0);
+        TRY((m->known = work_state(w, "known", DTYPE_F32, WORK_DIMS(w->n, 5), e)) < 0);
+    }
+    m->tape = work_tape(w, OP_estep, "estep", WORK_IDS(w->x, m->scale, m->shift, m->fixed, m->move),
+                        WORK_IDS(m->label, m->total, m->sums, m->known), 0, e);
     if (m->tape < 0 || o->kind != GMM_TIED) return m->tape < 0 ? -1 : 0;
     TRY((m->gram = work_out(w, "gram", DTYPE_F64, WORK_DIMS(d, d), e)) < 0);
     TRY((m->column = work_out(w, "columns", DTYPE_F64, WORK_DIMS(d), e)) < 0);
@@ -215,6 +219,49 @@ static int model_of(struct gmm *m, const double *sums, struct gmm_model *g, stru
     return scale_model(m->w->arena, g, e);
 }
 
+static double largest(const double *x, int64_t n)
+{
+    double most = x[0];
+    for (int64_t i = 1; i < n; i++) most = fmax(most, x[i]);
+    return most;
+}
+
+/* What OP_estep may know of the way from `before` to g: its `move` [k][3], rounded to the safe
+ * side. */
+static void tell_move(const struct gmm *m, const struct gmm_model *g, float *move)
+{
+    const struct gmm_model *before = &m->before;
+    double base = before->k ? largest(before->fixed, g->k) : 0;
+    memset(move, 0, 3 * (size_t)g->k * sizeof *move);
+    for (int64_t k = 0; k < before->k; k++, move += 3) {
+        double least = INFINITY, drift = 0;
+        for (int64_t i = k * g->d; i < (k + 1) * g->d; i++) {
+            double factor = (double)g->scale[i] / (double)before->scale[i];
+            double off = (double)g->shift[i] - factor * (double)before->shift[i];
+            least = fmin(least, factor);
+            drift += off * off;
+        }
+        move[0] = (float)(least * (1 - 1e-5));
+        move[1] = (float)(sqrt(drift) * (1 + 1e-5) + 1e-5);
+        move[2] = (float)(before->fixed[k] - base);
+    }
+}
+
+/* The rows are others now, or nobody keeps the model of the last step. */
+static void forget_step(struct gmm *m)
+{
+    m->before.k = 0;
+}
+
+static void remember_step(struct gmm *m, const struct gmm_model *g)
+{
+    if (!m->before.scale) return;
+    m->before.k = g->k;
+    memcpy(m->before.scale, g->scale, (size_t)(g->k * g->d) * sizeof *g->scale);
+    memcpy(m->before.shift, g->shift, (size_t)(g->k * g->d) * sizeof *g->shift);
+    memcpy(m->before.fixed, g->fixed, (size_t)g->k * sizeof *g->fixed);
+}
+
 static int take_step(struct gmm *m, const struct gmm_model *g, double *mean, struct err *e)
 {
     struct work *w = m->w;
@@ -222,7 +269,9 @@ static int take_step(struct gmm *m, const struct gmm_model *g, double *mean, str
            gmm_scale_floats(g->kind, g->k, g->d) * sizeof *g->scale);
     memcpy(work_at(w, m->shift), g->shift, (size_t)(g->k * g->d) * sizeof *g->shift);
     memcpy(work_at(w, m->fixed), g->fixed, (size_t)g->k * sizeof *g->fixed);
+    if (m->move >= 0) tell_move(m, g, work_at(w, m->move));
     TRY(work_run(w, m->tape, e));
+    remember_step(m, g);
     *mean = *(const double *)work_at(w, m->total) / (double)w->n;
     return 0;
 }
@@ -296,6 +345,7 @@ static double parameters(const struct gmm *m)
 int gmm_assign(struct gmm *m, const struct gmm_model *model, int32_t *label, double *likelihood,
                struct err *e)
 {
+    forget_step(m);
     TRY(take_step(m, model, likelihood, e));
     memcpy(label, work_at(m->w, m->label), (size_t)m->w->n * sizeof *label);
     return 0;
@@ -310,6 +360,8 @@ int gmm_run(struct gmm *m, struct gmm_result *out, struct err *e)
     *out = (struct gmm_result){.bound = -INFINITY};
     TRY(open_model(a, m, &now, e));
     TRY(open_model(a, m, &out->model, e));
+    if (m->move >= 0) TRY(open_model(a, m, &m->before, e));
+    forget_step(m);
     if (!(out->label = ARENA_NEW(a, int32_t, (size_t)n, e))) return -1;
     if (m->o.kind == GMM_TIED) TRY(work_run(m->w, m->tape_gram, e));
     if (!m->o.init) {

@@ -368,6 +368,10 @@ static int check_estep(const struct op_io *io, struct err *e)
     TRY(IS_KIND("label", io->out[0], I32, n));
     TRY(is_kind("likelihood", io->out[1], DTYPE_F64, 0, NULL, e));
     TRY(IS_KIND("sums", sums, F64, k, -1));
+    if (!io->in[4] != !io->out[3] || (io->in[4] && scale->rank == 3))
+        return err_set(e, E_MODEL, "move and known go together, without matrices");
+    if (io->in[4]) TRY(IS_KIND("move", io->in[4], F32, k, 3));
+    if (io->out[3]) TRY(IS_KIND("known", io->out[3], F32, n, 5));
     int64_t width = sums->dim[1];
     if (width == 1 + d || width == 1 + 2 * d || width == 1 + d + d * d) return 0;
     return err_set(e, E_MODEL, "sums of %lld numbers for rows of %lld", (long long)width,

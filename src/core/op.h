@@ -12,7 +12,7 @@ enum op {
     OP_COUNT
 };
 
-#define OP_INPUTS  4
+#define OP_INPUTS  5
 #define OP_OUTPUTS 5
 
 enum op_act { OP_ACT_NONE, OP_ACT_GELU /* exact, erf */, OP_ACT_RELU };

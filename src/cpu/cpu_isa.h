@@ -122,6 +122,18 @@ ISA_INLINE vf vf_min(vf a, vf b)
 #endif
 }
 
+ISA_INLINE vf vf_sqrt(vf a)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_sqrt_ps((__m512)a);
+#elif defined __AVX2__
+    return (vf)_mm256_sqrt_ps((__m256)a);
+#else
+    for (int i = 0; i < W; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+#endif
+}
+
 ISA_INLINE vf vf_abs(vf a)
 {
     return (vf)((vi)a & 0x7fffffff);

@@ -14,16 +14,38 @@
 #define LEAST_PART 1e-9f
 #define LEAST_LOG  -24.0f /* less than the logarithm of that: whole vectors of such are most */
 
+/* What a row knows from the step before (see op.def): log p of any cluster, at most, and up to four
+ * clusters of which this is not said because they are near. From how far every cluster has moved
+ * follows which others may count by now. If they are few, they are all that is looked at. */
+#define KNOWN_FLOATS 5
+#define KNOWN_MOST   (KNOWN_FLOATS - 1)
+#define NEAR_LOG     -60.0f /* clusters so much less likely than the first are kept as near */
+#define SUSPECTS     12     /* more of them cost as much as all in a tile */
+#define WORTH        8192   /* numbers of all clusters from which on this is less work */
+
 struct mix {
     const float *x, *scale, *shift;
     const double *fixed;
     int64_t n, d, k, width, columns;
     int matrices; /* 0, 1, or k */
     struct rows_mix m;
-    float *panel, *square, *part; /* part [ROWS_MIX][columns]: responsibilities */
-    float *level;                 /* [columns]: fixed less `base`, the largest of them */
-    double base, *likelihood;     /* [ROWS_MIX] */
-    float *room, *c;              /* of the member */
+    float *panel, *square;
+    struct rows_share *share;        /* [ROWS_MIX][columns] of a block: of a row as many as */
+    int32_t *shares;                 /* [ROWS_MIX] */
+    float *level;                    /* [columns]: fixed less `base`, the largest of them */
+    float *stretch, *drift, *before; /* [columns]: what became of a cluster, see op.def */
+    float *known;                    /* [n][KNOWN_FLOATS], or NULL */
+    bool stepped;                    /* and it is of the step before */
+    double base, *likelihood;        /* [ROWS_MIX] */
+    struct rows_share *turned;       /* of the member, as are the following: see mix_turn */
+    int32_t *end;
+    float *rows, *room, *c, *out; /* of the member; out [8][columns] */
+};
+
+struct chosen { /* clusters that may count in a row, and log p less base */
+    int n;
+    int32_t id[KNOWN_MOST + SUSPECTS];
+    float log_p[KNOWN_MOST + SUSPECTS];
 };
 
 struct few { /* rows of a block */
@@ -50,11 +72,23 @@ static struct mix mix_open(const struct cpu_step *s, int id)
     t.square = (float *)(at + t.m.square);
     t.likelihood = (double *)(at + t.m.likelihood);
     t.level = (float *)(at + t.m.fixed);
-    t.part = (float *)(at + t.m.part);
+    t.stretch = t.level + t.columns;
+    t.drift = t.stretch + t.columns;
+    t.before = t.drift + t.columns;
+    if (s->out[3] && t.columns * t.d >= WORTH) t.known = s->out[3]->data;
+    t.stepped = t.known && ((const float *)s->in[4]->data)[0] > 0;
+    t.share = (struct rows_share *)(at + t.m.share);
+    t.shares = (int32_t *)(at + t.m.shares);
     t.base = -INFINITY;
     for (int64_t k = 0; k < t.k; k++) t.base = fmax(t.base, t.fixed[k]);
-    t.room = (float *)(at + t.m.rooms + (size_t)id * t.m.room);
-    t.c = t.room + ROWS_TILE * ALIGN_UP(t.d, ROWS_COLS);
+    int64_t eight = ROWS_TILE * ALIGN_UP(t.d, ROWS_COLS);
+    char *own = at + t.m.rooms + (size_t)id * t.m.room;
+    t.turned = (struct rows_share *)own;
+    t.end = (int32_t *)(own + t.m.end);
+    t.rows = (float *)(own + t.m.rows);
+    t.room = t.rows + eight;
+    t.c = t.room + eight;
+    t.out = t.c + eight;
     return t;
 }
 
@@ -93,10 +127,9 @@ static void mix_pack_square(const struct mix *t, int64_t from, int64_t to)
 #define MIX_ROWS 4
 #endif
 
-/* |z|^2 of 8 rows, apart by lda, for `vecs` vectors of clusters from j on: what columns from..to
- * have of it, onto what those before have. */
+/* |z|^2 of 8 rows, apart by lda, for `vecs` vectors of clusters from j on. */
 ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64_t j, int vecs,
-                         int64_t from, int64_t to, float *out)
+                         float *out)
 {
     for (int r0 = 0; r0 < ROWS_TILE; r0 += MIX_ROWS) {
         vf sum[MIX_ROWS][MIX_VECS];
@@ -107,9 +140,8 @@ ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64
 #pragma GCC unroll 8
         for (int r = 0; r < MIX_ROWS; r++)
 #pragma GCC unroll 2
-            for (int v = 0; v < vecs; v++)
-                sum[r][v] = from ? vf_load(out + (r0 + r) * t->columns + j + v * W) : vf_all(0);
-        for (int64_t i = from; i < to; i++) {
+            for (int v = 0; v < vecs; v++) sum[r][v] = vf_all(0);
+        for (int64_t i = 0; i < t->d; i++) {
             vf scale[MIX_VECS], shift[MIX_VECS];
 #pragma GCC unroll 2
             for (int v = 0; v < vecs; v++) {
@@ -134,78 +166,113 @@ ISA_INLINE void mix_tile(const struct mix *t, const float *a, int64_t lda, int64
     }
 }
 
-static void mix_squares(const struct mix *t, const float *a, int64_t lda, int64_t from, int64_t to,
-                        float *out)
+static void mix_squares(const struct mix *t, const float *a, int64_t lda, float *out)
 {
     int64_t j = 0;
-    for (; j + MIX_VECS * W <= t->columns; j += MIX_VECS * W)
-        mix_tile(t, a, lda, j, MIX_VECS, from, to, out);
-    for (; j < t->columns; j += W) mix_tile(t, a, lda, j, 1, from, to, out);
+    for (; j + MIX_VECS * W <= t->columns; j += MIX_VECS * W) mix_tile(t, a, lda, j, MIX_VECS, out);
+    for (; j < t->columns; j += W) mix_tile(t, a, lda, j, 1, out);
 }
 
-/* What columns from.. have of |z|^2 of one row and one cluster. */
-ISA_INLINE float mix_rest(const struct mix *t, const float *x, int64_t k, int64_t from)
+/* |z|^2 of one row and one cluster. */
+ISA_INLINE float mix_square(const struct mix *t, const float *x, int64_t k)
 {
     const float *scale = t->scale + k * t->d, *shift = t->shift + k * t->d;
-    vf sum = vf_all(0);
-    for (int64_t i = from; i < t->d; i += W) {
+    vf sum[2] = {vf_all(0), vf_all(0)};
+    int64_t i = 0;
+    for (; i + 2 * W <= t->d; i += 2 * W)
+        for (int v = 0; v < 2; v++) {
+            int64_t at = i + v * W;
+            vf z = vf_load(x + at) * vf_load(scale + at) - vf_load(shift + at);
+            sum[v] = z * z + sum[v];
+        }
+    for (; i < t->d; i += W) {
         int64_t left = t->d - i;
         vf z = vf_load_n(x + i, left) * vf_load_n(scale + i, left) - vf_load_n(shift + i, left);
-        sum = z * z + sum;
+        sum[0] = z * z + sum[0];
     }
-    return vf_sum(sum);
+    return vf_sum(sum[0] + sum[1]);
 }
 
-/* Where |z|^2 of a row, of which `out` has the first columns, is complete for the cluster that
- * leads: the least logarithm that is still of use. |z|^2 only grows. */
-ISA_INLINE float mix_floor(const struct mix *t, const float *x, int64_t head, const float *out)
+/* What the next step may know of a row, if log p of all clusters but these is at most `rest`. */
+static void mix_keep(const struct chosen *c, float rest, float *known)
 {
-    vf most = vf_all(-INFINITY);
+    float top = -INFINITY;
+    int n = 0;
+    for (int i = 0; i < c->n; i++) top = fmaxf(top, c->log_p[i]);
+    for (int i = 0; i < c->n; i++) {
+        if (n < KNOWN_MOST && c->log_p[i] >= top + NEAR_LOG)
+            known[1 + n++] = (float)c->id[i];
+        else
+            rest = fmaxf(rest, c->log_p[i]);
+    }
+    for (; n < KNOWN_MOST; n++) known[1 + n] = -1;
+    known[0] = rest;
+}
+
+/* The same from |z|^2 of all clusters. */
+static void mix_keep_all(const struct mix *t, const float *square, float *known)
+{
+    struct chosen near = {0};
+    vf most = vf_all(-INFINITY), rest = most;
     for (int64_t k = 0; k < t->columns; k += W)
-        most = vf_max(vf_load(t->level + k) - vf_load(out + k) * 0.5f, most);
-    float top = vf_most(most);
-    int64_t best = 0;
-    vi at = {0};
-    for (int64_t k = 0; k < t->columns && !vi_any(at); best = k, k += W)
-        at = vf_load(t->level + k) - vf_load(out + k) * 0.5f == vf_all(top);
-    best += vi_any(at) ? __builtin_ctz(vi_bits(at)) : 0;
-    return t->level[best] - (out[best] + mix_rest(t, x, best, head)) * 0.5f + LEAST_LOG;
-}
-
-/* |z|^2 of 8 rows with all clusters, infinite where nothing can come of it. Half of the columns
- * rule most clusters out; if it does not, the tiles go on. */
-static void mix_near(const struct mix *t, const float *a, int64_t rows, float *out)
-{
-    int64_t head = t->d / 2 / CPU_PANEL * CPU_PANEL, left = 0;
-    float low[ROWS_TILE];
-    mix_squares(t, a, t->d, 0, head, out);
-    for (int64_t r = 0; r < rows; r++) {
-        const float *own = out + r * t->columns;
-        low[r] = mix_floor(t, a + r * t->d, head, own);
-        for (int64_t k = 0; k < t->columns; k += W) {
-            vi in = vf_load(t->level + k) - vf_load(own + k) * 0.5f >= vf_all(low[r]);
-            left += __builtin_popcount(vi_bits(in));
-        }
-    }
-    if (left > rows * t->columns / 5) { /* a tile is five times as fast */
-        mix_squares(t, a, t->d, head, t->d, out);
-        return;
-    }
-    for (int64_t r = 0; r < rows; r++) {
-        float *own = out + r * t->columns;
-        for (int64_t k = 0; k < t->columns; k += W) {
-            vf square = vf_load(own + k);
-            vi in = vf_load(t->level + k) - square * 0.5f >= vf_all(low[r]);
-            vf_store(own + k, vf_choose(in, square, vf_all(INFINITY)));
-            for (uint32_t bits = vi_bits(in); bits; bits &= bits - 1) {
-                int64_t j = k + __builtin_ctz(bits);
-                own[j] += mix_rest(t, a + r * t->d, j, head);
+        most = vf_max(vf_load(t->level + k) - vf_load(square + k) * 0.5f, most);
+    vf low = vf_all(vf_most(most) + NEAR_LOG);
+    float more = -INFINITY;
+    for (int64_t k = 0; k < t->columns; k += W) {
+        vf log_p = vf_load(t->level + k) - vf_load(square + k) * 0.5f;
+        vi in = log_p >= low;
+        for (uint32_t bits = vi_bits(in); bits; bits &= bits - 1) {
+            int64_t j = k + __builtin_ctz(bits);
+            float own = t->level[j] - square[j] * 0.5f;
+            if (near.n < KNOWN_MOST) {
+                near.log_p[near.n] = own;
+                near.id[near.n++] = (int32_t)j;
+            } else {
+                more = fmaxf(more, own);
             }
         }
+        rest = vf_max(vf_choose(in, vf_all(-INFINITY), log_p), rest);
     }
+    mix_keep(&near, fmaxf(vf_most(rest), more), known);
 }
 
-/* The same with a matrix for every cluster: z = (x - shift) scale. */
+static void mix_choose(const struct mix *t, const float *x, int64_t k, struct chosen *c)
+{
+    c->id[c->n] = (int32_t)k;
+    c->log_p[c->n++] = t->level[k] - mix_square(t, x, k) * 0.5f;
+}
+
+/* The clusters that may count in a row, by what is known of it; false: they are many. */
+static bool mix_near(const struct mix *t, const float *x, float *known, struct chosen *c)
+{
+    float top = -INFINITY;
+    int listed = 0;
+    c->n = 0;
+    for (; listed < KNOWN_MOST && known[1 + listed] >= 0; listed++) {
+        mix_choose(t, x, (int64_t)known[1 + listed], c);
+        top = fmaxf(top, c->log_p[listed]);
+    }
+    vf low = vf_all(top + LEAST_LOG), rest = vf_all(-INFINITY), none = vf_all(0);
+    for (int64_t k = 0; k < t->columns; k += W) {
+        /* |z| was at least this, and z is now what it was times the stretch and off by the drift */
+        vf z = vf_sqrt(vf_max((vf_load(t->before + k) - known[0]) * 2.0f, none));
+        z = vf_max(z * vf_load(t->stretch + k) - vf_load(t->drift + k), none);
+        vf most = vf_load(t->level + k) - z * z * 0.49999f + 0.01f; /* for its roundings */
+        vi in = most >= low;
+        uint32_t bits = vi_bits(in);
+        for (int i = 0; i < listed; i++)
+            if (c->id[i] >= k && c->id[i] < k + W) bits &= ~(1u << (c->id[i] - k));
+        if (c->n + __builtin_popcount(bits) > KNOWN_MOST + SUSPECTS) return false;
+        for (; bits; bits &= bits - 1) c->id[c->n++] = (int32_t)(k + __builtin_ctz(bits));
+        rest = vf_max(vf_choose(in, vf_all(-INFINITY), most), rest);
+    }
+    int n = c->n;
+    for (c->n = listed; c->n < n;) mix_choose(t, x, c->id[c->n], c);
+    mix_keep(c, vf_most(rest), known);
+    return true;
+}
+
+/* |z|^2 of 8 rows with a matrix for every cluster: z = (x - shift) scale. */
 static void mix_full(const struct mix *t, const float *a, float *out)
 {
     int64_t up = ALIGN_UP(t->d, ROWS_COLS);
@@ -224,58 +291,112 @@ static void mix_full(const struct mix *t, const float *a, float *out)
         for (int64_t k = t->k; k < t->columns; k++) out[r * t->columns + k] = 0;
 }
 
-/* From |z|^2 to responsibilities, in place; returns the row's log-likelihood. Logarithms count from
- * base on, which keeps them small enough for f32. */
-static double mix_row(const struct mix *t, float *part, int32_t *label)
+/* Responsibilities of a row from these clusters alone. */
+static void mix_few(const struct mix *t, int64_t row, struct chosen *c, int32_t *label)
+{
+    float top = -INFINITY;
+    for (int i = 0; i < c->n; i++) {
+        if (c->log_p[i] < top || (c->log_p[i] == top && c->id[i] > *label)) continue;
+        top = c->log_p[i];
+        *label = c->id[i];
+    }
+    vf sum = vf_all(0);
+    for (int i = 0; i < c->n; i += W) {
+        for (int j = c->n; j < i + W; j++) c->log_p[j] = -INFINITY;
+        vf p = vf_exp(vf_max(vf_load(c->log_p + i) - top, vf_all(2 * LEAST_LOG)));
+        p = vf_choose(vf_load(c->log_p + i) > vf_all(top + LEAST_LOG), p, vf_all(0));
+        sum += p;
+        vf_store(c->log_p + i, p);
+    }
+    float whole = vf_sum(sum);
+    struct rows_share *share = t->share + row * t->columns;
+    int32_t n = 0;
+    for (int i = 0; i < c->n; i++) {
+        share[n] = (struct rows_share){c->id[i], c->log_p[i] / whole};
+        n += share[n].part >= LEAST_PART;
+    }
+    t->shares[row] = n;
+    t->likelihood[row] = t->base + (double)top + log((double)whole);
+}
+
+/* The same from |z|^2 of all clusters, which is overwritten. Logarithms count from base on, which
+ * keeps them small enough for f32. */
+static void mix_row(const struct mix *t, int64_t row, float *square, int32_t *label)
 {
     vf most = vf_all(-INFINITY), sum = vf_all(0);
     for (int64_t k = 0; k < t->columns; k += W) {
-        vf log_p = vf_load(t->level + k) - vf_load(part + k) * 0.5f;
+        vf log_p = vf_load(t->level + k) - vf_load(square + k) * 0.5f;
         most = vf_max(log_p, most);
-        vf_store(part + k, log_p);
+        vf_store(square + k, log_p);
     }
     float top = vf_most(most);
     int32_t best = 0;
-    while (best + W < t->k && !vi_any(vf_load(part + best) == vf_all(top))) best += W;
-    while (best + 1 < t->k && part[best] != top) best++;
+    while (best + W < t->k && !vi_any(vf_load(square + best) == vf_all(top))) best += W;
+    while (best + 1 < t->k && square[best] != top) best++;
     *label = best;
     for (int64_t k = 0; k < t->columns; k += W) {
-        vf log_p = vf_load(part + k) - top, p = vf_all(0);
+        vf log_p = vf_load(square + k) - top, p = vf_all(0);
         if (vi_any(log_p > vf_all(LEAST_LOG))) p = vf_exp(log_p);
         sum += p;
-        vf_store(part + k, p);
+        vf_store(square + k, p);
     }
-    float whole = vf_sum(sum);
-    for (int64_t k = 0; k < t->columns; k += W) vf_store(part + k, vf_load(part + k) * (1 / whole));
-    return t->base + (double)top + log((double)whole);
+    float whole = vf_sum(sum), least = LEAST_PART * whole;
+    struct rows_share *share = t->share + row * t->columns;
+    int32_t n = 0;
+    for (int64_t k = 0; k < t->columns; k += W)
+        for (uint32_t in = vi_bits(vf_load(square + k) >= vf_all(least)); in; in &= in - 1) {
+            int64_t j = k + __builtin_ctz(in);
+            share[n++] = (struct rows_share){(int32_t)j, square[j] / whole};
+        }
+    t->shares[row] = n;
+    t->likelihood[row] = t->base + (double)top + log((double)whole);
+}
+
+/* These rows of a block with all clusters, eight at a time. */
+static void mix_eights(const struct mix *t, int64_t block, const struct few *few, int32_t *label)
+{
+    int64_t up = ALIGN_UP(t->d, ROWS_COLS);
+    for (int i = 0; i < few->count; i += ROWS_TILE) {
+        int rows = MIN(ROWS_TILE, few->count - i);
+        for (int r = 0; r < ROWS_TILE; r++)
+            memcpy(t->rows + r * t->d, t->x + (block + few->row[i + MIN(r, rows - 1)]) * t->d,
+                   (size_t)t->d * sizeof *t->rows);
+        if (t->matrices > 1) {
+            mix_full(t, t->rows, t->out);
+        } else if (t->matrices) {
+            rows_products(t->rows, t->d, t->square, t->d, t->c, up);
+            mix_squares(t, t->c, up, t->out);
+        } else {
+            mix_squares(t, t->rows, t->d, t->out);
+        }
+        for (int r = 0; r < rows; r++) {
+            int64_t row = few->row[i + r];
+            float *square = t->out + r * t->columns;
+            if (t->known) mix_keep_all(t, square, t->known + (block + row) * KNOWN_FLOATS);
+            mix_row(t, row, square, label + block + row);
+        }
+    }
 }
 
 static void mix_rows(const struct mix *t, int64_t block, int64_t from, int64_t to, int32_t *label)
 {
-    int64_t up = ALIGN_UP(t->d, ROWS_COLS);
-    for (int64_t i = from; i < to; i += ROWS_TILE) {
-        int64_t rows = MIN(ROWS_TILE, to - i);
-        float *part = t->part + i * t->columns, *spare = t->c + ROWS_TILE * up;
-        const float *a = rows_eight(t->x + (block + i) * t->d, rows, t->d, spare);
-        if (t->matrices > 1) {
-            mix_full(t, a, part);
-        } else if (t->matrices) {
-            rows_products(a, t->d, t->square, t->d, t->c, up);
-            mix_squares(t, t->c, up, 0, t->d, part);
-        } else if (t->d >= 6 * CPU_PANEL) {
-            mix_near(t, a, rows, part);
-        } else {
-            mix_squares(t, a, t->d, 0, t->d, part);
-        }
-        for (int64_t r = 0; r < rows; r++)
-            t->likelihood[i + r] = mix_row(t, part + r * t->columns, label + block + i + r);
+    struct few late;
+    late.count = 0;
+    for (int64_t i = from; i < to; i++) {
+        struct chosen chosen;
+        if (t->stepped &&
+            mix_near(t, t->x + (block + i) * t->d, t->known + (block + i) * KNOWN_FLOATS, &chosen))
+            mix_few(t, i, &chosen, label + block + i);
+        else
+            late.row[late.count++] = (int16_t)i;
     }
+    mix_eights(t, block, &late, label);
 }
 
-/* Some rows of a block, each with a part of it, onto `vecs` vectors of one cluster's sums, which
- * stay in registers. squares: their squares as well, d further. */
-ISA_INLINE void mix_strip(const struct mix *t, const float *x, const float *part,
-                          const struct few *few, bool squares, double *sum, int vecs)
+/* Shares of one cluster onto `vecs` vectors of its sums, which stay in registers. squares: their
+ * squares as well, d further. */
+ISA_INLINE void mix_strip(const struct mix *t, const float *x, const struct rows_share *share,
+                          int32_t n, bool squares, double *sum, int vecs)
 {
     double *square = sum + t->d;
     vd one[4], two[4];
@@ -284,14 +405,14 @@ ISA_INLINE void mix_strip(const struct mix *t, const float *x, const float *part
         one[v] = vd_load(sum + v * VD);
         two[v] = squares ? vd_load(square + v * VD) : (vd){0};
     }
-    for (int r = 0; r < few->count; r++) {
-        const float *row = x + few->row[r] * t->d;
-        double p = (double)part[few->row[r] * t->columns];
+    for (int32_t i = 0; i < n; i++) {
+        const float *row = x + share[i].at * t->d;
+        double p = (double)share[i].part;
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
-            vd value = vd_of(row + v * VD), share = value * p;
-            one[v] += share;
-            two[v] = share * value + two[v];
+            vd value = vd_of(row + v * VD), own = value * p;
+            one[v] += own;
+            two[v] = own * value + two[v];
         }
     }
 #pragma GCC unroll 4
@@ -302,20 +423,20 @@ ISA_INLINE void mix_strip(const struct mix *t, const float *x, const float *part
 }
 
 /* The same onto columns from..to. */
-static void mix_lines(const struct mix *t, int64_t block, const struct few *few, int64_t k,
-                      int64_t from, int64_t to, bool squares, double *sum)
+static void mix_lines(const struct mix *t, const float *x, const struct rows_share *share,
+                      int32_t n, int64_t from, int64_t to, bool squares, double *sum)
 {
-    const float *x = t->x + block * t->d, *part = t->part + k;
     double *square = sum + t->d;
     int64_t j = from;
-    for (; j + 4 * VD <= to; j += 4 * VD) mix_strip(t, x + j, part, few, squares, sum + j, 4);
-    for (; j + VD <= to; j += VD) mix_strip(t, x + j, part, few, squares, sum + j, 1);
-    for (int r = 0; r < few->count && j < to; r++) {
-        const float *row = x + few->row[r] * t->d;
-        double p = (double)part[few->row[r] * t->columns];
-        for (int64_t i = j; i < to; i++) {
-            sum[i] += p * (double)row[i];
-            if (squares) square[i] += p * (double)row[i] * (double)row[i];
+    for (; j + 4 * VD <= to; j += 4 * VD) mix_strip(t, x + j, share, n, squares, sum + j, 4);
+    for (; j + VD <= to; j += VD) mix_strip(t, x + j, share, n, squares, sum + j, 1);
+    for (int32_t i = 0; i < n && j < to; i++) {
+        const float *row = x + share[i].at * t->d;
+        double p = (double)share[i].part;
+        for (int64_t c = j; c < to; c++) {
+            double own = p * (double)row[c];
+            sum[c] += own;
+            if (squares) square[c] += own * (double)row[c];
         }
     }
 }
@@ -330,35 +451,40 @@ static void mix_products(const struct mix *t, const float *x, double p, int64_t 
     }
 }
 
-/* Each cluster takes the rows of the block that it has a part of, in their order. */
+/* The shares of a block by cluster, then row: of cluster k from end[k - 1] to end[k]. */
+static void mix_turn(const struct mix *t, int64_t rows, struct rows_share *out, int32_t *end)
+{
+    memset(end, 0, (size_t)(t->k + 1) * sizeof *end);
+    for (int64_t r = 0; r < rows; r++)
+        for (int32_t i = 0; i < t->shares[r]; i++) end[t->share[r * t->columns + i].at + 1]++;
+    for (int64_t k = 0; k < t->k; k++) end[k + 1] += end[k];
+    for (int64_t r = 0; r < rows; r++)
+        for (int32_t i = 0; i < t->shares[r]; i++) {
+            const struct rows_share *share = &t->share[r * t->columns + i];
+            out[end[share->at]++] = (struct rows_share){(int32_t)r, share->part};
+        }
+}
+
+/* Each cluster takes the rows of the block that have a share in it, in their order. */
 static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t from, int64_t to,
                      double *sums)
 {
     bool squares = t->width == 1 + 2 * t->d && t->matrices != t->k,
          products = !squares && t->width == 1 + t->d + t->d * t->d;
-    for (int64_t k0 = 0; k0 < t->k; k0 += W) {
-        struct few few[W];
-        for (int j = 0; j < W; j++) few[j].count = 0;
-        for (int r = 0; r < rows; r++) {
-            const float *part = t->part + r * t->columns + k0;
-            uint32_t in = vi_bits(vf_load(part) >= vf_all(LEAST_PART));
-            for (; in; in &= in - 1) {
-                struct few *to_few = &few[__builtin_ctz(in)];
-                to_few->row[to_few->count++] = (int16_t)r;
-            }
+    const float *x = t->x + block * t->d;
+    int32_t at = 0;
+    mix_turn(t, rows, t->turned, t->end);
+    for (int64_t k = 0; k < t->k; at = t->end[k++]) {
+        const struct rows_share *share = t->turned + at;
+        double *sum = sums + k * t->width;
+        int32_t n = t->end[k] - at;
+        for (int32_t i = 0; i < n; i++) {
+            if (from == 0) sum[0] += (double)share[i].part;
+            if (products)
+                mix_products(t, x + share[i].at * t->d, (double)share[i].part, from, to,
+                             sum + 1 + t->d);
         }
-        for (int64_t k = k0; k < MIN(k0 + W, t->k); k++) {
-            const struct few *own = &few[k - k0];
-            double *sum = sums + k * t->width;
-            for (int r = 0; r < own->count; r++) {
-                double p = (double)t->part[own->row[r] * t->columns + k];
-                if (from == 0) sum[0] += p;
-                if (products)
-                    mix_products(t, t->x + (block + own->row[r]) * t->d, p, from, to,
-                                 sum + 1 + t->d);
-            }
-            mix_lines(t, block, own, k, from, to, squares, sum + 1);
-        }
+        mix_lines(t, x, share, n, from, to, squares, sum + 1);
     }
 }
 
@@ -373,22 +499,28 @@ int ISA_NAME(cpu_mix_estep)(const struct cpu_step *s, struct thread_team *team, 
     mix_pack_square(&t, from, to);
     thread_share(team, id, t.k * t.width, 8, &from, &to);
     memset(sums + from, 0, (size_t)(to - from) * sizeof *sums);
-    for (int64_t k = 0; k < t.columns && id == 0; k++)
+    for (int64_t k = 0; k < t.columns && id == 0; k++) {
+        const float *move = t.known && k < t.k ? (const float *)s->in[4]->data + 3 * k : NULL;
         t.level[k] = k < t.k ? (float)(t.fixed[k] - t.base) : -INFINITY;
+        t.stretch[k] = move ? move[0] : 0;
+        t.drift[k] = move ? move[1] : 0;
+        t.before[k] = move ? move[2] : 0;
+    }
     if (id == 0) *total = 0;
     thread_barrier(team);
     thread_share(team, id, t.d, 8, &low, &high);
-    float *part = t.part;
-    double *likelihood = t.likelihood;
-    for (int64_t block = 0; block < t.n; block += ROWS_MIX) {
-        int64_t rows = MIN(ROWS_MIX, t.n - block), odd = block / ROWS_MIX % 2;
-        t.part = part + odd * ROWS_MIX * t.columns;
-        t.likelihood = likelihood + odd * ROWS_MIX;
+    struct mix now = t;
+    const int64_t most = rows_mix_rows(t.k);
+    for (int64_t block = 0; block < t.n; block += most) {
+        int64_t rows = MIN(most, t.n - block), odd = block / most % 2;
+        now.share = t.share + odd * most * t.columns;
+        now.shares = t.shares + odd * most;
+        now.likelihood = t.likelihood + odd * most;
         thread_share(team, id, rows, ROWS_TILE, &from, &to);
-        mix_rows(&t, block, from, to, s->out[0]->data);
+        mix_rows(&now, block, from, to, s->out[0]->data);
         thread_barrier(team);
-        if (low < high) mix_sums(&t, block, rows, low, high, sums);
-        for (int64_t i = 0; i < rows && id == 0; i++) *total += t.likelihood[i];
+        if (low < high) mix_sums(&now, block, rows, low, high, sums);
+        for (int64_t i = 0; i < rows && id == 0; i++) *total += now.likelihood[i];
     }
     return 0;
 }

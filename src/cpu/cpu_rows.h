@@ -154,24 +154,41 @@ static inline struct rows_apart rows_apart_layout(int64_t n, int64_t d, int64_t 
 }
 
 /* Rows whose responsibilities exist at a time, twice: those that are summed and those that are
- * made. */
-#define ROWS_MIX 512
+ * made. Fewer if clusters are many, so that these take a megabyte. */
+#define ROWS_MIX 1024
+
+static inline int64_t rows_mix_rows(int64_t k)
+{
+    return MAX(64, MIN(ROWS_MIX, (1 << 17) / rows_up(k) / ROWS_TILE * ROWS_TILE));
+}
+
+struct rows_share { /* a responsibility: of a row in the cluster `at`, or of a cluster for the row
+                     */
+    int32_t at;
+    float part;
+};
 
 struct rows_mix {
-    size_t square, likelihood, fixed, part, rooms, room,
-        bytes; /* the panels of scale and shift are first */
+    size_t square, likelihood, fixed, shares, share,
+        rooms;              /* panels of scale and shift are first */
+    size_t end, rows, room; /* bytes from a member's room */
+    size_t bytes;
 };
 
 static inline struct rows_mix rows_mix_layout(int64_t d, int64_t k, int64_t matrices, int threads)
 {
     struct rows_mix m;
     size_t columns = (size_t)rows_up(k), up = (size_t)ALIGN_UP(d, ROWS_COLS);
+    size_t rows = (size_t)rows_mix_rows(k), all = rows * columns * sizeof(struct rows_share);
     m.square = ALIGN_UP(2 * columns * (size_t)d * sizeof(float), 64);
     m.likelihood = m.square + (size_t)matrices * up * (size_t)d * sizeof(float);
-    m.fixed = m.likelihood + 2 * ROWS_MIX * sizeof(double);
-    m.part = m.fixed + columns * sizeof(float);
-    m.rooms = ALIGN_UP(m.part + (2 * ROWS_MIX + ROWS_TILE) * columns * sizeof(float), 4096);
-    m.room = ALIGN_UP(3 * ROWS_TILE * up * sizeof(float), 4096);
+    m.fixed = m.likelihood + 2 * rows * sizeof(double);
+    m.shares = m.fixed + 4 * columns * sizeof(float);
+    m.share = m.shares + 2 * rows * sizeof(int32_t);
+    m.rooms = ALIGN_UP(m.share + 2 * all, 4096);
+    m.end = all;
+    m.rows = ALIGN_UP(m.end + (columns + 1) * sizeof(int32_t), 64);
+    m.room = ALIGN_UP(m.rows + ROWS_TILE * (3 * up + columns) * sizeof(float), 4096);
     m.bytes = m.rooms + (size_t)threads * m.room;
     return m;
 }
