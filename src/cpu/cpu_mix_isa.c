@@ -2,8 +2,8 @@
  *
  * estep takes ROWS_MIX rows at a time. First each member finds the responsibilities of some of
  * them, then each adds up some of the columns over all of them in order: sums do not depend on how
- * many members there are, and a matrix of rows times clusters exists for that many rows only. The
- * next rows go to the other half of that room, so members wait for each other once for a block.
+ * many members there are, and responsibilities exist for that many rows only. The next rows go to
+ * the other half of that room, so members wait for each other once for a block.
  * The differences are squared as they are, (x * scale - shift)^2, never as x^2 - 2 x m + m^2, which
  * would cost as much and lose everything where a cluster is small and far out. */
 #define ROWS_ISA
@@ -22,6 +22,7 @@
 #define NEAR_LOG     -60.0f /* clusters so much less likely than the first are kept as near */
 #define SUSPECTS     12     /* more of them cost as much as all in a tile */
 #define WORTH        8192   /* numbers of all clusters from which on this is less work */
+_Static_assert((KNOWN_MOST + SUSPECTS) % 16 == 0, "whole vectors on every level");
 
 struct mix {
     const float *x, *scale, *shift;
@@ -30,13 +31,13 @@ struct mix {
     int matrices; /* 0, 1, or k */
     struct rows_mix m;
     float *panel, *square;
-    struct rows_share *share;        /* [ROWS_MIX][columns] of a block: of a row as many as */
-    int32_t *shares;                 /* [ROWS_MIX] */
-    float *level;                    /* [columns]: fixed less `base`, the largest of them */
+    struct rows_share *share; /* of a block [rows][columns]: of each row the first `shares` */
+    int32_t *shares;          /* [rows] */
+    float *level;             /* [columns]: fixed less `base`, the largest of them */
     float *stretch, *drift, *before; /* [columns]: what became of a cluster, see op.def */
     float *known;                    /* [n][KNOWN_FLOATS], or NULL */
     bool stepped;                    /* and it is of the step before */
-    double base, *likelihood;        /* [ROWS_MIX] */
+    double base, *likelihood;        /* [rows] */
     struct rows_share *turned;       /* of the member, as are the following: see mix_turn */
     int32_t *end;
     float *rows, *room, *c, *out; /* of the member; out [8][columns] */
@@ -48,7 +49,7 @@ struct chosen { /* clusters that may count in a row, and log p less base */
     float log_p[KNOWN_MOST + SUSPECTS];
 };
 
-struct few { /* rows of a block */
+struct few { /* some rows of a block */
     int count;
     int16_t row[ROWS_MIX];
 };
@@ -295,6 +296,7 @@ static void mix_full(const struct mix *t, const float *a, float *out)
 static void mix_few(const struct mix *t, int64_t row, struct chosen *c, int32_t *label)
 {
     float top = -INFINITY;
+    *label = c->id[0];
     for (int i = 0; i < c->n; i++) {
         if (c->log_p[i] < top || (c->log_p[i] == top && c->id[i] > *label)) continue;
         top = c->log_p[i];
