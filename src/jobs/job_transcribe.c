@@ -451,7 +451,8 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
         rc = voices ? decode_channels(t, input, info.source_channels, &events, &totals, e)
                     : desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples,
                                &events, &totals, e);
-    int64_t damaged = in->audio ? audio_damage(in->audio) : 0;
+    double promised_s = in->audio ? audio_promised(in->audio) : 0;
+    int64_t damaged = in->audio ? audio_damage(in->audio) - (promised_s > 0) : 0;
     audio_close(&in->audio);
     bool nothing =
         t->out[0].path && totals.segments == 0; /* an older file of that name is worth more */
@@ -472,6 +473,9 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
     for (size_t i = 0; i < r->n_writers; i++)
         if (t->out[i].path) TRY(file_out_commit(&t->out[i].file, e));
     summary(t, &totals);
+    if (promised_s > 0)
+        host_note(r->host, "%s: ends after %.1f of the %.1f s that it says it has: was it cut off?",
+                  t->about.input, t->about.audio_s, promised_s);
     if (damaged)
         host_note(r->host, "%s: %lld damaged packet%s skipped", t->about.input, (long long)damaged,
                   damaged == 1 ? " was" : "s were");

@@ -242,6 +242,11 @@ int64_t audio_damage(const struct audio *au)
     return au->reader->damage(au->state);
 }
 
+double audio_promised(const struct audio *au)
+{
+    return au->reader->promised(au->state);
+}
+
 void audio_close(struct audio **au)
 {
     if (!*au) return;

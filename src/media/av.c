@@ -39,6 +39,7 @@ struct av {
     bool waiting;                   /* frame holds samples for an swr not yet made */
     int misses;
     int64_t damage;
+    double promised_s;   /* of what ended early; 0: it did not */
     double seconds;      /* decoded in this pass */
     struct err io_error; /* what our source said while FFmpeg was reading */
     char said[160];      /* FFmpeg's own last complaint about this file */
@@ -184,6 +185,7 @@ static int start(struct av *av, struct err *e)
     av->demuxed = av->decoded = av->flushed = av->waiting = false;
     av->misses = 0;
     av->damage = 0;
+    av->promised_s = 0;
     av->seconds = 0;
     av->said[0] = '\0';
     err_clear(&av->io_error);
@@ -253,14 +255,15 @@ static int feed(struct av *av, struct err *e)
     return code == AVERROR(ENOMEM) ? fail(av, code, "decode", e) : 0;
 }
 
-/* Is the end more than a second before the one the header announced? */
-static bool ends_early(const struct av *av)
+/* The seconds the header announced, if the end is more than one before; else 0. */
+static double promised(const struct av *av)
 {
     const AVStream *s = av->format->streams[av->stream];
     if (s->duration == AV_NOPTS_VALUE ||
         av->format->duration_estimation_method != AVFMT_DURATION_FROM_STREAM)
-        return false;
-    return (double)s->duration * av_q2d(s->time_base) > av->seconds + 1.0;
+        return 0;
+    double all_s = (double)s->duration * av_q2d(s->time_base);
+    return all_s > av->seconds + 1.0 ? all_s : 0;
 }
 
 /* The next frame into av->frame, or av->decoded. */
@@ -274,7 +277,8 @@ static int decode(struct av *av, struct err *e)
             if (av->frame->nb_samples > 0) return 0;
         } else if (code == AVERROR_EOF || (code == AVERROR(EAGAIN) && av->demuxed)) {
             av->decoded = true;
-            av->damage += ends_early(av);
+            av->promised_s = promised(av);
+            av->damage += av->promised_s > 0;
         } else if (code == AVERROR(EAGAIN)) {
             TRY(feed(av, e));
         } else if (code == AVERROR(ENOMEM)) {
@@ -357,10 +361,15 @@ static int64_t damage_av(const void *state)
     return ((const struct av *)state)->damage;
 }
 
+static double promised_av(const void *state)
+{
+    return ((const struct av *)state)->promised_s;
+}
+
 static void close_av(void *state)
 {
     stop(state);
 }
 
-const struct reader av_module BASE_EXPORT = {"ffmpeg",  sizeof(struct av), open_av, read_av,
-                                             rewind_av, damage_av,         close_av};
+const struct reader av_module BASE_EXPORT = {"ffmpeg",  sizeof(struct av), open_av,     read_av,
+                                             rewind_av, damage_av,         promised_av, close_av};

@@ -38,6 +38,9 @@ struct reader {
     int64_t (*read)(void *state, int16_t *dst, int64_t n, struct err *e);
     int (*rewind)(void *state, struct err *e); /* only if the source is not a pipe */
     int64_t (*damage)(const void *state);      /* packets lost in this pass */
+    /* promised: seconds that the header announced of what ended before; 0: it did not, or
+     * nobody knows */
+    double (*promised)(const void *state);
     void (*close)(void *state);
 };
 

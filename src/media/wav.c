@@ -255,10 +255,17 @@ static int64_t damage_wav(const void *state)
     return ((const struct wav *)state)->cut;
 }
 
+static double promised_wav(const void *state)
+{
+    const struct wav *w = state;
+    uint64_t a_second = (uint64_t)w->rate_hz * (uint64_t)w->channels * (uint64_t)w->bytes;
+    return w->cut ? (double)w->size / (double)a_second : 0;
+}
+
 static void close_wav(void *state)
 {
     (void)state;
 }
 
-const struct reader wav_reader = {"wav",      sizeof(struct wav), open_wav, read_wav,
-                                  rewind_wav, damage_wav,         close_wav};
+const struct reader wav_reader = {"wav",      sizeof(struct wav), open_wav,     read_wav,
+                                  rewind_wav, damage_wav,         promised_wav, close_wav};

@@ -97,6 +97,10 @@ run "$lode" transcribe $fast "$jfk" -o "$work/no/such/folder.txt"
 says "no folder for the output" 5 'folder.txt'
 run "$lode" transcribe $fast --language auto "$jfk"
 is "a language of auto is none" "$status" 0
+head -c 100000 "$jfk" >"$work/short.wav"
+run "$lode" transcribe $fast "$work/short.wav"
+is "a file that was cut off: status" "$status" 0
+ok "a file that was cut off: it is said" grep -q 'short.wav: ends after 3.1 of the 11.0 s' "$work/err"
 { head -c 78 "$jfk"; head -c 352000 /dev/zero; } >"$work/silent.wav"
 run "$lode" transcribe $fast "$work/silent.wav"
 is "silence is no text" "$status$(cat "$work/out")" 0
