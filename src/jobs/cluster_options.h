@@ -5,6 +5,8 @@
 #include "base/opt.h"
 #include "cluster/evolve.h"
 
+#define CLUSTER_COVARIANCES "diag|full|tied|spherical" /* as enum gmm_kind */
+
 struct search_flags { /* of the search for playlists; see evolve_options */
     const char *moods, *out, *update, *env;
     int covariance;

@@ -13,8 +13,8 @@
 struct plan_opts {
     const char *device, *gpu, *route;
     int compute_type;
-    int64_t beam, best_of, batch, threads, targets, rows, dims, k, n_init;
-    int method;
+    int64_t beam, best_of, batch, threads, targets, rows, dims, k, n_init, neighbors;
+    int method, covariance;
     bool words, json, dump, metrics;
     struct json_out *within; /* not options: of a route, where the figures of its models go, */
     size_t *sum;             /* and their bytes */
@@ -37,6 +37,8 @@ static const struct opt_row rows[] = {
     {.name = "dims", .type = OPT_INT, .offset = AT(dims), .min = 1, .max = 2e9, .fallback = "200", .value = "N", .help = "cluster: numbers in a row, or components of --pca."},
     {.name = "clusters", .letter = 'k', .type = OPT_INT, .offset = AT(k), .min = 1, .max = 2e9, .fallback = "100", .value = "N", .help = "cluster: how many clusters."},
     {.name = "method", .letter = 'm', .type = OPT_CHOICE, .offset = AT(method), .choices = CLUSTER_METHODS, .fallback = "kmeans", .help = "cluster: how."},
+    {.name = "covariance", .type = OPT_CHOICE, .offset = AT(covariance), .choices = CLUSTER_COVARIANCES, .fallback = "full", .help = "cluster, gmm: the shape of its clusters.", .alias = "covariance-type"},
+    {.name = "neighbors", .type = OPT_INT, .offset = AT(neighbors), .min = 1, .max = 10000, .fallback = "10", .value = "N", .help = "cluster, spectral: nearest rows of each, itself counted.", .alias = "n-neighbors"},
     {.name = "n-init", .type = OPT_INT, .offset = AT(n_init), .min = 0, .max = 10000, .fallback = "0", .value = "N", .help = "cluster: starts."},
     {.name = "metrics", .type = OPT_BOOL, .offset = AT(metrics), .help = "cluster: with its metrics."},
     {.name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "As one JSON object."},
@@ -255,7 +257,8 @@ static int plan_cluster(struct arena *a, const struct plan_opts *o, struct engin
                                   .k = o->k,
                                   .starts = o->n_init,
                                   .min_samples = 5,
-                                  .neighbors = 10,
+                                  .neighbors = o->neighbors,
+                                  .covariance = o->covariance,
                                   .batch = 1024,
                                   .tol = -1,
                                   .metrics = o->metrics};

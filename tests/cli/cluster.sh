@@ -55,6 +55,15 @@ import json, sys
 p = json.load(open(sys.argv[1]))
 assert 800e6 < p["total_bytes"] < 900e6, p' "$work/out"
 
+gmm="plan cluster --rows 1000 --dims 200 -k 100 --method gmm --json"
+run "$lode" $gmm --covariance diag
+cp "$work/out" "$work/diag"
+run "$lode" $gmm
+ok "plan: full covariances take a matrix for every cluster" python3 -c '
+import json, sys
+full, diag = (json.load(open(p))["total_bytes"] for p in sys.argv[1:])
+assert full - diag > 100 * 200 * 200 * 12, (full, diag)' "$work/out" "$work/diag"
+
 # a GPU that is not here: the same labels, and the result says where they were computed
 facts() {
     python3 -c '
