@@ -226,52 +226,39 @@ static double largest(const double *x, int64_t n)
     return most;
 }
 
-/* What OP_estep may know of the way from `before` to g: its `move` [k][3], rounded to the safe
- * side. */
+/* What OP_estep may know of the way to g from the model of the last step, which still lies where it
+ * was read: its `move` [k][3], rounded to the safe side. */
 static void tell_move(const struct gmm *m, const struct gmm_model *g, float *move)
 {
-    const struct gmm_model *before = &m->before;
-    double base = before->k ? largest(before->fixed, g->k) : 0;
+    const float *scale = work_at(m->w, m->scale), *shift = work_at(m->w, m->shift);
+    const double *fixed = work_at(m->w, m->fixed);
     memset(move, 0, 3 * (size_t)g->k * sizeof *move);
-    for (int64_t k = 0; k < before->k; k++, move += 3) {
+    if (!m->stepped) return;
+    double base = largest(fixed, g->k);
+    for (int64_t k = 0; k < g->k; k++, move += 3) {
         double least = INFINITY, drift = 0;
         for (int64_t i = k * g->d; i < (k + 1) * g->d; i++) {
-            double factor = (double)g->scale[i] / (double)before->scale[i];
-            double off = (double)g->shift[i] - factor * (double)before->shift[i];
+            double factor = (double)g->scale[i] / (double)scale[i];
+            double off = (double)g->shift[i] - factor * (double)shift[i];
             least = fmin(least, factor);
             drift += off * off;
         }
         move[0] = (float)(least * (1 - 1e-5));
         move[1] = (float)(sqrt(drift) * (1 + 1e-5) + 1e-5);
-        move[2] = (float)(before->fixed[k] - base);
+        move[2] = (float)(fixed[k] - base);
     }
-}
-
-/* The rows are others now, or nobody keeps the model of the last step. */
-static void forget_step(struct gmm *m)
-{
-    m->before.k = 0;
-}
-
-static void remember_step(struct gmm *m, const struct gmm_model *g)
-{
-    if (!m->before.scale) return;
-    m->before.k = g->k;
-    memcpy(m->before.scale, g->scale, (size_t)(g->k * g->d) * sizeof *g->scale);
-    memcpy(m->before.shift, g->shift, (size_t)(g->k * g->d) * sizeof *g->shift);
-    memcpy(m->before.fixed, g->fixed, (size_t)g->k * sizeof *g->fixed);
 }
 
 static int take_step(struct gmm *m, const struct gmm_model *g, double *mean, struct err *e)
 {
     struct work *w = m->w;
+    if (m->move >= 0) tell_move(m, g, work_at(w, m->move));
     memcpy(work_at(w, m->scale), g->scale,
            gmm_scale_floats(g->kind, g->k, g->d) * sizeof *g->scale);
     memcpy(work_at(w, m->shift), g->shift, (size_t)(g->k * g->d) * sizeof *g->shift);
     memcpy(work_at(w, m->fixed), g->fixed, (size_t)g->k * sizeof *g->fixed);
-    if (m->move >= 0) tell_move(m, g, work_at(w, m->move));
     TRY(work_run(w, m->tape, e));
-    remember_step(m, g);
+    m->stepped = true;
     *mean = *(const double *)work_at(w, m->total) / (double)w->n;
     return 0;
 }
@@ -345,7 +332,7 @@ static double parameters(const struct gmm *m)
 int gmm_assign(struct gmm *m, const struct gmm_model *model, int32_t *label, double *likelihood,
                struct err *e)
 {
-    forget_step(m);
+    m->stepped = false; /* the rows may be others now */
     TRY(take_step(m, model, likelihood, e));
     memcpy(label, work_at(m->w, m->label), (size_t)m->w->n * sizeof *label);
     return 0;
@@ -360,8 +347,7 @@ int gmm_run(struct gmm *m, struct gmm_result *out, struct err *e)
     *out = (struct gmm_result){.bound = -INFINITY};
     TRY(open_model(a, m, &now, e));
     TRY(open_model(a, m, &out->model, e));
-    if (m->move >= 0) TRY(open_model(a, m, &m->before, e));
-    forget_step(m);
+    m->stepped = false;
     if (!(out->label = ARENA_NEW(a, int32_t, (size_t)n, e))) return -1;
     if (m->o.kind == GMM_TIED) TRY(work_run(m->w, m->tape_gram, e));
     if (!m->o.init) {

@@ -31,7 +31,7 @@ struct gmm {
     struct kmeans start;
     int scale, shift, fixed, label, total, sums, tape;
     int move, known;             /* -1 with matrices */
-    struct gmm_model before;     /* k 0: no step yet on these rows; only what OP_estep takes */
+    bool stepped;                /* the last step was on these rows */
     int gram, column, tape_gram; /* tied only: -1 otherwise */
     int64_t width;
 };

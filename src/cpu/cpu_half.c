@@ -196,8 +196,7 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
     for (int64_t t = 0; t < a->m.t_up; t += BLOCK)
         for (int64_t r = 0; r < rows_up; r += TILE_ROWS)
             tile_f16_2(query + r * d_count, 2 * d_count, keys + t * d_count,
-                       CPU_PANEL * 2 * d_count, d_count / 2, score + 2 * (r * line + t), 4 * line,
-                       NULL, 0);
+                       CPU_PANEL * 2 * d_count, d_count / 2, score + 2 * (r * line + t), 4 * line);
     if (bias) make_bias(a, bias, rows, near);
     float by[FAST_QUERIES];
     for (int64_t r = 0; r < rows; r++)
@@ -210,7 +209,7 @@ static void attend(const struct heads *a, const float *q, int64_t rows, float sc
             for (int64_t r = 0; r < rows_up; r += TILE_ROWS) {
                 tile_f16_2(score + 2 * r * line + t, 4 * line,
                            values + (d * t_even + t * CPU_PANEL), 2 * CPU_PANEL * t_even,
-                           MIN(chunk, t_even - t) / 2, tile, 4 * BLOCK, NULL, 0);
+                           MIN(chunk, t_even - t) / 2, tile, 4 * BLOCK);
                 for (int64_t i = 0; i < TILE_ROWS; i++) {
                     float *to = sum + (r + i) * d_count + d;
                     vh row[2];

@@ -126,7 +126,7 @@ static void multiply_tile(const struct room *m, const half *x, const half *w, in
 {
     for (int64_t k = 0; k < pairs; k += CHUNK / 2) {
         tile_f16_3(x + 2 * k, 2 * m->stride, w + k * 2 * CPU_PANEL, pairs * 4 * CPU_PANEL,
-                   MIN(CHUNK / 2, pairs - k), m->tile, 4 * TILE_COLS, NULL, 0);
+                   MIN(CHUNK / 2, pairs - k), m->tile, 4 * TILE_COLS);
         for (int64_t i = 0; i < TILE_ROWS * TILE_COLS; i += W) {
             vf sum = tile_pair_sums(vi_load(m->tile + i));
             vf_store(m->sums + i, k ? sum + vf_load(m->sums + i) : sum);

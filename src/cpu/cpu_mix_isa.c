@@ -210,31 +210,26 @@ static void mix_keep(const struct chosen *c, float rest, float *known)
     known[0] = rest;
 }
 
-/* The same from |z|^2 of all clusters. */
-static void mix_keep_all(const struct mix *t, const float *square, float *known)
+/* The same from log p of all clusters, `top` the largest. */
+static void mix_keep_all(const struct mix *t, const float *log_p, float top, float *known)
 {
-    struct chosen near = {0};
-    vf most = vf_all(-INFINITY), rest = most;
-    for (int64_t k = 0; k < t->columns; k += W)
-        most = vf_max(vf_load(t->level + k) - vf_load(square + k) * 0.5f, most);
-    vf low = vf_all(vf_most(most) + NEAR_LOG);
-    float more = -INFINITY;
+    vf low = vf_all(top + NEAR_LOG), others = vf_all(-INFINITY);
+    float rest = -INFINITY;
+    int n = 0;
     for (int64_t k = 0; k < t->columns; k += W) {
-        vf log_p = vf_load(t->level + k) - vf_load(square + k) * 0.5f;
-        vi in = log_p >= low;
+        vf own = vf_load(log_p + k);
+        vi in = own >= low;
         for (uint32_t bits = vi_bits(in); bits; bits &= bits - 1) {
             int64_t j = k + __builtin_ctz(bits);
-            float own = t->level[j] - square[j] * 0.5f;
-            if (near.n < KNOWN_MOST) {
-                near.log_p[near.n] = own;
-                near.id[near.n++] = (int32_t)j;
-            } else {
-                more = fmaxf(more, own);
-            }
+            if (n < KNOWN_MOST)
+                known[1 + n++] = (float)j;
+            else
+                rest = fmaxf(rest, log_p[j]);
         }
-        rest = vf_max(vf_choose(in, vf_all(-INFINITY), log_p), rest);
+        others = vf_max(vf_choose(in, vf_all(-INFINITY), own), others);
     }
-    mix_keep(&near, fmaxf(vf_most(rest), more), known);
+    for (; n < KNOWN_MOST; n++) known[1 + n] = -1;
+    known[0] = fmaxf(vf_most(others), rest);
 }
 
 static void mix_choose(const struct mix *t, const float *x, int64_t k, struct chosen *c)
@@ -322,8 +317,8 @@ static void mix_few(const struct mix *t, int64_t row, struct chosen *c, int32_t 
 }
 
 /* The same from |z|^2 of all clusters, which is overwritten. Logarithms count from base on, which
- * keeps them small enough for f32. */
-static void mix_row(const struct mix *t, int64_t row, float *square, int32_t *label)
+ * keeps them small enough for f32. known: may be NULL. */
+static void mix_row(const struct mix *t, int64_t row, float *square, float *known, int32_t *label)
 {
     vf most = vf_all(-INFINITY), sum = vf_all(0);
     for (int64_t k = 0; k < t->columns; k += W) {
@@ -332,6 +327,7 @@ static void mix_row(const struct mix *t, int64_t row, float *square, int32_t *la
         vf_store(square + k, log_p);
     }
     float top = vf_most(most);
+    if (known) mix_keep_all(t, square, top, known);
     int32_t best = 0;
     while (best + W < t->k && !vi_any(vf_load(square + best) == vf_all(top))) best += W;
     while (best + 1 < t->k && square[best] != top) best++;
@@ -373,9 +369,8 @@ static void mix_eights(const struct mix *t, int64_t block, const struct few *few
         }
         for (int r = 0; r < rows; r++) {
             int64_t row = few->row[i + r];
-            float *square = t->out + r * t->columns;
-            if (t->known) mix_keep_all(t, square, t->known + (block + row) * KNOWN_FLOATS);
-            mix_row(t, row, square, label + block + row);
+            float *known = t->known ? t->known + (block + row) * KNOWN_FLOATS : NULL;
+            mix_row(t, row, t->out + r * t->columns, known, label + block + row);
         }
     }
 }
@@ -454,8 +449,9 @@ static void mix_products(const struct mix *t, const float *x, double p, int64_t 
 }
 
 /* The shares of a block by cluster, then row: of cluster k from end[k - 1] to end[k]. */
-static void mix_turn(const struct mix *t, int64_t rows, struct rows_share *out, int32_t *end)
+static void mix_turn(const struct mix *t, int64_t rows)
 {
+    int32_t *end = t->end;
     memset(end, 0, (size_t)(t->k + 1) * sizeof *end);
     for (int64_t r = 0; r < rows; r++)
         for (int32_t i = 0; i < t->shares[r]; i++) end[t->share[r * t->columns + i].at + 1]++;
@@ -463,7 +459,7 @@ static void mix_turn(const struct mix *t, int64_t rows, struct rows_share *out, 
     for (int64_t r = 0; r < rows; r++)
         for (int32_t i = 0; i < t->shares[r]; i++) {
             const struct rows_share *share = &t->share[r * t->columns + i];
-            out[end[share->at]++] = (struct rows_share){(int32_t)r, share->part};
+            t->turned[end[share->at]++] = (struct rows_share){(int32_t)r, share->part};
         }
 }
 
@@ -475,7 +471,7 @@ static void mix_sums(const struct mix *t, int64_t block, int64_t rows, int64_t f
          products = !squares && t->width == 1 + t->d + t->d * t->d;
     const float *x = t->x + block * t->d;
     int32_t at = 0;
-    mix_turn(t, rows, t->turned, t->end);
+    mix_turn(t, rows);
     for (int64_t k = 0; k < t->k; at = t->end[k++]) {
         const struct rows_share *share = t->turned + at;
         double *sum = sums + k * t->width;

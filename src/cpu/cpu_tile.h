@@ -68,7 +68,7 @@ typedef int16_t quant_t;
 #define TILE_FETCH "prefetcht1 (%[f])\n\tadd %[go],%[f]\n\t"
 
 /* a: rows apart by lda bytes, 4 bytes each step. b: panels apart by s bytes, 64 bytes each step.
- * c: rows apart by ldc bytes. steps >= 1. */
+ * c: rows apart by ldc bytes. steps >= 1. f: with TILE_FETCH what is fetched, go bytes each step. */
 #define TILE(name, mul, cols, start, fetch)                                                        \
     ISA_INLINE void name(const void *a, int64_t lda, const void *b, int64_t s, int64_t steps,      \
                          void *c, int64_t ldc, const void *f, int64_t go)                          \
@@ -101,8 +101,8 @@ TILE(tile_i8_2_asm, "vpdpbusd", 2, TILE_ZERO, "")
 TILE(tile_f32_asm, "vfmadd231ps", 3, TILE_ZERO, "")
 TILE(tile_f32_onto_asm, "vfmadd231ps", 2, TILE_LOAD, "")
 #if defined __AVX512FP16__
-TILE(tile_f16_3, "vfmadd231ph", 3, TILE_ZERO, "")
-TILE(tile_f16_2, "vfmadd231ph", 2, TILE_ZERO, "")
+TILE(tile_f16_3_asm, "vfmadd231ph", 3, TILE_ZERO, "")
+TILE(tile_f16_2_asm, "vfmadd231ph", 2, TILE_ZERO, "")
 #endif
 /* clang-format on */
 
@@ -114,6 +114,21 @@ ISA_INLINE vf tile_pair_sums(vi pairs)
     vf odd = (vf)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)(pairs >> 16)));
     vf even = (vf)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)pairs));
     return odd + even;
+}
+
+/* c [8][48] pairs of halves, rows apart by ldc, = a times b; pairs: of K. lda, panel and ldc in
+ * bytes. */
+ISA_INLINE void tile_f16_3(const void *a, int64_t lda, const void *b, int64_t panel, int64_t pairs,
+                           void *c, int64_t ldc)
+{
+    tile_f16_3_asm(a, lda, b, panel, pairs, c, ldc, NULL, 0);
+}
+
+/* The same of two panels. */
+ISA_INLINE void tile_f16_2(const void *a, int64_t lda, const void *b, int64_t panel, int64_t pairs,
+                           void *c, int64_t ldc)
+{
+    tile_f16_2_asm(a, lda, b, panel, pairs, c, ldc, NULL, 0);
 }
 #endif
 

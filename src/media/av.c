@@ -39,7 +39,6 @@ struct av {
     bool waiting;                   /* frame holds samples for an swr not yet made */
     int misses;
     int64_t damage;
-    double promised_s;   /* of what ended early; 0: it did not */
     double seconds;      /* decoded in this pass */
     struct err io_error; /* what our source said while FFmpeg was reading */
     char said[160];      /* FFmpeg's own last complaint about this file */
@@ -185,7 +184,6 @@ static int start(struct av *av, struct err *e)
     av->demuxed = av->decoded = av->flushed = av->waiting = false;
     av->misses = 0;
     av->damage = 0;
-    av->promised_s = 0;
     av->seconds = 0;
     av->said[0] = '\0';
     err_clear(&av->io_error);
@@ -277,8 +275,7 @@ static int decode(struct av *av, struct err *e)
             if (av->frame->nb_samples > 0) return 0;
         } else if (code == AVERROR_EOF || (code == AVERROR(EAGAIN) && av->demuxed)) {
             av->decoded = true;
-            av->promised_s = promised(av);
-            av->damage += av->promised_s > 0;
+            av->damage += promised(av) > 0;
         } else if (code == AVERROR(EAGAIN)) {
             TRY(feed(av, e));
         } else if (code == AVERROR(ENOMEM)) {
@@ -363,7 +360,8 @@ static int64_t damage_av(const void *state)
 
 static double promised_av(const void *state)
 {
-    return ((const struct av *)state)->promised_s;
+    const struct av *av = state;
+    return av->decoded ? promised(av) : 0;
 }
 
 static void close_av(void *state)
