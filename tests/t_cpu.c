@@ -203,7 +203,8 @@ static void test_wild_indices(void **state)
     lab_close(&l);
 }
 
-/* What one tape leaves in a state another finds, and runs ask the system for no memory. */
+/* What one tape leaves in a state another finds, wherever it lies, and runs ask the system for no
+ * memory. */
 static void test_state_and_memory(void **state)
 {
     (void)state;
@@ -214,6 +215,7 @@ static void test_state_and_memory(void **state)
     int q = lab_input(&l, "q", DTYPE_F32, DIMS(1, 1), -1);
     int k = lab_state(&l, "k", DTYPE_F32, DIMS(3, 1, 1, 2));
     int v = lab_state(&l, "v", DTYPE_F32, DIMS(3, 1, 2, 1));
+    plan_sparse(l.plan, k);
     int y = lab_output(&l, "y", DTYPE_F32, DIMS(1, 1), -1);
     struct op_args args = {.heads = 1, .scale = 1};
     lab_begin(&l, "keep");
@@ -241,6 +243,9 @@ static void test_state_and_memory(void **state)
     struct backend_memory m;
     cpu_backend.memory(l.prepared, &m);
     assert_int_equal(m.state, 2 * BASE_LINE);
+    assert_int_equal(l.plan->value[v].offset, 0); /* what is sparse lies behind what is not */
+    assert_int_equal(l.plan->value[k].offset, BASE_LINE);
+    assert_int_equal(l.plan->sparse_from, BASE_LINE);
     assert_int_equal(m.step, l.plan->step_bytes);
     assert_int_equal(m.weights, 0);
     const double *seconds = cpu_backend.profile(l.prepared);

@@ -189,11 +189,11 @@ void *arena_alloc(struct arena *a, size_t size, size_t align, struct err *e)
     return size > BIG ? big(a, size, align, e) : small(a, size, align, e);
 }
 
-void arena_sparse(void *p, size_t size)
+void arena_sparse(void *p, size_t size, size_t from)
 {
-    uintptr_t from = ALIGN_UP((uintptr_t)p, (uintptr_t)PAGE);
-    uintptr_t to = ((uintptr_t)p + size) / PAGE * PAGE;
-    if (size >= HUGE_FROM) madvise((void *)from, to - from, MADV_NOHUGEPAGE);
+    uintptr_t first = ALIGN_UP((uintptr_t)p + from, (uintptr_t)PAGE);
+    uintptr_t end = ((uintptr_t)p + size) / PAGE * PAGE;
+    if (size >= HUGE_FROM && first < end) madvise((void *)first, end - first, MADV_NOHUGEPAGE);
 }
 
 void *arena_array(struct arena *a, size_t n, size_t size, size_t align, struct err *e)

@@ -26,9 +26,9 @@ int arena_open(const char *name, size_t limit_bytes, struct arena **out, struct 
  */
 void *arena_alloc(struct arena *a, size_t size, size_t align, struct err *e);
 
-/* arena_sparse: of what arena_alloc gave: it will be used in places only, so not in huge pages, of
- * which each is cleared and resident whole. */
-void arena_sparse(void *p, size_t size);
+/* arena_sparse: of the `size` bytes that arena_alloc gave those behind `from` will be used in
+ * places only, so not in huge pages, of which each is cleared and resident whole. */
+void arena_sparse(void *p, size_t size, size_t from);
 
 /* arena_array: like arena_alloc for n elements, the product checked for overflow. */
 void *arena_array(struct arena *a, size_t n, size_t size, size_t align, struct err *e);

@@ -96,6 +96,12 @@ int plan_state(struct plan *p, const char *name, enum dtype type, int rank, cons
     return add_value(p, PLAN_STATE, name, type, rank, dim, -1, e);
 }
 
+void plan_sparse(struct plan *p, int value)
+{
+    assert(p->value[value].life == PLAN_STATE && !p->finished);
+    p->value[value].sparse = true;
+}
+
 int plan_input(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,
                int live, struct err *e)
 {
@@ -213,6 +219,16 @@ static int place_slab(struct plan *p, struct err *e)
     return 0;
 }
 
+static void place_states(struct plan *p, bool sparse)
+{
+    for (int i = 0; i < p->n_values; i++) {
+        struct plan_value *v = &p->value[i];
+        if (v->life != PLAN_STATE || v->sparse != sparse) continue;
+        v->offset = p->state_bytes;
+        p->state_bytes += ALIGN_UP(v->bytes, BASE_LINE);
+    }
+}
+
 int plan_finish(struct plan *p, struct err *e)
 {
     assert(!p->finished);
@@ -223,14 +239,11 @@ int plan_finish(struct plan *p, struct err *e)
         }
     }
     TRY(place_slab(p, e));
-    for (int i = 0; i < p->n_values; i++) {
-        struct plan_value *v = &p->value[i];
-        if (v->life == PLAN_WEIGHT) p->weight_bytes += v->bytes;
-        if (v->life == PLAN_STATE) {
-            v->offset = p->state_bytes;
-            p->state_bytes += ALIGN_UP(v->bytes, BASE_LINE);
-        }
-    }
+    for (int i = 0; i < p->n_values; i++)
+        if (p->value[i].life == PLAN_WEIGHT) p->weight_bytes += p->value[i].bytes;
+    place_states(p, false);
+    p->sparse_from = p->state_bytes;
+    place_states(p, true);
     p->finished = true;
     return 0;
 }

@@ -1,14 +1,17 @@
 /* A plan is a tape, not a graph: what a net does, as steps in the order they run, on one device.
  *
  * A plan has values and one or more tapes over them (a speech model: "mel", "encode", "step").
- * Values have a lifetime: weight   read-only, from a model file; packed once by the device state
- * kept between runs of any tape (attention caches); zero at first input    written by the caller
- * before a run; lies where the caller can reach it output   read by the caller after a run step
- * lives only between its first and last use within one tape; planmem lays these over each other.
+ * A value lives in one of five ways. A weight is read-only, from a model file, and packed once by
+ * the device. A state is kept between runs of any tape (the caches of attention) and zero at first.
+ * An input is written by the caller before a run and lies where the caller can reach it; an output
+ * is read by the caller after a run. A step's value lives only between its first and last use
+ * within one tape; planmem lays these over each other.
+ *
  * An input may be kept: a device with a memory of its own fetches it again only after the caller
- * has asked for its address. Values can have live rows: dim[0] is the most, and an i32 scalar input
- * tells how many count in this run; that is how one tape serves every decoding step. Control flow
- * (loops over tokens, beams, ladders) is the caller's, never the tape's.
+ * has asked for its address. A state may be sparse: most of it is never used, and the device shall
+ * not make it resident whole. Values can have live rows: dim[0] is the most, and an i32 scalar
+ * input tells how many count in this run; that is how one tape serves every decoding step. Control
+ * flow (loops over tokens, beams, ladders) is the caller's, never the tape's.
  *
  * Everything of a plan lives in the arena given to plan_open. */
 #ifndef CORE_PLAN_H
@@ -30,6 +33,7 @@ struct plan_value {
     int rank;
     int64_t dim[TENSOR_RANK];
     bool kept;                      /* INPUT: see above */
+    bool sparse;                    /* STATE: see above */
     int live;                       /* value that holds how many of dim[0] count, or -1 for all */
     struct tensor part[PLAN_PARTS]; /* WEIGHT: the tensors that, stacked along dim 0, make it; one
                                        in most cases. Of blocks, or of several types, the value
@@ -69,6 +73,7 @@ struct plan {
     enum dtype compute; /* F16: a backend may multiply in f16, and a GPU hold matrices so; F32 (as
                            plan_open leaves it): it may not */
     size_t weight_bytes, state_bytes, step_bytes; /* filled by plan_finish */
+    size_t sparse_from; /* filled by plan_finish: from here on the state slab is sparse */
 };
 
 int plan_open(struct arena *a, struct plan **out, struct err *e);
@@ -79,6 +84,8 @@ int plan_weight(struct plan *p, const char *name, const struct tensor *parts, in
                 bool as_i8, struct err *e);
 int plan_state(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,
                struct err *e);
+/* plan_sparse: of a state; see above. */
+void plan_sparse(struct plan *p, int value);
 int plan_input(struct plan *p, const char *name, enum dtype type, int rank, const int64_t *dim,
                int live, struct err *e);
 /* plan_keep: of an input that is large and changes seldom; see above. */

@@ -334,7 +334,7 @@ static int place_slabs(struct backend_plan *bp, struct arena *a, struct err *e)
     const struct plan *p = bp->plan;
     char *state = arena_alloc(a, p->state_bytes, BASE_LINE, e);
     if (!state) return -1;
-    arena_sparse(state, p->state_bytes); /* caches have room for texts longer than most */
+    arena_sparse(state, p->state_bytes, p->sparse_from);
     char *step = arena_alloc(a, p->step_bytes, BASE_LINE, e);
     if (!step) return -1;
     char *shared = arena_alloc(a, bp->memory.scratch, BASE_LINE, e);

@@ -280,6 +280,10 @@ static int decoder_layer(struct build *b, const struct rows *r, int layer, int x
                   d, 0);
     int v = state(b, label(cache.text, "self.v").text, b->s->cache, 3, b->s->sequences, c->text_ctx,
                   d, 0);
+    if (!b->failed) { /* they have room for texts longer than most */
+        plan_sparse(b->p, k);
+        plan_sparse(b->p, v);
+    }
     int mixed = like(b, x, label(scope.text, "attention").text, d);
     add(b, OP_attnself, label(scope.text, "attention").text,
         PLAN_IDS(qkv, r->position, r->sequence, b->net->history), PLAN_IDS(mixed, k, v), args);
