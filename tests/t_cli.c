@@ -3,9 +3,11 @@
 #include "app/cli.h"
 #include "app/help.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -217,11 +219,41 @@ static void test_bar(void **state)
     assert_non_null(strstr(line(&s, 60), "ETA 99:59:59"));
 }
 
+/* A log hears of what takes more than a minute, in lines, of nothing else. */
+static void test_log(void **state)
+{
+    (void)state;
+    struct bar b;
+    char got[200];
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    bar_init(&b, ends[1]);
+    bar_update(&b, "a\x1b[2Jb", LODE_UNITS, 0, 100);
+    b.start_s = b.drawn_s -= 59;
+    bar_update(&b, "a\x1b[2Jb", LODE_UNITS, 49, 100);
+    bar_clear(&b);
+    assert_int_equal(read(ends[0], got, sizeof got), -1);
+    b.start_s = b.drawn_s -= 41;
+    bar_update(&b, "a\x1b[2Jb", LODE_UNITS, 50, 100);
+    bar_update(&b, "a\x1b[2Jb", LODE_UNITS, 51, 100);
+    bar_clear(&b);
+    ssize_t n = read(ends[0], got, sizeof got);
+    assert_true(n > 0);
+    assert_memory_equal(got, "lode: a?[2Jb   50 %  ETA 1:40\n", (size_t)n);
+    b.drawn_s -= 61;
+    bar_update(&b, "another", LODE_UNITS, 1, 2);
+    bar_update(&b, "another", LODE_UNITS, -1, 0);
+    assert_int_equal(read(ends[0], got, sizeof got), -1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_job), cmocka_unit_test(test_refusals), cmocka_unit_test(test_pages),
         cmocka_unit_test(test_man), cmocka_unit_test(test_wrap),     cmocka_unit_test(test_bar),
+        cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

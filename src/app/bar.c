@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define BAR_REDRAW_S     0.1
+#define BAR_LOG_S        60 /* between lines of what is not a terminal */
 #define BAR_NAME_COLUMNS 32 /* of a file's name, at most */
 #define BAR_GAUGE_LEAST  10 /* columns; a gauge shorter than this says nothing */
 #define BAR_GAUGE_MOST   40
@@ -16,7 +17,8 @@
 void bar_init(struct bar *b, int fd)
 {
     memset(b, 0, sizeof *b);
-    b->fd = isatty(fd) ? fd : -1;
+    b->fd = fd;
+    b->terminal = isatty(fd);
 }
 
 size_t bar_safe(const char *text, size_t most, struct strbuf *out)
@@ -127,7 +129,7 @@ static size_t bar_columns(int fd)
     return MIN((size_t)w.ws_col, (size_t)BAR_COLUMNS_MOST);
 }
 
-/* A terminal that does not take a line in one write is not worth waiting for. */
+/* Who does not take a line in one write is not worth waiting for. */
 static void bar_write(const struct bar *b, const struct strbuf *line)
 {
     ssize_t n = write(b->fd, line->p, line->n);
@@ -138,7 +140,7 @@ void bar_clear(struct bar *b)
 {
     char memory[BAR_COLUMNS_MOST + 8];
     struct strbuf line;
-    if (b->fd < 0 || b->shown == 0) return;
+    if (b->shown == 0) return;
     strbuf_init(&line, memory, sizeof memory);
     strbuf_text(&line, "\r");
     for (size_t i = 0; i < b->shown; i++) strbuf_text(&line, " ");
@@ -157,9 +159,19 @@ static void bar_start(struct bar *b, const char *what, double done, double now)
     b->done_at_start = done;
 }
 
+/* "lode: talk.mp3   25 %  10.0x  ETA 0:09" */
+static void bar_log(const struct bar *b, const struct bar_state *s, struct strbuf *line)
+{
+    strbuf_text(line, "lode: ");
+    bar_safe(bar_tail(s->what, BAR_NAME_COLUMNS), BAR_NAME_COLUMNS, line);
+    strbuf_text(line, "  ");
+    bar_figures(s, line);
+    strbuf_text(line, "\n");
+    bar_write(b, line);
+}
+
 void bar_update(struct bar *b, const char *what, enum lode_unit unit, double done, double total)
 {
-    if (b->fd < 0) return;
     if (!(done >= 0) || !isfinite(done)) {
         bar_clear(b);
         b->what[0] = '\0';
@@ -168,7 +180,7 @@ void bar_update(struct bar *b, const char *what, enum lode_unit unit, double don
     double now = thread_seconds();
     if (b->what[0] == '\0' || strncmp(b->what, what, sizeof b->what - 1) != 0)
         bar_start(b, what, done, now);
-    if (now - b->drawn_s < BAR_REDRAW_S) return;
+    if (now - b->drawn_s < (b->terminal ? BAR_REDRAW_S : BAR_LOG_S)) return;
     b->drawn_s = now;
 
     struct bar_state s = {what, unit, done, isfinite(total) ? total : 0, 0};
@@ -177,6 +189,10 @@ void bar_update(struct bar *b, const char *what, enum lode_unit unit, double don
                 6]; /* a character is at most four bytes, and the old line is wiped */
     struct strbuf line;
     strbuf_init(&line, memory, sizeof memory);
+    if (!b->terminal) {
+        bar_log(b, &s, &line);
+        return;
+    }
     strbuf_text(&line, "\r");
     /* one column is left free: a full line would wrap on some terminals */
     size_t width = bar_line(&s, bar_columns(b->fd) - 1, &line);

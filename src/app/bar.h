@@ -1,14 +1,15 @@
-/* The progress bar: one line on a terminal, redrawn in place, gone when the job is done. On
- * anything but a terminal it writes nothing at all. It uses no colour and no escape sequence, so
- * NO_COLOR and dumb terminals need no case of their own. */
+/* The progress bar: one line on a terminal, redrawn in place, gone when the job is done. Anything
+ * but a terminal, a log, gets a line of its own for every minute that one thing takes. It uses no
+ * colour and no escape sequence, so NO_COLOR and dumb terminals need no case of their own. */
 #ifndef APP_BAR_H
 #define APP_BAR_H
 
 #include "lode.h"
 
 struct bar {
-    int fd;        /* of the terminal, or -1: draw nothing */
-    size_t shown;  /* columns now on the screen; 0: nothing */
+    int fd;
+    bool terminal;
+    size_t shown;  /* columns now on the terminal; 0: nothing */
     char what[64]; /* what is under way; a new name starts the clock again */
     double start_s, drawn_s, done_at_start;
 };
@@ -16,7 +17,7 @@ struct bar {
 /* bar_init: fd is asked once whether it is a terminal. */
 void bar_init(struct bar *b, int fd);
 
-/* bar_update: as lode_host.progress; draws at most ten times a second. */
+/* bar_update: as lode_host.progress; draws at most ten times a second, in a log once a minute. */
 void bar_update(struct bar *b, const char *what, enum lode_unit unit, double done, double total);
 
 /* bar_clear: wipes the line, so that something else can be written. Nothing shown: does nothing. */
