@@ -166,7 +166,7 @@ kill -INT $job
 status=0
 wait $job || status=$?
 is "interrupt: status" "$status" 130
-ok "interrupt: says so" grep -q 'what was finished has been kept' "$work/err"
+ok "interrupt: says so" grep -q 'whole results, an --index and what --resume needs have been kept' "$work/err"
 ok "interrupt: what was finished is kept" grep -q 'fellow Americans' "$work/kept.srt"
 is "interrupt: the last cue is whole" "$(tail -c 1 "$work/kept.srt" | od -An -c | tr -d ' ')" '\n'
 ok "interrupt: not all of it" test "$(grep -c 'fellow' "$work/kept.srt")" -lt 100
