@@ -60,27 +60,31 @@ ISA_INLINE void amx_store(bool tall, bool wide, int32_t *c, int64_t ldc)
     if (tall && wide) _tile_stored(3, c + AMX_ROWS * ldc + 16, 4 * ldc);
 }
 
-/* Onto the sums: 64 of K. */
+/* Onto the sums: 64 of K. Lines come from the second cache and are read once for each pair of
+ * panels, which so stays in the first one. */
 ISA_INLINE void amx_add_i8(bool tall, bool wide, const uint8_t *a, int64_t lda, const int8_t *b,
                            int64_t panel)
 {
-    _tile_loadd(4, a, lda);
+    _tile_stream_loadd(4, a, lda);
     _tile_loadd(6, b, AMX_BYTES);
     _tile_dpbusd(0, 4, 6);
     if (wide) _tile_loadd(7, b + panel, AMX_BYTES);
     if (wide) _tile_dpbusd(1, 4, 7);
-    if (tall) _tile_loadd(5, a + AMX_ROWS * lda, lda);
+    if (tall) _tile_stream_loadd(5, a + AMX_ROWS * lda, lda);
     if (tall) _tile_dpbusd(2, 5, 6);
     if (tall && wide) _tile_dpbusd(3, 5, 7);
 }
 
 ISA_INLINE void amx_i8_as(bool tall, bool wide, const uint8_t *a, int64_t lda, const int8_t *b,
-                          int64_t panel, int64_t quads, int32_t *c, int64_t ldc)
+                          int64_t panel, int64_t quads, const int8_t *next, int64_t go, int32_t *c,
+                          int64_t ldc)
 {
     amx_zero();
     int64_t i = 0;
-    for (; i + AMX_ROWS <= quads; i += AMX_ROWS)
+    for (; i + AMX_ROWS <= quads; i += AMX_ROWS) {
         amx_add_i8(tall, wide, a + 4 * i, lda, b + 64 * i, panel);
+        for (int64_t k = 0; k < go; k++, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+    }
     if (i < quads) { /* zeros beyond the panel's end, whatever a holds there */
         int8_t last[2 * AMX_TILE] = {0};
         memcpy(last, b + 64 * i, (size_t)(quads - i) * 64);
@@ -122,19 +126,21 @@ ISA_INLINE void amx_add_bf16(bool tall)
 }
 
 /* c i32 [32 or 16][32 or 16] = a u8, rows apart by lda and readable up to a multiple of 64, times
- * one or two panels of CPU_I8. tall, wide: whether 32. */
+ * one or two panels of CPU_I8. tall, wide: whether 32. Meanwhile `go` lines of 64 bytes at `next`
+ * are fetched for each 64 of K. */
 static inline void amx_i8(bool tall, bool wide, const uint8_t *a, int64_t lda, const int8_t *b,
-                          int64_t panel, int64_t quads, void *c, int64_t ldc)
+                          int64_t panel, int64_t quads, const int8_t *next, int64_t go, void *c,
+                          int64_t ldc)
 {
     AMX_WRITTEN();
     if (tall && wide)
-        amx_i8_as(true, true, a, lda, b, panel, quads, c, ldc);
+        amx_i8_as(true, true, a, lda, b, panel, quads, next, go, c, ldc);
     else if (wide)
-        amx_i8_as(false, true, a, lda, b, panel, quads, c, ldc);
+        amx_i8_as(false, true, a, lda, b, panel, quads, next, go, c, ldc);
     else if (tall)
-        amx_i8_as(true, false, a, lda, b, panel, quads, c, ldc);
+        amx_i8_as(true, false, a, lda, b, panel, quads, next, go, c, ldc);
     else
-        amx_i8_as(false, false, a, lda, b, panel, quads, c, ldc);
+        amx_i8_as(false, false, a, lda, b, panel, quads, next, go, c, ldc);
 }
 
 #endif

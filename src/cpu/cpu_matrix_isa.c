@@ -209,13 +209,18 @@ static void block_amx(const struct product *p, const struct room *m, int64_t fro
                       int64_t first, int64_t last)
 {
     int64_t quads = (p->in.k + 3) / 4, panel = quads * CPU_PANEL * 4;
+    /* the lines' first blocks fetch the next pair of panels, each a part */
+    int64_t blocks = (to - from + 2 * AMX_ROWS - 1) / (2 * AMX_ROWS);
+    int64_t go = (2 * AMX_ROWS + blocks - 1) / blocks, fetching = 2 * AMX_ROWS / go;
     for (int64_t j = first; j < last; j += 2) {
         const int8_t *b = (const int8_t *)p->w->data + j * panel;
         int64_t next = MIN(j + 2, last);
         for (int64_t r = 0; r < to - from; r += 2 * AMX_ROWS) {
             int64_t rows = MIN(2 * AMX_ROWS, to - from - r);
+            int64_t block = r / (2 * AMX_ROWS);
             amx_i8(rows > AMX_ROWS, next - j > 1, m->quant + r * m->stride, m->stride, b, panel,
-                   quads, m->sums, TILE_COLS);
+                   quads, b + 2 * panel + block * go * 4 * quads, block < fetching ? go : 0,
+                   m->sums, TILE_COLS);
             finish(p, m->sums, m->factor + r, m->least + r, from + r, rows, j * CPU_PANEL,
                    next * CPU_PANEL);
         }

@@ -153,7 +153,7 @@ static void multiply(const struct search *s, const quant_t *a, int64_t line, con
 {
     int64_t quads = (s->c_count + 3) / 4, panel = quads * 4 * CPU_PANEL;
 #if defined __AMX_INT8__
-    amx_i8(queries > AMX_ROWS, panels > 1, a, line, b, panel, quads, sums, TILE_COLS);
+    amx_i8(queries > AMX_ROWS, panels > 1, a, line, b, panel, quads, b, 0, sums, TILE_COLS);
 #else
     (void)queries;
     if (panels == TILE_PANELS) {
