@@ -88,12 +88,6 @@ static void same_labels(const struct json *want, const int32_t *label, int64_t n
     }
 }
 
-static void near(const char *what, double got, double want, double tolerance)
-{
-    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
-        fail_msg("%s is %.10g, expected %.10g", what, got, want);
-}
-
 static void kmeans_case(struct bench *b, const char *name, double tol, bool empty)
 {
     const struct json *want = json_key(b->want, name);
@@ -108,13 +102,13 @@ static void kmeans_case(struct bench *b, const char *name, double tol, bool empt
     take_rows(b, x.x);
     OK(kmeans_run(&m, &r, &b->e));
     same_labels(want, r.label, x.numbers.rows);
-    near("inertia", r.inertia, json_number(json_key(want, "inertia"), NAN), 1e-6);
+    unit_near("inertia", r.inertia, json_number(json_key(want, "inertia"), NAN), 1e-6);
     assert_int_equal(r.steps, json_int(json_key(want, "n_iter"), -1));
     const struct json *centres = json_key(want, "centers");
     for (size_t i = 0; i < json_count(centres); i++)
         for (int64_t j = 0; j < x.numbers.columns; j++)
-            near("a centre", (double)r.centre[(int64_t)i * x.numbers.columns + j],
-                 json_number(json_at(json_at(centres, i), (size_t)j), NAN), 1e-5);
+            unit_near("a centre", (double)r.centre[(int64_t)i * x.numbers.columns + j],
+                      json_number(json_at(json_at(centres, i), (size_t)j), NAN), 1e-5);
     work_close(&b->work);
 }
 
@@ -163,7 +157,7 @@ static void run_starts(struct bench *b)
     double inertia;
     OK(kmeans_assign(&m, r.centre, again.label, &inertia, &b->e));
     assert_memory_equal(r.label, again.label, (size_t)x.numbers.rows * 4);
-    near("inertia", inertia, r.inertia, 1e-12);
+    unit_near("inertia", inertia, r.inertia, 1e-12);
     work_close(&b->work);
 }
 
@@ -289,25 +283,25 @@ static void run_pca(struct bench *b)
     struct scale scale;
     OK(scale_measure(b->arena, &source, true, &scale, &b->e));
     for (int64_t j = 0; j < scale.d; j++) {
-        near("mean", scale.mean[j], json_number(json_at(json_key(scaler, "mean"), (size_t)j), NAN),
-             1e-12);
-        near("deviation", scale.unit[j],
-             json_number(json_at(json_key(scaler, "scale"), (size_t)j), NAN), 1e-12);
+        unit_near("mean", scale.mean[j],
+                  json_number(json_at(json_key(scaler, "mean"), (size_t)j), NAN), 1e-12);
+        unit_near("deviation", scale.unit[j],
+                  json_number(json_at(json_key(scaler, "scale"), (size_t)j), NAN), 1e-12);
     }
     struct plain plain = {b, &source, &scale};
     struct pca_source ps = {&plain, plain_rows, source.n, source.d};
     struct pca p;
     OK(pca_open(b->arena, b->engine, NULL, &ps, 10, 0, &p, &b->e));
     for (int64_t i = 0; i < 10; i++) {
-        near("variance", p.variance[i],
-             json_number(json_at(json_key(want, "explained_variance"), (size_t)i), NAN), 1e-5);
-        near("ratio", p.ratio[i],
-             json_number(json_at(json_key(want, "explained_variance_ratio"), (size_t)i), NAN),
-             1e-5);
+        unit_near("variance", p.variance[i],
+                  json_number(json_at(json_key(want, "explained_variance"), (size_t)i), NAN), 1e-5);
+        unit_near("ratio", p.ratio[i],
+                  json_number(json_at(json_key(want, "explained_variance_ratio"), (size_t)i), NAN),
+                  1e-5);
         const struct json *row = json_at(json_key(want, "components_up_to_sign"), (size_t)i);
         for (int64_t j = 0; j < p.d; j++)
-            near("component", (double)p.component[i * p.d + j],
-                 json_number(json_at(row, (size_t)j), NAN), 1e-4);
+            unit_near("component", (double)p.component[i * p.d + j],
+                      json_number(json_at(row, (size_t)j), NAN), 1e-4);
     }
     float *rows = ARENA_NEW(b->arena, float, (size_t)(source.n * source.d), &b->e);
     float *out = ARENA_NEW(b->arena, float, (size_t)(source.n * 10), &b->e);
@@ -315,7 +309,7 @@ static void run_pca(struct bench *b)
     OK(plain_rows(&plain, 0, source.n, rows, &b->e));
     OK(pca_project(&p, rows, source.n, out, &b->e));
     for (int64_t i = 0; i < source.n * 10; i++)
-        near("projected", (double)out[i], (double)z.x[i], 1e-4);
+        unit_near("projected", (double)out[i], (double)z.x[i], 1e-4);
     pca_close(&p);
     OK(pca_open(b->arena, b->engine, NULL, &ps, 0.7, 0, &p, &b->e));
     double sum = 0;
@@ -369,9 +363,9 @@ static void test_wide(void **state)
     OK(pca_open(b->arena, b->engine, NULL, &ps, 0.999, 7, &all, &b->e)); /* the whole space */
     pca_close(&all);
     assert_int_equal(all.m, 4);
-    for (int64_t i = 0; i < 4; i++) near("variance", p.variance[i], all.variance[i], 1e-5);
+    for (int64_t i = 0; i < 4; i++) unit_near("variance", p.variance[i], all.variance[i], 1e-5);
     for (int64_t i = 0; i < 4 * w.d; i++)
-        near("component", (double)p.component[i], (double)all.component[i], 1e-4);
+        unit_near("component", (double)p.component[i], (double)all.component[i], 1e-4);
     close_bench(b);
 }
 
@@ -391,14 +385,15 @@ static void metrics_case(struct bench *b, const char *name, bool single)
     OK(metrics_plan(&b->work, 9, &m, &b->e));
     take_rows(b, x.x);
     OK(metrics_run(&m, label, &r, &b->e));
-    near("silhouette", r.silhouette, json_number(json_key(want, "silhouette"), NAN), 1e-6);
-    near("Davies-Bouldin", r.davies_bouldin, json_number(json_key(want, "davies_bouldin"), NAN),
-         1e-6);
-    near("Calinski-Harabasz", r.calinski_harabasz,
-         json_number(json_key(want, "calinski_harabasz"), NAN), 1e-6);
+    unit_near("silhouette", r.silhouette, json_number(json_key(want, "silhouette"), NAN), 1e-6);
+    unit_near("Davies-Bouldin", r.davies_bouldin,
+              json_number(json_key(want, "davies_bouldin"), NAN), 1e-6);
+    unit_near("Calinski-Harabasz", r.calinski_harabasz,
+              json_number(json_key(want, "calinski_harabasz"), NAN), 1e-6);
     const struct json *first = json_key(want, "silhouette_samples_first16");
     for (size_t i = 0; i < json_count(first); i++)
-        near("a silhouette", (double)r.silhouettes[i], json_number(json_at(first, i), NAN), 1e-5);
+        unit_near("a silhouette", (double)r.silhouettes[i], json_number(json_at(first, i), NAN),
+                  1e-5);
     for (int i = 0; i < 600; i++) label[i] = 0;
     OK(metrics_run(&m, label, &r, &b->e));
     assert_true(isnan(r.silhouette)); /* one cluster has none */
@@ -437,12 +432,12 @@ static void gmm_case(struct bench *b, enum gmm_kind kind, const char *text, int6
     OK(gmm_plan(&b->work, &o, &m, &b->e));
     take_rows(b, x.x);
     OK(gmm_run(&m, &r, &b->e));
-    near("bound", r.bound, json_number(json_key(want, "lower_bound"), NAN), 1e-5);
-    near("likelihood", r.likelihood, json_number(json_key(want, "mean_loglik"), NAN), 1e-5);
-    near("BIC", r.bic, json_number(json_key(want, "bic"), NAN), 1e-5);
+    unit_near("bound", r.bound, json_number(json_key(want, "lower_bound"), NAN), 1e-5);
+    unit_near("likelihood", r.likelihood, json_number(json_key(want, "mean_loglik"), NAN), 1e-5);
+    unit_near("BIC", r.bic, json_number(json_key(want, "bic"), NAN), 1e-5);
     for (int64_t k = 0; k < 5; k++)
-        near("weight", r.model.weight[k],
-             json_number(json_at(json_key(want, "weights"), (size_t)k), NAN), 2e-4);
+        unit_near("weight", r.model.weight[k],
+                  json_number(json_at(json_key(want, "weights"), (size_t)k), NAN), 2e-4);
     for (size_t i = 0; i < json_count(labels); i++)
         differ += json_int(json_at(labels, i), -1) != r.label[i];
     if (differ > 0) fail_msg("%s: %lld labels of 600 differ", name, (long long)differ);
@@ -499,7 +494,7 @@ static void spectral_case(struct bench *b, const char *name, const char *set, in
     OK(spectral_run(&m, &r, &b->e));
     const struct json *values = json_key(want, "laplacian_eigenvalues_first12");
     for (int64_t i = 0; values && i < k; i++)
-        near("eigenvalue", r.value[i], json_number(json_at(values, (size_t)i), NAN), 1e-4);
+        unit_near("eigenvalue", r.value[i], json_number(json_at(values, (size_t)i), NAN), 1e-4);
     double ari = rand_index(r.label, json_key(want, "labels_up_to_permutation"), n);
     if (ari < 0.99) fail_msg("%s: adjusted Rand index %.4f", name, ari);
     work_close(&b->work);
@@ -658,7 +653,7 @@ static void test_hostile(void **state)
     double inertia = r.inertia;
     o.init = given;
     OK(run_made(b, &far, 60, o, &r));
-    near("inertia", r.inertia, inertia, 1e-6);
+    unit_near("inertia", r.inertia, inertia, 1e-6);
     assert_true(r.steps <= 2);
     o.init = NULL;
 
@@ -807,7 +802,7 @@ static void test_gpu_same_labels(void **state)
         assert_memory_equal(cpu.label, gpu.label, N * sizeof *gpu.label);
         assert_true(cpu.steps == gpu.steps || method == CLUSTER_SPECTRAL);
         if (method != CLUSTER_DBSCAN) /* one cluster */
-            near("silhouette", gpu.metrics.silhouette, cpu.metrics.silhouette, 1e-5);
+            unit_near("silhouette", gpu.metrics.silhouette, cpu.metrics.silhouette, 1e-5);
         close_bench(&one);
         close_bench(&two);
     }

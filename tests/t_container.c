@@ -71,21 +71,11 @@ static struct result run(struct world *w, const char *path, const struct net_whi
     return out;
 }
 
-static void near(const char *what, const float *got, const float *want, int n, double tolerance)
-{
-    for (int i = 0; i < n; i++) {
-        double off = fabs((double)got[i] - (double)want[i]);
-        if (!(off <= tolerance))
-            fail_msg("%s: element %d is %g, expected %g (allowed %g)", what, i, (double)got[i],
-                     (double)want[i], tolerance);
-    }
-}
-
 static void same(const char *what, const struct result *got, const struct result *want,
                  double tolerance)
 {
-    near(what, got->encoded, want->encoded, T_AUDIO * C, tolerance);
-    near(what, got->logits, want->logits, STEPS * V, tolerance);
+    unit_all_near(what, got->encoded, want->encoded, T_AUDIO * C, tolerance);
+    unit_all_near(what, got->logits, want->logits, STEPS * V, tolerance);
 }
 
 static struct result transformers(struct world *w, const char *path)

@@ -89,12 +89,6 @@ static void close_bench(struct bench *b)
 /* ---- fitness ----------------------------------------------------------------------------------
  */
 
-static void near(const char *what, double got, double want)
-{
-    if (!(fabs(got - want) <= 1e-5 * (1 + fabs(want))))
-        fail_msg("%s is %.10g, expected %.10g", what, got, want);
-}
-
 static void same_lists(struct bench *b, const struct json *want, struct evolve_playlists *found)
 {
     struct numbers numbers = {.rows = 400, .columns = 1};
@@ -155,8 +149,9 @@ static void fitness_is_the_golden_one(void **state)
             b->o.weight[w] = json_number(json_at(json_key(k, "weight"), w), NAN);
         OK(evolve_score_run(b->arena, &b->songs.all, &b->o, &c, &score, &lists, &b->e));
         for (size_t m = 0; m < 4; m++)
-            near("a metric", score.metric[m], json_number(json_at(json_key(k, "metrics"), m), NAN));
-        near("fitness", score.fitness, json_number(json_key(k, "fitness"), NAN));
+            unit_near("a metric", score.metric[m],
+                      json_number(json_at(json_key(k, "metrics"), m), NAN), 1e-5);
+        unit_near("fitness", score.fitness, json_number(json_key(k, "fitness"), NAN), 1e-5);
         assert_int_equal(score.songs, json_int(json_key(k, "songs"), -1));
         same_lists(b, json_key(k, "lists"), &lists);
     }
@@ -178,10 +173,10 @@ static void geometry_counts_when_it_is_weighed(void **state)
         b->o.weight[EVOLVE_CALINSKI_HARABASZ] = 1;
     b->o.max_distance = 1;
     OK(evolve_score_run(b->arena, &b->songs.all, &b->o, &c, &s, NULL, &b->e));
-    near("fitness", s.fitness, 0.75 + 0.5 + 0.5);
+    unit_near("fitness", s.fitness, 0.75 + 0.5 + 0.5, 1e-5);
     c.silhouette = NAN;
     OK(evolve_score_run(b->arena, &b->songs.all, &b->o, &c, &s, NULL, &b->e));
-    near("fitness without a silhouette", s.fitness, 1);
+    unit_near("fitness without a silhouette", s.fitness, 1, 1e-5);
     close_bench(b);
 }
 
@@ -499,7 +494,7 @@ static void matches_are_the_best(void **state)
             used |= 1u << match[i];
             sum += alike[i * m + match[i]];
         }
-        near("the sum", sum, best_sum(alike, n, m, 0, 0));
+        unit_near("the sum", sum, best_sum(alike, n, m, 0, 0), 1e-5);
     }
     OK(evolve_pick_match(b->arena, (double[]){0.05, 0.3}, 1, 2, 0.4, match, &b->e));
     assert_int_equal(match[0], -1);

@@ -35,12 +35,6 @@ static void close_bench(struct bench *b)
     arena_close(&b->arena);
 }
 
-static void near(const char *what, double got, double want, double tolerance)
-{
-    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
-        fail_msg("%s is %.10g, expected %.10g", what, got, want);
-}
-
 enum { ROWS = 2100, COLUMNS = 130, CLUSTERS = 70 };
 
 /* Rows about 80 places, some wide and some narrow, some on top of each other. */
@@ -95,12 +89,12 @@ static void test_same(void **state)
             open_bench(&bench[i], level, i + 1);
             if (i == 0) steps_of(&bench[i], true, &all);
             steps_of(&bench[i], false, &by[i]);
-            near("bound", by[i].bound, all.bound, 1e-6);
+            unit_near("bound", by[i].bound, all.bound, 1e-6);
             assert_int_equal(by[i].steps, all.steps);
             assert_int_equal(by[i].start, all.start);
             assert_memory_equal(by[i].label, all.label, ROWS * sizeof *all.label);
             for (size_t j = 0; j < means; j++)
-                near("mean", by[i].model.mean[j], all.model.mean[j], 1e-5);
+                unit_near("mean", by[i].model.mean[j], all.model.mean[j], 1e-5);
             assert_memory_equal(by[i].model.mean, by[0].model.mean, means * sizeof(double));
         }
         for (int i = 0; i < 3; i++) close_bench(&bench[i]);
@@ -194,8 +188,8 @@ static void test_jumps(void **state)
             struct bench *b = &bench[1];
             OK(work_peek(&b->work, m[1].known, known, sizeof known, &b->e));
             for (int64_t r = 0; r < ROWS; r++) few += known[5 * r + 2] < 0;
-            near("likelihood", *(double *)work_at(&bench[1].work, m[1].total),
-                 *(double *)work_at(&bench[0].work, m[0].total), 1e-6);
+            unit_near("likelihood", *(double *)work_at(&bench[1].work, m[1].total),
+                      *(double *)work_at(&bench[0].work, m[0].total), 1e-6);
             assert_memory_equal(work_at(&bench[1].work, m[1].label),
                                 work_at(&bench[0].work, m[0].label), ROWS * sizeof(int32_t));
         }

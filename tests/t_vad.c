@@ -104,15 +104,6 @@ static void listen_to(struct world *w, struct vad *v, const float *p, int64_t n,
     assert_int_equal(out->n, n / SILERO_BLOCK + 1);
 }
 
-static void near(const char *what, const float *got, const float *want, int64_t n, double tolerance)
-{
-    for (int64_t i = 0; i < n; i++) {
-        if (!(fabs((double)got[i] - (double)want[i]) <= tolerance))
-            fail_msg("%s: block %lld is %g, reference %g", what, (long long)i, (double)got[i],
-                     (double)want[i]);
-    }
-}
-
 /* ---- the network ---- */
 
 static float *hashed_audio(struct world *w, int64_t n)
@@ -143,7 +134,7 @@ static void test_hashed(void **state)
         tried++;
         listen_to(w, v, audio, n, 1000, &got);
         assert_int_equal(got.n, n_want);
-        near(levels[i], got.p, want, n_want, 1e-5);
+        unit_all_near(levels[i], got.p, want, n_want, 1e-5);
         static struct heap again; /* nothing is left of the run before, and pieces do not matter */
         listen_to(w, v, audio, n, 77, &again);
         assert_memory_equal(got.p, again.p, (size_t)got.n * sizeof *got.p);
@@ -239,21 +230,21 @@ static void test_silero(void **state)
     float *audio = read_jfk(w, &n);
     listen_to(w, v, audio, n, 512, &got);
     const float *want = golden(w, "jfk", &n_want);
-    near("jfk", got.p, want, n_want, 1e-4);
+    unit_all_near("jfk", got.p, want, n_want, 1e-4);
 
     const float *tail = golden(w, "tail", &n_want), half = 0.5f;
     listen_to(w, v, &half, 1, 512, &got);
-    near("one sample", &got.p[0], tail, 1, 1e-4);
+    unit_all_near("one sample", &got.p[0], tail, 1, 1e-4);
     listen_to(w, v, audio + 8000, 512, 512, &got);
-    near("after a whole block", &got.p[1], tail + 1, 1, 1e-4);
+    unit_all_near("after a whole block", &got.p[1], tail + 1, 1, 1e-4);
     listen_to(w, v, audio + 8000, 513, 512, &got);
-    near("after a block and a sample", &got.p[1], tail + 2, 1, 1e-4);
+    unit_all_near("after a block and a sample", &got.p[1], tail + 2, 1, 1e-4);
 
     for (int64_t i = 0; i < n; i++)
         audio[i] = audio[i] * 0.25f + tensor_hash("vad noise", (uint64_t)i, 0.0625f);
     listen_to(w, v, audio, n, 512, &got);
     want = golden(w, "noisy", &n_want);
-    near("noisy", got.p, want, n_want, 1e-4);
+    unit_all_near("noisy", got.p, want, n_want, 1e-4);
 
     struct audio *file;
     struct vad_regions r;

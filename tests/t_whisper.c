@@ -50,20 +50,6 @@ static const float *golden(struct fixture *f, const char *name, int64_t n)
     return out;
 }
 
-static void near(const char *what, const float *got, const float *want, int64_t n, double tolerance)
-{
-    int64_t worst = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!(fabs((double)got[i] - (double)want[i]) <=
-              fabs((double)got[worst] - (double)want[worst])))
-            worst = i;
-    }
-    double off = fabs((double)got[worst] - (double)want[worst]);
-    if (!(off <= tolerance))
-        fail_msg("%s: element %lld is %g, reference %g, off by %g (allowed %g)", what,
-                 (long long)worst, (double)got[worst], (double)want[worst], off, tolerance);
-}
-
 static void setup(struct fixture *f, const char *path)
 {
     memset(f, 0, sizeof *f);
@@ -125,10 +111,10 @@ static void compare_listening(struct fixture *f, struct machine *m, const float 
     }
     *(int32_t *)engine_host(m->ep, m->net.n_heard) = 6;
     must(f, engine_run(m->ep, m->net.tape_align, &f->e));
-    near("probability", engine_host(m->ep, m->net.probability), want, 6, tolerance);
+    unit_all_near("probability", engine_host(m->ep, m->net.probability), want, 6, tolerance);
     for (int h = 0; h < two_layers.n_alignment; h++)
-        near("listening", engine_host(m->ep, m->net.weights[h]),
-             cross + two_layers.alignment[h].layer * 6 * 200, 6 * 200, tolerance);
+        unit_all_near("listening", engine_host(m->ep, m->net.weights[h]),
+                      cross + two_layers.alignment[h].layer * 6 * 200, 6 * 200, tolerance);
 }
 
 /* Encoder output, then six tokens: as one run of six rows or as six steps of one. */
@@ -156,7 +142,7 @@ static void compare_with_transformers(struct fixture *f, const char *kernels, in
     must(f, engine_run(m.ep, m.net.tape_encode, &f->e));
     static float encoded[100 * 128], logits[8 * 600];
     must(f, engine_peek(m.ep, m.net.encoded, encoded, sizeof encoded, &f->e));
-    near("encoder", encoded, golden(f, "encoder", 100 * 128), 100 * 128, tolerance);
+    unit_all_near("encoder", encoded, golden(f, "encoder", 100 * 128), 100 * 128, tolerance);
 
     const float *tokens = golden(f, "tokens", 6), *want_logits = golden(f, "logits", 6 * 600),
                 *want_cross = golden(f, "cross", 2 * 6 * 2 * 100);
@@ -173,12 +159,12 @@ static void compare_with_transformers(struct fixture *f, const char *kernels, in
             per_run;
         must(f, engine_run(m.ep, m.net.tape_step, &f->e));
         must(f, engine_peek(m.ep, m.net.logits, logits, sizeof logits, &f->e));
-        near("logits", logits, want_logits + at * 600, per_run * 600, tolerance);
+        unit_all_near("logits", logits, want_logits + at * 600, per_run * 600, tolerance);
         for (int l = 0; l < 2; l++) {
             char name[32];
             snprintf(name, sizeof name, "dec.%d.weights", l);
             const float *weights = engine_host(m.ep, plan_find(m.plan, name));
-            near(name, weights, want_cross + (l * 6 + at) * 200, per_run * 200, tolerance);
+            unit_all_near(name, weights, want_cross + (l * 6 + at) * 200, per_run * 200, tolerance);
         }
     }
     compare_listening(f, &m, tokens, want_logits, want_cross, tolerance);
@@ -266,11 +252,11 @@ static void test_filters(void **state)
     static float got[128 * 201];
     setup(&f, "tests/golden/mel.safetensors");
     net_whisper_filters(80, got);
-    near("80 filters", got, golden(&f, "filters80", 80 * 201), 80 * 201, 1e-7);
+    unit_all_near("80 filters", got, golden(&f, "filters80", 80 * 201), 80 * 201, 1e-7);
     net_whisper_filters(128, got);
     const float *every_8th = golden(&f, "filters128", 16 * 201);
     for (int i = 0; i < 16; i++)
-        near("128 filters", got + i * 8 * 201, every_8th + i * 201, 201, 1e-7);
+        unit_all_near("128 filters", got + i * 8 * 201, every_8th + i * 201, 201, 1e-7);
     teardown(&f);
 }
 
@@ -295,7 +281,7 @@ static void check_mel(struct fixture *f, const char *kernels)
         loudest = fmaxf(loudest, *(float *)engine_host(m.ep, m.net.loudest));
     }
     assert_int_equal(listen.n_read, 176000);
-    near("loudest", &loudest, golden(f, "fw_max", 1), 1, 1e-4);
+    unit_all_near("loudest", &loudest, golden(f, "fw_max", 1), 1, 1e-4);
 
     *(float *)engine_host(m.ep, m.net.loudest_in) = loudest;
     const struct {
@@ -313,8 +299,8 @@ static void check_mel(struct fixture *f, const char *kernels)
         const float *want = golden(f, parts[p].name, parts[p].n * 80); /* mel major */
         for (int t = 0; t < parts[p].n; t++) {
             for (int b = 0; b < 80; b++)
-                near(parts[p].name, &mel[(parts[p].from + t) * 80 + b], &want[b * parts[p].n + t],
-                     1, 2e-4);
+                unit_all_near(parts[p].name, &mel[(parts[p].from + t) * 80 + b],
+                              &want[b * parts[p].n + t], 1, 2e-4);
         }
         for (int i = content * 80; i < 200 * 80; i++) assert_true(mel[i] == 0);
     }

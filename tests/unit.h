@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,6 +40,31 @@ static inline const char *unit_write(const char *folder, const char *name, const
     assert_int_equal(fwrite(p, 1, n, f), n);
     assert_int_equal(fclose(f), 0);
     return path;
+}
+
+/* unit_near: |got - want| <= tolerance * (1 + |want|). */
+static inline void unit_near(const char *what, double got, double want, double tolerance)
+{
+    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
+        fail_msg("%s is %.10g, expected %.10g", what, got, want);
+}
+
+/* unit_all_near: |got - want| <= tolerance for all n; tells the worst. */
+static inline void unit_all_near(const char *what, const float *got, const float *want, int64_t n,
+                                 double tolerance)
+{
+    int64_t worst = 0;
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double off = fabs((double)got[i] - (double)want[i]);
+        if (off <= most) continue;
+        most = off;
+        worst = i;
+        if (isnan(off)) break;
+    }
+    if (!(most <= tolerance))
+        fail_msg("%s: element %lld is %g, expected %g, off by %g (allowed %g)", what,
+                 (long long)worst, (double)got[worst], (double)want[worst], most, tolerance);
 }
 
 #endif
