@@ -28,6 +28,8 @@ struct audio {
     bool held_all;     /* there are no others */
     int64_t reader_at; /* the sample the reader gives next, if any are held */
     int64_t pass_max;  /* samples of a whole pass, -1 before the first end */
+    int64_t damage;    /* of passes before this one, the most */
+    double promised_s; /* the same */
     int16_t block[AUDIO_BLOCK];
 };
 
@@ -222,6 +224,8 @@ int audio_rewind(struct audio *au, struct err *e)
         au->used = 0;
         return 0;
     }
+    au->damage = audio_damage(au);
+    au->promised_s = audio_promised(au);
     if (au->spool_fd < 0 && !au->held && au->reader->rewind(au->state, e) != 0)
         return err_note(e, "%s", au->src.name);
     au->at = 0;
@@ -239,12 +243,12 @@ void audio_info(const struct audio *au, struct audio_info *out)
 
 int64_t audio_damage(const struct audio *au)
 {
-    return au->reader->damage(au->state);
+    return MAX(au->damage, au->reader->damage(au->state));
 }
 
 double audio_promised(const struct audio *au)
 {
-    return au->reader->promised(au->state);
+    return MAX(au->promised_s, au->reader->promised(au->state));
 }
 
 void audio_close(struct audio **au)

@@ -41,9 +41,10 @@ bool audio_seekable(const struct audio *au);
 /* audio_rewind: the next read starts at the first sample again. */
 int audio_rewind(struct audio *au, struct err *e);
 void audio_info(const struct audio *au, struct audio_info *out);
-int64_t audio_damage(const struct audio *au); /* packets lost or torn in this pass */
-/* audio_promised: seconds of sound that the header announced, if this pass ended before them
- * (FFmpeg: more than one before, for some are estimates); else 0. It counts as damage. */
+/* audio_damage: packets lost or torn in the pass that lost most; a later one may end early. */
+int64_t audio_damage(const struct audio *au);
+/* audio_promised: seconds of sound that the header announced, if a pass ended before them (FFmpeg:
+ * more than one before, for some are estimates); else 0. It counts as damage. */
 double audio_promised(const struct audio *au);
 void audio_close(struct audio **au);
 
