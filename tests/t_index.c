@@ -170,6 +170,26 @@ static void test_refused(void **state)
     refused(w, E_IO, "x.db: unable to open");
 }
 
+/* What is asked before the model is open changes nothing. */
+static void test_settings(void **state)
+{
+    struct world *w = *state;
+    const char *settings = "";
+    if (!w->m) skip();
+    assert_int_equal(w->m->settings(w->a, w->path, &settings, &w->e), 0);
+    assert_null(settings);
+    assert_int_equal(access(w->path, F_OK), -1);
+    unit_write(w->folder, "x.db", "", 0);
+    assert_int_equal(w->m->settings(w->a, w->path, &settings, &w->e), 0);
+    assert_null(settings);
+    fill(w);
+    assert_int_equal(w->m->settings(w->a, w->path, &settings, &w->e), 0);
+    assert_string_equal(settings, "int8, mean");
+    unit_write(w->folder, "x.db", "id,text\n1,not a database, but long enough\n", 41);
+    assert_int_equal(w->m->settings(w->a, w->path, &settings, &w->e), -1);
+    assert_int_equal(w->e.code, E_INPUT);
+}
+
 /* A process that is killed between two puts leaves what was committed. */
 static void test_killed(void **state)
 {
@@ -262,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_sha),
         cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_settings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
     };

@@ -45,7 +45,7 @@ static const struct opt_row rows[] = {
     {.name = "device", .letter = 'd', .type = OPT_TEXT, .offset = AT(device), .fallback = "auto", .value = "auto|cpu|cuda[:N]", .help = "auto takes the GPU if it can be used, and the CPU where that fails; cuda:1 is the second one."},
     {.name = "threads", .letter = 't', .type = OPT_INT, .offset = AT(threads), .min = 0, .max = 1024, .fallback = "0", .value = "N", .help = "At most one for each processor this process may use; 0: as many."},
     {.name = "compute-type", .type = OPT_CHOICE, .offset = AT(compute_type), .choices = SPEECH_COMPUTE_TYPES, .fallback = "auto",
-     .help = "A preference, resolved for the device; the summary says what was used. auto is int8 on the CPU, float16 on a GPU; float32 gives the vectors of sentence-transformers to 6 digits."},
+     .help = "A preference, resolved for the device; the summary says what was used. auto is what an --index has, else int8 on the CPU, float16 on a GPU; float32 gives the vectors of sentence-transformers to 6 digits."},
     {.name = "measure-loss", .type = OPT_INT, .offset = AT(loss), .min = 0, .max = 1000000, .fallback = "0", .value = "N",
      .help = "Embed N of the texts, evenly drawn, in float32 too, and say how near the vectors are (the cosine's median and least). Loads the model a second time."},
     {.name = "kernels", .type = OPT_CHOICE, .offset = AT(kernels), .choices = "auto|ref|base|avx2|avx512|avx512fp16|amx", .fallback = "auto", .help = "Force a level of CPU kernels, to compare or to look for a fault."},
@@ -233,11 +233,12 @@ static int open_model(struct run *r, struct err *e)
 {
     char *folder;
     struct fetch_watch watch = host_watch(r->host);
+    const char *asked = choice("compute-type", r->o->compute_type, r->compute);
     TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
     r->options = (struct sentences_options){
         .folder = folder,
         .name = r->o->model,
-        .compute_type = choice("compute-type", r->o->compute_type, r->compute),
+        .compute_type = kept_compute_type(&r->kept, asked),
         .engine = {.device = r->o->device,
                    .kernels = choice("kernels", r->o->kernels, r->kernels),
                    .threads = (int)MIN(r->o->threads, thread_cpus()),
@@ -284,8 +285,9 @@ static int with_arenas(struct run *r, const char *input, struct err *e)
     TRY(rows_open(input, format, &r->rows, e));
     r->again = (struct again){.host = r->host, .input = r->rows.name};
     TRY(count_records(r, e));
+    TRY(kept_begin(r->model, o->index, &r->kept, e));
     TRY(open_model(r, e));
-    TRY(kept_open(r->model, o->index, r->sentences, o->normalize, o->literal, &r->kept, e));
+    TRY(kept_open(&r->kept, r->model, r->sentences, o->normalize, o->literal, e));
     return write_all(r, e);
 }
 

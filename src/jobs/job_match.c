@@ -412,12 +412,13 @@ static int open_model(struct run *r, struct err *e)
 {
     char *folder;
     struct fetch_watch watch = host_watch(r->host);
+    const char *asked = opt_choice(opt_find(rows, COUNT(rows), "compute-type"), r->o->compute_type,
+                                   r->compute, sizeof r->compute);
     TRY(store_find(r->model, r->o->model, r->o->offline, &watch, &folder, e));
     struct sentences_options so = {
         .folder = folder,
         .name = r->o->model,
-        .compute_type = opt_choice(opt_find(rows, COUNT(rows), "compute-type"), r->o->compute_type,
-                                   r->compute, sizeof r->compute),
+        .compute_type = kept_compute_type(&r->kept, asked),
         .engine = {.device = r->o->device,
                    .kernels = "auto",
                    .threads = (int)MIN(r->o->threads, thread_cpus())},
@@ -445,8 +446,9 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     TRY(rows_open(targets, rows_format_of(targets), &r->targets, e));
     TRY(rows_open(queries, rows_format_of(queries), &r->queries, e));
     r->again = (struct again){r->host, r->targets.name, leave_device, r};
+    TRY(kept_begin(r->model, o->index, &r->kept, e));
     TRY(open_model(r, e));
-    TRY(kept_open(r->model, o->index, r->sentences, true, o->literal, &r->kept, e));
+    TRY(kept_open(&r->kept, r->model, r->sentences, true, o->literal, e));
     TRY(read_targets(r, e));
     TRY(find(r, NULL, 0, NULL, NULL, e));
     r->again.input = r->queries.name;

@@ -1,5 +1,6 @@
 #include "jobs/kept.h"
 #include "base/module.h"
+#include "jobs/speech.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -25,21 +26,42 @@ static void mark_of(const struct sentences *s, uint8_t out[SHA_BYTES])
     sha_end(&sha, out);
 }
 
-int kept_open(struct arena *a, const char *path, struct sentences *s, bool unit, bool literal,
-              struct kept *out, struct err *e)
+int kept_begin(struct arena *a, const char *path, struct kept *out, struct err *e)
 {
-    struct index_of of = {.model = s->o.name, .width = s->width};
     const void *module;
-    *out = (struct kept){.sentences = s, .path = path};
+    const char *settings;
+    *out = (struct kept){.path = path};
     if (!path) return 0;
     TRY(module_open(INDEX_MODULE, INDEX_SYMBOL, &module, e));
     out->module = module;
-    of.settings = arena_format(a, e, "%s, %d tokens, %s%s%s", s->compute_type,
-                               s->net.shape.max_tokens, s->net.config.first ? "cls" : "mean",
-                               unit ? ", length 1" : "", literal ? ", literal" : "");
+    TRY(out->module->settings(a, path, &settings, e));
+    if (!settings) return 0;
+    const char *type = arena_text(a, settings, strcspn(settings, ","), e);
+    if (!type) return -1;
+    if (speech_is_compute_type(type)) out->compute_type = type;
+    return 0;
+}
+
+const char *kept_compute_type(const struct kept *k, const char *asked)
+{
+    return k->compute_type && strcmp(asked, "auto") == 0 ? k->compute_type : asked;
+}
+
+int kept_open(struct kept *k, struct arena *a, struct sentences *s, bool unit, bool literal,
+              struct err *e)
+{
+    struct index_of of = {.model = s->o.name, .width = s->width};
+    k->sentences = s;
+    if (!k->path) return 0;
+    /* What a device makes of what the index has is as near to it as can be had there. */
+    bool same = k->compute_type && strcmp(k->compute_type, s->o.compute_type) == 0;
+    of.settings =
+        arena_format(a, e, "%s, %d tokens, %s%s%s", same ? k->compute_type : s->compute_type,
+                     s->net.shape.max_tokens, s->net.config.first ? "cls" : "mean",
+                     unit ? ", length 1" : "", literal ? ", literal" : "");
     if (!of.settings) return -1;
     mark_of(s, of.mark);
-    return out->module->open(a, path, &of, &out->index, e);
+    return k->module->open(a, k->path, &of, &k->index, e);
 }
 
 void kept_close(struct kept *k)

@@ -9,14 +9,23 @@ struct kept {
     const struct index_module *module;
     struct index *index; /* NULL: there is none, and everything is embedded */
     const char *path;
+    const char *compute_type; /* asked for when the index was made; NULL: none yet, or unknown */
     struct sentences *sentences;
     uint64_t found, made; /* texts, added up over calls */
 };
 
-/* kept_open: path NULL: no index. The rest as sentences_open was given it. Errors: as
- * index_module's open; E_MISSING (no lode-index.so), E_NOMEM. */
-int kept_open(struct arena *a, const char *path, struct sentences *s, bool unit, bool literal,
-              struct kept *out, struct err *e);
+/* kept_begin: looks at the index before the model is open. path NULL: no index. Errors: as
+ * index_module's settings; E_MISSING (no lode-index.so). */
+int kept_begin(struct arena *a, const char *path, struct kept *out, struct err *e);
+
+/* kept_compute_type: what to ask for in place of "auto", so that a text is embedded as those
+ * before it were, also where the GPU that did those is not there. */
+const char *kept_compute_type(const struct kept *k, const char *asked);
+
+/* kept_open: after kept_begin. The rest as sentences_open was given it. Errors: as index_module's
+ * open; E_NOMEM. */
+int kept_open(struct kept *k, struct arena *a, struct sentences *s, bool unit, bool literal,
+              struct err *e);
 void kept_close(struct kept *k); /* harmless on zeros */
 
 /* kept_embed: as sentences_embed, but for the counts, which are of texts that were embedded. What

@@ -1,18 +1,9 @@
 #include "jobs/route.h"
-#include "base/opt.h"
 #include "jobs/speech.h"
 #include "jobs/tongue.h"
 #include <string.h>
 
 #define DEFAULT "default"
-
-static bool is_compute_type(const char *text)
-{
-    const char *all = SPEECH_COMPUTE_TYPES;
-    for (struct str word; opt_word(&all, &word);)
-        if (str_eq(word, text)) return true;
-    return false;
-}
 
 /* MODEL[:COMPUTE-TYPE] as a target of its own, or as one that is there. What follows the last colon
  * is a compute type unless there is a slash in it: then it is the rest of a path. */
@@ -25,7 +16,7 @@ static int read_target(struct arena *a, struct str text, struct route *r, int *o
     if (colon && !strchr(colon, '/')) {
         *colon = 0;
         compute_type = colon + 1;
-        if (!is_compute_type(compute_type))
+        if (!speech_is_compute_type(compute_type))
             return err_set(e, E_USAGE,
                            "--route: \"%s\" is not a compute type: " SPEECH_COMPUTE_TYPES,
                            compute_type);

@@ -1,4 +1,5 @@
 #include "jobs/speech.h"
+#include "base/opt.h"
 #include "base/thread.h"
 #include <math.h>
 #include <string.h>
@@ -22,6 +23,14 @@ struct net_whisper_shape speech_shape(int batch, int beam, int best_of, const ch
         .i8 = str_starts(resolved, "int8"),
         .cross_i8 = (gpu || half) && str_starts(resolved, "int8"),
     };
+}
+
+bool speech_is_compute_type(const char *name)
+{
+    const char *all = SPEECH_COMPUTE_TYPES;
+    for (struct str word; opt_word(&all, &word);)
+        if (str_eq(word, name)) return true;
+    return false;
 }
 
 const char *speech_compute_type(const char *asked, const char *device)

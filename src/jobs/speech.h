@@ -66,6 +66,7 @@ void speech_drop(void *ctx, int value);
 /* speech_compute_type: the name a user gives (SPEECH_COMPUTE_TYPES), resolved for a device: on the
  * CPU int8_float32 or float32; on a GPU any but auto and int8. */
 const char *speech_compute_type(const char *asked, const char *device);
+bool speech_is_compute_type(const char *name); /* one of SPEECH_COMPUTE_TYPES */
 
 /* speech_open: everything lives in a (a model arena). Errors: E_MODEL, E_USAGE (o->strict),
  * E_DEVICE, E_NOMEM. */

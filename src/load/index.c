@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define APPLICATION 0x6c6f6465 /* "lode", SQLite's application_id */
 #define BUSY_MS     10000
@@ -133,8 +134,9 @@ static int compare(struct index *x, sqlite3_stmt *s, const struct index_of *of, 
                        x->path, model, of->model);
     if (strcmp(settings, of->settings) == 0) return 0;
     return err_set(e, E_INPUT,
-                   "%s: an index of %.100s (%.150s); now it is %.150s; take another file", x->path,
-                   model, settings, of->settings);
+                   "%s: an index of %.100s (%.150s); now it is %.150s; give the same options or "
+                   "another file",
+                   x->path, model, settings, of->settings);
 }
 
 static int check(struct index *x, const struct index_of *of, struct err *e)
@@ -153,22 +155,28 @@ static int check(struct index *x, const struct index_of *of, struct err *e)
     return rc;
 }
 
-static int open_parts(struct index *x, struct arena *a, const struct index_of *of, struct err *e)
+/* Opens the file: create is 0 or SQLITE_OPEN_CREATE. *n as of check_schema. */
+static int connect(struct index *x, struct arena *a, int create, int *n, struct err *e)
 {
     int off;
     /* A name of SQLite's own, such as :memory:, is a file to us. */
     const char *path = arena_format(a, e, "%s%s", x->path[0] == '/' ? "" : "./", x->path);
     if (!path) return -1;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | create;
     if (sqlite3_open_v2(path, &x->db, flags, NULL) != SQLITE_OK) return failed(x, e);
     sqlite3_limit(x->db, SQLITE_LIMIT_LENGTH, BYTES_MAX);
     sqlite3_db_config(x->db, SQLITE_DBCONFIG_DEFENSIVE, 1, &off);
     sqlite3_db_config(x->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &off);
     sqlite3_busy_timeout(x->db, BUSY_MS);
     TRY(run(x, "PRAGMA cell_size_check = 1", e));
-    /* Looked at first, so that a file that is whole can be read where it cannot be written. */
+    return check_schema(x, n, e);
+}
+
+static int open_parts(struct index *x, struct arena *a, const struct index_of *of, struct err *e)
+{
     int n;
-    TRY(check_schema(x, &n, e));
+    TRY(connect(x, a, SQLITE_OPEN_CREATE, &n, e));
+    /* A file that is whole can be read where it cannot be written. */
     TRY(run(x, n ? "BEGIN" : "BEGIN IMMEDIATE", e));
     x->begun = true;
     TRY(check(x, of, e));
@@ -200,6 +208,36 @@ static int open_index(struct arena *a, const char *path, const struct index_of *
     }
     *out = x;
     return 0;
+}
+
+static int read_settings(struct index *x, struct arena *a, const char **out, struct err *e)
+{
+    sqlite3_stmt *s;
+    int n, rc = 0;
+    TRY(connect(x, a, 0, &n, e));
+    if (n == 0) return 0;
+    TRY(prepare(x, "SELECT settings FROM lode_of", &s, e));
+    int code = sqlite3_step(s);
+    const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+    if (text) {
+        *out = arena_format(a, e, "%s", text);
+        rc = *out ? 0 : -1;
+    } else if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        rc = failed(x, e);
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+static int settings_of(struct arena *a, const char *path, const char **out, struct err *e)
+{
+    struct index *x = ARENA_NEW(a, struct index, 1, e);
+    *out = NULL;
+    if (!x) return -1;
+    x->path = path;
+    int rc = access(path, F_OK) == 0 ? read_settings(x, a, out, e) : 0;
+    close_index(&x);
+    return rc;
 }
 
 /* ---- vectors ---- */
@@ -247,4 +285,4 @@ static int commit(struct index *x, struct err *e)
     return 0;
 }
 
-const struct index_module index_module = {open_index, get, put, commit, close_index};
+const struct index_module index_module = {open_index, settings_of, get, put, commit, close_index};

@@ -25,6 +25,11 @@ struct index_module {
     int (*open)(struct arena *a, const char *path, const struct index_of *of, struct index **out,
                 struct err *e);
 
+    /* settings: those of an index that is there, copied to a; NULL if there is none yet, or it does
+     * not say. For who must know them before the model is open. Changes nothing. Errors: E_INPUT,
+     * E_IO as open's, E_NOMEM. */
+    int (*settings)(struct arena *a, const char *path, const char **out, struct err *e);
+
     /* get: 1 and the vector of a text by the hash of it; 0: there is none; -1: E_INPUT (the file is
      * damaged), E_IO. */
     int (*get)(struct index *x, const uint8_t hash[SHA_BYTES], float *vector, struct err *e);

@@ -48,6 +48,31 @@ printf '\001' | dd of="$work/m/model.safetensors" bs=1 seek=$(($(stat -c %s "$wo
 run "$lode" embed $lines --device cpu --index "$db" --model "$work/m"
 says "other weights of the same shape" 3 'an index of another model (all-MiniLM-L6-v2, whose weights are not those of .*/m)'
 
+# ---- as the index has it, unless another compute type is asked for; also where the GPU is gone
+head -3 $lines >"$work/three.txt"
+head -4 $lines >"$work/four.txt"
+run "$lode" embed "$work/three.txt" --device cpu --index "$work/f.db" --compute-type float32 -o "$work/f.npy"
+run "$lode" embed "$work/four.txt" --device cpu --index "$work/f.db" -o "$work/f.npy"
+is "float32 goes on" "$status" 0
+ok "float32 goes on: one is embedded" grep -q '3 of 4 vectors were in .*, 1 are new there' "$work/err"
+ok "float32 goes on: says so" grep -q ', float32' "$work/err"
+run "$lode" match "$work/three.txt" "$work/three.txt" --device cpu --index "$work/fm.db" --compute-type float32
+run "$lode" match "$work/three.txt" "$work/four.txt" --device cpu --index "$work/fm.db"
+is "float32 goes on: match" "$status" 0
+ok "float32 goes on: match says so" grep -q ', float32' "$work/err"
+if "$lode" --version | grep -q '^GPU: NVIDIA'; then
+    LODE_FAKE_GPU=t4 run "$lode" embed "$work/three.txt" --index "$work/g.db" -o "$work/g.npy"
+    ok "T4: float16" grep -q 'emulated, float16' "$work/err"
+    LODE_FAKE_GPU=t4,count=0 run "$lode" embed "$work/four.txt" --index "$work/g.db" -o "$work/g.npy"
+    is "the T4 is gone: exit status" "$status" 0
+    ok "the T4 is gone: one is embedded" grep -q '3 of 4 vectors were in .*, 1 are new there' "$work/err"
+    ok "the T4 is gone: by the CPU, not in int8" grep -q 'cpu, .*, float' "$work/err"
+    run "$lode" embed "$work/four.txt" --device cpu --index "$work/g.db" --compute-type int8
+    says "int8 of an index of float16" 3 '(float16.*); now it is int8'
+else
+    skip "the T4 is gone" "built without kernels for GPUs"
+fi
+
 # ---- files that are no index
 printf 'id,text\n1,x\n' >"$work/jobs.csv"
 run "$lode" embed $lines --index "$work/jobs.csv"

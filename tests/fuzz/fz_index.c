@@ -52,7 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FILE *f = fopen(path, "wb");
     require(f && fwrite(data, 1, size, f) == size && fclose(f) == 0);
     require(arena_open("index", 0, &a, &e) == 0);
-    int rc = index_module.open(a, path, &of, &x, &e);
+    const char *settings;
+    int rc = index_module.settings(a, path, &settings, &e);
+    require(rc == 0 || refused(&e));
+    rc = index_module.open(a, path, &of, &x, &e);
     require(rc == 0 || refused(&e));
     if (rc == 0) read_all(x);
     index_module.close(&x);
