@@ -156,9 +156,23 @@ bool json_bool(const struct json *v, bool fallback)
 
 /* ---- the writer ---- */
 
+int json_out_flush(struct json_out *j)
+{
+    if (!j->failed && j->n_held > 0) j->failed = j->put(j->ctx, j->held, j->n_held, j->e) != 0;
+    j->n_held = 0;
+    return j->failed ? -1 : 0;
+}
+
 static void put(struct json_out *j, const char *p, size_t n)
 {
-    if (!j->failed && n > 0 && j->put(j->ctx, p, n, j->e) != 0) j->failed = true;
+    while (n > 0) {
+        if (j->n_held == sizeof j->held) json_out_flush(j);
+        size_t part = MIN(n, sizeof j->held - j->n_held);
+        memcpy(j->held + j->n_held, p, part);
+        j->n_held += part;
+        p += part;
+        n -= part;
+    }
 }
 
 static void put_text(struct json_out *j, const char *text)
@@ -338,5 +352,5 @@ int json_out_done(struct json_out *j)
 {
     assert(j->failed || (j->depth == 0 && !j->after_key));
     put_text(j, "\n");
-    return j->failed ? -1 : 0;
+    return json_out_flush(j);
 }

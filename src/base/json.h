@@ -43,6 +43,8 @@ struct json_out {
     bool after_key;
     struct err *e;
     bool failed;
+    size_t n_held;
+    char held[512]; /* pieces that wait to be put together */
 };
 void json_out_init(struct json_out *j, int indent,
                    int (*put)(void *, const char *, size_t, struct err *), void *ctx,
@@ -60,8 +62,9 @@ void json_out_str(struct json_out *j, const char *nul_terminated); /* NULL write
 void json_out_int(struct json_out *j, int64_t v);
 void json_out_number(struct json_out *j, double v, int decimals); /* trailing zeros cut */
 void json_out_bool(struct json_out *j, bool v);
-/* json_out_done: final newline; 0, or -1 if any put failed (the error is in the struct err given to
- * init). */
+/* json_out_flush: puts what waits; 0, or -1 if any put failed (the error is in the struct err given
+ * to init). json_out_done: the same after a final newline. */
+int json_out_flush(struct json_out *j);
 int json_out_done(struct json_out *j);
 
 #endif

@@ -72,6 +72,7 @@ uint64_t journal_settings(const struct opt_row *rows, size_t n, const void *opts
     json_out_object(&j);
     opt_json(rows, n, opts, &j);
     json_out_end(&j, '}');
+    json_out_flush(&j);
     return hash;
 }
 

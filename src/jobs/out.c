@@ -399,27 +399,13 @@ struct json_state {
 };
 _Static_assert(sizeof(struct json_state) <= OUT_STATE_BYTES, "the state fits");
 
-static int json_put(void *ctx, const char *p, size_t n, struct err *e)
+/* The JSON goes on, into this sink. */
+static struct json_out *resume(struct json_state *st, const struct out_sink *s, struct err *e)
 {
-    (void)e; /* the pen has the same */
-    struct pen *pen = ctx;
-    pen_put(pen, p, n);
-    return pen->failed ? -1 : 0;
-}
-
-/* resume: the JSON goes on through this pen. pause_here: what the pen holds is handed on. */
-static struct json_out *resume(struct json_state *st, struct pen *pen)
-{
-    st->j.put = json_put;
-    st->j.ctx = pen;
-    st->j.e = pen->e;
+    st->j.put = s->put;
+    st->j.ctx = s->ctx;
+    st->j.e = e;
     return &st->j;
-}
-
-static int pause_here(struct json_state *st)
-{
-    if (pen_done(st->j.ctx) != 0) st->j.failed = true;
-    return st->j.failed ? -1 : 0;
 }
 
 static void drop_json(void *state)
@@ -443,12 +429,11 @@ static int begin_json(const struct out_sink *s, const struct out_about *about, v
         return -1;
     }
     st->open = true;
-    struct pen pen = {.sink = s, .e = e};
-    json_out_init(&st->j, 0, json_put, &pen, e);
+    json_out_init(&st->j, 0, s->put, s->ctx, e);
     json_out_object(&st->j);
     json_out_key(&st->j, "segments");
     json_out_array(&st->j);
-    int rc = pause_here(st);
+    int rc = json_out_flush(&st->j);
     if (rc != 0) drop_json(st);
     return rc;
 }
@@ -504,11 +489,11 @@ static int segment_json(const struct out_sink *s, const struct out_segment *seg,
 {
     struct json_state *st = state;
     struct out_sink spool = {spool_put, &st->spool};
-    struct pen spooled = {.sink = &spool, .e = e}, pen = {.sink = s, .e = e};
+    struct pen spooled = {.sink = &spool, .e = e};
     put_text(&spooled, seg->text, CARE_UTF8);
     TRY(pen_done(&spooled));
 
-    struct json_out *j = resume(st, &pen);
+    struct json_out *j = resume(st, s, e);
     json_out_object(j);
     json_out_key(j, "id");
     json_out_int(j, seg->id);
@@ -537,7 +522,7 @@ static int segment_json(const struct out_sink *s, const struct out_segment *seg,
     put_trust(j, seg->avg_logprob, seg->compression_ratio, seg->no_speech_prob);
     put_words_json(j, seg);
     json_out_end(j, '}');
-    return pause_here(st);
+    return json_out_flush(j);
 }
 
 /* put_spool: the spooled text as one JSON text, a buffer of whole characters at a time. */
@@ -666,8 +651,7 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
                     struct err *e)
 {
     struct json_state *st = state;
-    struct pen pen = {.sink = s, .e = e};
-    struct json_out *j = resume(st, &pen);
+    struct json_out *j = resume(st, s, e);
     json_out_end(j, ']');
     json_out_key(j, "text");
     int rc = put_spool(j, st->spool, e);
@@ -676,8 +660,7 @@ static int end_json(const struct out_sink *s, const struct out_about *about, voi
     if (rc != 0) return -1;
     put_about(j, about);
     json_out_end(j, '}');
-    json_out_done(j);
-    return pause_here(st);
+    return json_out_done(j);
 }
 
 /* ------------------------------------------------------------------------------- table -- */

@@ -70,7 +70,7 @@ static int put_id_json(struct vectors_out *v, struct str id, struct err *e)
     struct json_out j;
     json_out_init(&j, 0, v->sink.put, v->sink.ctx, e);
     json_out_text(&j, id.p, id.n);
-    return j.failed ? -1 : 0;
+    return json_out_flush(&j);
 }
 
 /* A field in quotes, its quotes doubled. */
