@@ -198,6 +198,7 @@ static const struct one cases[] = {
     {.op = OP_pick,      {12, 100},           -1, F32, PICK(12, 60, 70), .largest = true},
     {.op = OP_pick,      {4, 50},              0, F32, PICK(3, 30, 40)},
     {.op = OP_pick,      {3, 1531},           -1, F32, PICK(10, 1000, 1010)},
+    {.op = OP_pick,      {2, 18001},          -1, F32, PICK(10, 17000, 17010)},
     {.op = OP_pick,      {1, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
     {.op = OP_pick,      {5, 51864},          -1, F32, PICK(10, 50256, 50363), .bench = true},
 

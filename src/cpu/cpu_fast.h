@@ -216,11 +216,16 @@ static inline size_t fast_self_floats(int64_t p_count)
     return ALIGN_UP((size_t)p_count, 1024);
 }
 
-/* What a member found in its columns of one row of logits, on either side of the first timestamp:
- * [0] what lies before it, [1] the timestamps. The best of each side follow it, see fast_pick. */
-struct fast_part {
-    float most[2], sum[2];   /* largest; sum of exp(x - most) */
-    float raw_most, raw_sum; /* the same of all, before any rule */
+/* pick: blocks of columns of a row of logits. Of each block is noted what it has on either side of
+ * the first timestamp ([0] before it, [1] timestamps) and at all before any rule. By blocks and not
+ * by shares of members, so that the sums are the same bits whoever forms them. */
+#define FAST_BLOCK 1024
+enum {
+    FAST_MOST,         /* the largest of either side */
+    FAST_SUM = 2,      /* sum of exp(x - that) of either side */
+    FAST_RAW_MOST = 4, /* the same of all, before any rule */
+    FAST_RAW_SUM,
+    FAST_NOTES
 };
 
 struct fast_best {
@@ -228,20 +233,21 @@ struct fast_best {
     int32_t token;
 };
 
+/* Scratch: notes [G][FAST_NOTES][blocks]; then the best of each member, [threads][G][2][top]. */
 struct fast_pick {
-    size_t part;   /* bytes of a part with its 2 * top best */
-    size_t shared; /* bytes of all parts, [threads][G] */
-    size_t bytes;  /* with a row of logits after the rules, each member its columns of it */
+    int64_t blocks;
+    size_t notes, best; /* bytes of all notes; of one member's best of one row */
+    size_t bytes;
 };
 
 static inline struct fast_pick fast_pick_layout(int64_t g_count, int64_t v_count, int64_t top,
                                                 int threads)
 {
     struct fast_pick m;
-    m.part =
-        ALIGN_UP(sizeof(struct fast_part) + 2 * (size_t)top * sizeof(struct fast_best), BASE_LINE);
-    m.shared = ALIGN_UP((size_t)g_count * (size_t)threads * m.part, 4096);
-    m.bytes = m.shared + ALIGN_UP((size_t)v_count * sizeof(float), 4096);
+    m.blocks = (v_count + FAST_BLOCK - 1) / FAST_BLOCK;
+    m.notes = ALIGN_UP((size_t)(g_count * FAST_NOTES * m.blocks) * sizeof(float), BASE_LINE);
+    m.best = ALIGN_UP(2 * (size_t)top * sizeof(struct fast_best), BASE_LINE);
+    m.bytes = m.notes + (size_t)g_count * (size_t)threads * m.best;
     return m;
 }
 

@@ -1,12 +1,10 @@
-/* pick: from logits to tokens. Each member looks through its columns of every row once (the
- * largest, the sum of exponentials, the best few, for text and for timestamps apart, because
- * whether text is allowed at all depends on both); then each takes some of the rows and joins what
- * all found. */
+/* pick: from logits to tokens. Each member looks through its columns of every row once, a block at
+ * a time (the largest, the sum of exponentials, the best few, for text and for timestamps apart,
+ * because whether text is allowed at all depends on both); then each takes some of the rows and
+ * joins what all found. */
 #include "cpu/cpu_fast.h"
 #include "cpu/cpu_isa.h"
 #include <math.h>
-
-#define GRAIN 64
 
 struct row {
     const struct op_args *args;
@@ -98,40 +96,43 @@ static void find_best(const float *y, int64_t n, int64_t token, struct fast_best
     for (; v < n; v++) keep(best, top, y[v], token + v);
 }
 
-static struct fast_best *best_of(struct fast_part *part, int side, int64_t top)
+/* Columns [first, last) of one row, whole blocks but at its end. note: of the row; best [2][top]:
+ * of this member. */
+static void look_through(const struct row *r, int64_t first, int64_t last, float *note,
+                         int64_t blocks, struct fast_best *best)
 {
-    return (struct fast_best *)(part + 1) + side * top;
-}
-
-/* Columns [first, last) of one row. y: room for them. */
-static void look_through(const struct row *r, int64_t first, int64_t last, float *y,
-                         struct fast_part *part)
-{
-    apply_rules(r, first, last, y);
+    float y[FAST_BLOCK];
     int64_t top = r->args->top;
-    for (int side = 0; side < 2; side++) {
-        int64_t from = MAX(first, side ? r->time0 : 0), to = MIN(last, side ? last : r->time0);
-        int64_t n = MAX(to - from, 0);
-        const float *x = y + (n ? from - first : 0);
-        struct fast_best *best = best_of(part, side, top);
-        for (int64_t j = 0; j < top; j++) best[j] = (struct fast_best){-INFINITY, -1};
-        part->most[side] = vf_largest(x, n, false);
-        part->sum[side] = sum_exp(x, n, part->most[side], 1);
-        find_best(x, n, from, best, top);
+    for (int64_t j = 0; j < 2 * top; j++) best[j] = (struct fast_best){-INFINITY, -1};
+    for (int64_t v = first; v < last; v += FAST_BLOCK) {
+        float *own = note + v / FAST_BLOCK;
+        int64_t n = MIN((int64_t)FAST_BLOCK, last - v), text = MAX(MIN(r->time0 - v, n), 0);
+        apply_rules(r, v, v + n, y);
+        for (int side = 0; side < 2; side++) {
+            const float *x = y + (side ? text : 0);
+            int64_t some = side ? n - text : text;
+            float most = vf_largest(x, some, false);
+            own[(FAST_MOST + side) * blocks] = most;
+            own[(FAST_SUM + side) * blocks] = sum_exp(x, some, most, 1);
+            find_best(x, some, v + (x - y), best + side * top, top);
+        }
+        if (!watches(r)) continue;
+        float most = vf_largest(r->logits + v, n, false);
+        own[FAST_RAW_MOST * blocks] = most;
+        own[FAST_RAW_SUM * blocks] = sum_exp(r->logits + v, n, most, 1);
     }
-    if (!watches(r)) return;
-    part->raw_most = vf_largest(r->logits + first, last - first, false);
-    part->raw_sum = sum_exp(r->logits + first, last - first, part->raw_most, 1);
 }
 
-/* log(sum(exp)) of the whole from the parts. */
-static double join(double most, const float *mosts, const float *sums, int64_t apart, int parts)
+/* log(sum(exp)) of the whole from its blocks; most: the largest, finite. */
+static double join(float most, const float *mosts, const float *sums, int64_t blocks)
 {
-    double sum = 0;
-    for (int i = 0; i < parts; i++)
-        if (sums[i * apart] > 0)
-            sum += (double)sums[i * apart] * exp((double)mosts[i * apart] - most);
-    return most + log(sum);
+    vf sum = vf_all(0);
+    for (int64_t b = 0; b < blocks; b += W) {
+        int64_t n = MIN((int64_t)W, blocks - b);
+        vf below = vf_min(vf_load_n(mosts + b, n) - most, vf_all(0)); /* after the end are zeros */
+        sum += vf_load_n(sums + b, n) * vf_exp(below);
+    }
+    return (double)most + log((double)vf_sum(sum));
 }
 
 struct joined {
@@ -141,19 +142,15 @@ struct joined {
     double whole; /* of what may be sampled */
 };
 
-/* The parts of one row lie `apart` bytes from each other. */
-static struct joined join_parts(const struct row *r, const struct fast_part *part, size_t apart,
-                                int parts)
+static struct joined join_blocks(const struct row *r, const float *note, int64_t blocks)
 {
     struct joined all;
-    int64_t step = (int64_t)(apart / sizeof(float));
     for (int side = 0; side < 2; side++) {
-        all.most[side] = -INFINITY;
-        for (int i = 0; i < parts; i++)
-            all.most[side] = fmaxf(all.most[side], (&part->most[side])[i * step]);
-        all.mass[side] = isinf(all.most[side]) ? -INFINITY
-                                               : join((double)all.most[side], &part->most[side],
-                                                      &part->sum[side], step, parts);
+        const float *mosts = note + (FAST_MOST + side) * blocks;
+        float most = vf_largest(mosts, blocks, false);
+        all.most[side] = most;
+        all.mass[side] =
+            isinf(most) ? -INFINITY : join(most, mosts, note + (FAST_SUM + side) * blocks, blocks);
     }
     all.text =
         !((r->rule[0] & OP_RULE_MASS) && r->args->time0 >= 0 && all.mass[1] > (double)all.most[0]);
@@ -163,18 +160,18 @@ static struct joined join_parts(const struct row *r, const struct fast_part *par
     return all;
 }
 
-/* The best of all parts, the lower token first among equals; if fewer than `top` are allowed, the
- * lowest of the others follow with -inf. */
-static void join_best(const struct row *r, struct fast_part *part, size_t apart, int parts,
+/* The best of all members, whose [2][top] lie `apart` bytes from each other, the lower token first
+ * among equals; if fewer than `top` are allowed, the lowest of the others follow with -inf. */
+static void join_best(const struct row *r, char *members, size_t apart, int n_members,
                       const struct joined *all, int32_t *token, float *chance)
 {
     int64_t top = r->args->top, n = 0;
     for (; n < top; n++) {
         struct fast_best *next = NULL;
         for (int side = all->text ? 0 : 1; side < 2; side++) {
-            for (int i = 0; i < parts; i++) {
+            for (int i = 0; i < n_members; i++) {
                 struct fast_best *best =
-                    best_of((struct fast_part *)((char *)part + (size_t)i * apart), side, top);
+                    (struct fast_best *)(members + (size_t)i * apart) + side * top;
                 int64_t j = 0;
                 while (j < top && best[j].token < 0) j++; /* taken already */
                 if (j < top && isfinite(best[j].value) && (!next || best[j].value > next->value))
@@ -200,19 +197,18 @@ static void join_best(const struct row *r, struct fast_part *part, size_t apart,
 static int64_t sample(const struct row *r, const struct joined *all, const float *chance,
                       float *value)
 {
-    enum { cut = 1024 };
-    float y[cut];
+    float y[FAST_BLOCK];
     float most = all->text ? fmaxf(all->most[0], all->most[1]) : all->most[1], by = 1 / chance[0];
     int64_t begin = all->text ? 0 : r->time0, token = -1;
     double whole = 0, sum = 0;
-    for (int64_t v = begin; v < r->v_count; v += cut) {
-        int64_t n = MIN((int64_t)cut, r->v_count - v);
+    for (int64_t v = begin; v < r->v_count; v += FAST_BLOCK) {
+        int64_t n = MIN((int64_t)FAST_BLOCK, r->v_count - v);
         apply_rules(r, v, v + n, y);
         whole += (double)sum_exp(y, n, most, by);
     }
     double goal = (double)chance[1] * whole;
-    for (int64_t v = begin; v < r->v_count && sum <= goal; v += cut) {
-        int64_t n = MIN((int64_t)cut, r->v_count - v);
+    for (int64_t v = begin; v < r->v_count && sum <= goal; v += FAST_BLOCK) {
+        int64_t n = MIN((int64_t)FAST_BLOCK, r->v_count - v);
         apply_rules(r, v, v + n, y);
         double block = (double)sum_exp(y, n, most, by);
         if (sum + block <= goal && v + n < r->v_count) {
@@ -229,24 +225,23 @@ static int64_t sample(const struct row *r, const struct joined *all, const float
     return token;
 }
 
-static void finish(const struct cpu_step *s, int64_t g, struct fast_part *part, size_t apart,
-                   int parts)
+static void finish(const struct cpu_step *s, int64_t g, const float *note, int64_t blocks,
+                   char *members, size_t apart, int n_members)
 {
     struct row r = row_of(s, g);
     const float *chance = (const float *)s->in[3]->data + g * 2;
     int32_t *token = (int32_t *)s->out[0]->data + g * r.args->top;
     float *logp = (float *)s->out[1]->data + g * r.args->top, value = 0;
-    struct joined all = join_parts(&r, part, apart, parts);
-    join_best(&r, part, apart, parts, &all, token, logp);
+    struct joined all = join_blocks(&r, note, blocks);
+    join_best(&r, members, apart, n_members, &all, token, logp);
     int64_t taken = chance[0] > 0 ? sample(&r, &all, chance, &value) : -1;
     ((int32_t *)s->out[2]->data)[g] = taken < 0 ? token[0] : (int32_t)taken;
     ((float *)s->out[3]->data)[g] = taken < 0 ? logp[0] : (float)((double)value - all.whole);
     float watched = 0;
     if (watches(&r)) {
-        int64_t step = (int64_t)(apart / sizeof(float));
-        float most = -INFINITY;
-        for (int i = 0; i < parts; i++) most = fmaxf(most, (&part->raw_most)[i * step]);
-        double raw = join((double)most, &part->raw_most, &part->raw_sum, step, parts);
+        const float *mosts = note + FAST_RAW_MOST * blocks;
+        double raw =
+            join(vf_largest(mosts, blocks, false), mosts, note + FAST_RAW_SUM * blocks, blocks);
         watched = (float)exp((double)r.logits[r.args->watch] - raw);
     }
     ((float *)s->out[4]->data)[g] = watched;
@@ -257,18 +252,20 @@ int ISA_NAME(cpu_pick_pick)(const struct cpu_step *s, struct thread_team *team, 
     int64_t g_count = s->in[0]->rows, v_count = s->in[0]->plan->dim[1], first, last, from, to;
     struct fast_pick m =
         fast_pick_layout(s->in[0]->plan->dim[0], v_count, s->step->args.top, s->threads);
-    size_t apart = (size_t)s->in[0]->plan->dim[0] * m.part; /* from member to member */
-    char *parts = s->scratch, *mine = parts + (size_t)id * apart;
-    thread_share(team, id, v_count, GRAIN, &first, &last);
-    float *y = (float *)(parts + m.shared) + first;
+    size_t apart = (size_t)s->in[0]->plan->dim[0] * m.best; /* from member to member */
+    float *notes = s->scratch;
+    char *members = (char *)s->scratch + m.notes, *mine = members + (size_t)id * apart;
+    thread_share(team, id, v_count, FAST_BLOCK, &first, &last);
     for (int64_t g = 0; g < g_count; g++) {
         struct row r = row_of(s, g);
-        look_through(&r, first, last, y, (struct fast_part *)(mine + (size_t)g * m.part));
+        look_through(&r, first, last, notes + g * FAST_NOTES * m.blocks, m.blocks,
+                     (struct fast_best *)(mine + (size_t)g * m.best));
     }
     thread_barrier(team);
     thread_share(team, id, g_count, 1, &from, &to);
     for (int64_t g = from; g < to; g++)
-        finish(s, g, (struct fast_part *)(parts + (size_t)g * m.part), apart, team->n);
+        finish(s, g, notes + g * FAST_NOTES * m.blocks, m.blocks, members + (size_t)g * m.best,
+               apart, team->n);
     return 0;
 }
 

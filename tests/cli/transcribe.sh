@@ -57,6 +57,11 @@ said = json.load(open(sys.argv[1]))
 assert said["device"] == "cpu" and said["compute_type"].startswith("int8"), said["device"]
 assert abs(said["audio_seconds"] - 11) < 0.01 and said["wall_seconds"] > 0, said
 assert said["segments"][0]["start"] == 0 and said["text"], said' "$work/o/t.json"
+run "$lode" transcribe $fast --threads 1 "$jfk" --format json
+ok "json: one thread, the same numbers to the last digit" python3 -c '
+import json, sys
+a, b = (json.load(open(name))["segments"] for name in sys.argv[1:])
+assert a and a == b, (a, b)' "$work/out" "$work/o/t.json"
 run "$lode" transcribe $fast "$work/in" -o "$work/folder" --format srt
 is "folder in, folder out" "$(ls "$work/folder")" "$(printf 'one.srt\ntwo words.srt')"
 ls -a "$work/o" "$work/folder" >"$work/ls"
