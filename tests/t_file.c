@@ -234,13 +234,44 @@ static void an_output_that_cannot_be(void **state)
     assert_int_equal(file_kind("/dev/null"), FILE_OTHER);
 
     /* A disk that fills up half way leaves nothing behind. */
+    static const char long_piece[2 * sizeof f.held];
     fault_arm("write:2");
     assert_int_equal(file_out_open(p->a, path_of(p, "out"), &f, &e), 0);
-    assert_int_equal(file_out_write(&f, "one", 3, &e), 0);
-    assert_int_equal(file_out_write(&f, "two", 3, &e), -1);
-    assert_non_null(strstr(e.text, "after 3 bytes"));
+    assert_int_equal(file_out_write(&f, long_piece, sizeof long_piece, &e), 0);
+    assert_int_equal(file_out_write(&f, long_piece, sizeof long_piece, &e), -1);
+    assert_non_null(strstr(e.text, "after 32768 bytes"));
     file_out_abort(&f);
     assert_int_equal(count_names(p), 0);
+
+    /* Nor where the last pieces wait for commit. */
+    fault_arm("write:2");
+    assert_int_equal(file_out_open(p->a, path_of(p, "out"), &f, &e), 0);
+    assert_int_equal(file_out_write(&f, long_piece, sizeof long_piece, &e), 0);
+    assert_int_equal(file_out_write(&f, "two", 3, &e), 0);
+    assert_int_equal(file_out_commit(&f, &e), -1);
+    assert_int_equal(e.code, E_IO);
+    assert_non_null(strstr(e.text, "after 32768 bytes: the disk is full"));
+    assert_int_equal(count_names(p), 0);
+    fault_arm(NULL);
+
+    /* Pieces of all lengths arrive in order. */
+    enum { PIECES = 300 };
+    char piece[PIECES], *whole = arena_alloc(p->a, PIECES * PIECES, 1, &e);
+    size_t n = 0;
+    assert_int_equal(file_out_open(p->a, path_of(p, "out"), &f, &e), 0);
+    for (int i = 0; i < PIECES; i++) {
+        memset(piece, i, sizeof piece);
+        memset(whole + n, i, (size_t)i);
+        assert_int_equal(file_out_write(&f, piece, (size_t)i, &e), 0);
+        n += (size_t)i;
+    }
+    assert_int_equal(file_out_write(&f, long_piece, sizeof f.held, &e), 0);
+    assert_int_equal(file_out_commit(&f, &e), 0);
+    struct str got;
+    assert_int_equal(file_read(p->a, path_of(p, "out"), 1 << 20, &got, &e), 0);
+    assert_int_equal(got.n, n + sizeof f.held);
+    assert_memory_equal(got.p, whole, n);
+    assert_memory_equal(got.p + n, long_piece, sizeof f.held);
 }
 
 static void a_folder_that_cannot_be_made_says_why(void **state)

@@ -208,10 +208,24 @@ int file_out_open(struct arena *a, const char *path, struct file_out *f, struct 
     return f->fd >= 0 ? 0 : err_errno(e, E_IO, "%s: cannot be written", path);
 }
 
+/* What is held, and then p. */
+static int pass_on(struct file_out *f, const void *p, size_t n, struct err *e)
+{
+    uint64_t there = f->bytes - f->n_held;
+    if (file_write_all(f->fd, f->held, f->n_held, e) || file_write_all(f->fd, p, n, e))
+        return err_note(e, "%s, after %llu bytes", f->path, (unsigned long long)there);
+    f->n_held = 0;
+    return 0;
+}
+
 int file_out_write(struct file_out *f, const void *p, size_t n, struct err *e)
 {
-    if (file_write_all(f->fd, p, n, e))
-        return err_note(e, "%s, after %llu bytes", f->path, (unsigned long long)f->bytes);
+    if (!f->tmp || n > sizeof f->held - f->n_held) { /* who reads a pipe does not wait */
+        TRY(pass_on(f, p, n, e));
+    } else if (n > 0) {
+        memcpy(f->held + f->n_held, p, n);
+        f->n_held += n;
+    }
     f->bytes += n;
     return 0;
 }
@@ -247,6 +261,10 @@ int file_out_format(struct file_out *f, struct err *e, const char *format, ...)
 int file_out_commit(struct file_out *f, struct err *e)
 {
     if (f->fd == STDOUT_FILENO) return 0;
+    if (pass_on(f, NULL, 0, e)) {
+        file_out_abort(f);
+        return -1;
+    }
     int status = 0;
     if (f->tmp && fsync(f->fd) != 0 && errno != EINVAL && errno != ENOSYS) status = -1;
     int number = errno;

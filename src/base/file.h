@@ -27,12 +27,14 @@ int file_read(struct arena *a, const char *path, size_t max_bytes, struct str *o
 /* struct file_out: a file that appears under its name only when complete: written to
  * NAME.tmp-000000 in the same folder (a NAME too long for that is cut), or with the next number
  * while somebody else writes that, synced and renamed by commit, removed by abort. What a killed
- * process left there is removed by open: such a file is not locked any more. Path "-" is standard
- * output (nothing to rename). */
+ * process left there is removed by open: such a file is not locked any more. Small pieces go to it
+ * together. Path "-" is standard output (nothing to rename, and nothing waits). */
 struct file_out {
     int fd;
     char *path, *tmp; /* owned by the arena given to open; tmp NULL for "-" */
-    uint64_t bytes;
+    uint64_t bytes;   /* given to write so far */
+    size_t n_held;    /* of them, in held */
+    char held[16 << 10];
 };
 int file_out_open(struct arena *a, const char *path, struct file_out *f, struct err *e);
 int file_out_write(struct file_out *f, const void *p, size_t n,
