@@ -364,7 +364,7 @@ static void test_lanes(void **state)
 
 /* ---- what the text so far does to the next token ---- */
 
-/* The likeliest token after prompt and text, by hand from the bare logits: no timestamps. */
+/* The likeliest token after prompt and text, by hand from the bare logits: without timestamps. */
 static int likeliest(struct lab *lab, const int *prompt, int n_prompt, const int *token, int n,
                      double penalty, int run)
 {
@@ -381,7 +381,7 @@ static int likeliest(struct lab *lab, const int *prompt, int n_prompt, const int
         if (first) *x = (float)(*x > 0 ? (double)*x / penalty : (double)*x * penalty);
     }
     for (int v = 0; v < tiny.vocab; v++) {
-        bool allowed = (v < 11 || v > 13) && (v <= tiny.eot || v >= tiny.time0);
+        bool allowed = (v < 11 || v > 13) && v <= tiny.eot;
         for (int i = 0; run > 0 && i + run <= n; i++) /* would end a run that is there already */
             if (token[i + run - 1] == v &&
                 memcmp(token + i, token + n - run + 1, (size_t)(run - 1) * sizeof *token) == 0)

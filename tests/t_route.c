@@ -156,6 +156,15 @@ static void test_route(void **state)
     has(h.text, "\"model\":\"%s\"", english);
     has(h.text, "\"compute_type\":\"float32\"");
     has(h.text, "\"text\":\"c\"");
+    /* It is listened for where the first part begins that is wanted, if there is one. */
+    const char *const from[][2] = {
+        {"0", "2 windows of it"}, {"31", "1 window of it"}, {"99", "2 windows of it"}};
+    const char *longer = job_noise(w, "longer", 33);
+    for (size_t i = 0; i < COUNT(from); i++) {
+        must(w, TRANSCRIBE(w, &h, longer, "--route", route, "--language-detection-segments=2",
+                           "--language-detection-threshold=1", "--clip-timestamps", from[i][0]));
+        has(h.notes, "%s", from[i][1]);
+    }
     must(w, TRANSCRIBE(w, &h, noise, "--route", route, "--batch-size=2"));
     has(h.text, "\"model\":\"%s\"", english);
 

@@ -197,6 +197,10 @@ int file_out_open(struct arena *a, const char *path, struct file_out *f, struct 
     }
     f->path = through_links(a, path, e);
     if (!f->path) return -1;
+    size_t name = strlen(file_name(f->path));
+    if (name > NAME_MAX) /* said before the work, not when it gets its name */
+        return err_set(e, E_IO, "%.100s..: a name of %zu bytes, %d are possible",
+                       file_name(f->path), name, NAME_MAX);
     struct stat st;
     bool there = stat(f->path, &st) == 0;
     if (there && S_ISDIR(st.st_mode))
@@ -216,6 +220,11 @@ static int pass_on(struct file_out *f, const void *p, size_t n, struct err *e)
         return err_note(e, "%s, after %llu bytes", f->path, (unsigned long long)there);
     f->n_held = 0;
     return 0;
+}
+
+int file_out_flush(struct file_out *f, struct err *e)
+{
+    return pass_on(f, NULL, 0, e);
 }
 
 int file_out_write(struct file_out *f, const void *p, size_t n, struct err *e)
@@ -261,7 +270,7 @@ int file_out_format(struct file_out *f, struct err *e, const char *format, ...)
 int file_out_commit(struct file_out *f, struct err *e)
 {
     if (f->fd == STDOUT_FILENO) return 0;
-    if (pass_on(f, NULL, 0, e)) {
+    if (file_out_flush(f, e)) {
         file_out_abort(f);
         return -1;
     }

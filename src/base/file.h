@@ -38,7 +38,8 @@ struct file_out {
 };
 int file_out_open(struct arena *a, const char *path, struct file_out *f, struct err *e);
 int file_out_write(struct file_out *f, const void *p, size_t n,
-                   struct err *e); /* E_IO, disk full said so */
+                   struct err *e);                     /* E_IO, disk full said so */
+int file_out_flush(struct file_out *f, struct err *e); /* what waits goes out now */
 /* file_out_format: the same of a format; what comes after 1200 bytes is left out. */
 int file_out_format(struct file_out *f, struct err *e, const char *format, ...) BASE_PRINTF(3, 4);
 int file_out_commit(struct file_out *f, struct err *e);

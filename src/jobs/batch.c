@@ -530,6 +530,17 @@ static int bring_back(struct batch *b, struct err *e)
     return speech_again(b->speech, tries, e);
 }
 
+/* Seconds of the source that are decided: what was begun, less what lanes have left. */
+static double done_s(const struct batch *b)
+{
+    int64_t done = b->position;
+    for (int i = 0; i < b->n_lanes; i++) {
+        const struct lane *l = &b->lane[i];
+        if (l->busy) done -= l->n - l->seek * WHISPER_HOP;
+    }
+    return (double)done / SECOND;
+}
+
 int batch_run(struct batch *b, const struct batch_source *source, const struct scribe_events *ev,
               struct scribe_totals *totals, struct err *e)
 {
@@ -553,8 +564,8 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
                            str_s((int64_t)b->n_given));
         if (turn(b, e)) TRY(bring_back(b, e));
         TRY(give_ready(b, ev, e));
-        ev->progress(ev->ctx, "transcribing", time_of(b, (double)b->position / SECOND, true),
-                     (double)source->n_samples / SECOND);
+        ev->progress(ev->ctx, "transcribing", done_s(b), (double)source->n_samples / SECOND);
+        totals->audio_s = time_of(b, done_s(b), true);
     }
     totals->audio_s = (double)b->position / SECOND;
     /* after prepare nothing of ours allocates */
@@ -578,7 +589,7 @@ int batch_audio(struct batch *b, struct audio *audio, const struct vad_regions *
     if (!regions) return batch_run(b, &whole, ev, totals, e);
     struct batch_source speech = {&joined, vad_joined_read, vad_samples(regions), regions};
     int rc = batch_run(b, &speech, ev, totals, e);
-    totals->audio_s = (double)n_samples / WHISPER_RATE_HZ;
+    if (rc == 0) totals->audio_s = (double)n_samples / WHISPER_RATE_HZ;
     return rc;
 }
 

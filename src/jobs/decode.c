@@ -87,10 +87,12 @@ static void set_rule(const struct decode *d, const struct lane *l, const int *to
     int sampled = n - l->prompt.forced;
     const struct net_whisper_config *c = &d->s->net.config;
     int32_t bits = 0, from = c->time0, to = c->vocab - 1;
-    if (l->timestamps && n == 0) {
+    if (!l->timestamps) {
+        bits = OP_RULE_BAN_TIMES; /* one that is sampled all the same would begin a segment */
+    } else if (n == 0) {
         bits = OP_RULE_BAN_TEXT | OP_RULE_BAN_EOT;
         to = MIN(to, c->time0 + d->o.initial_times);
-    } else if (l->timestamps && sampled > 0) {
+    } else if (sampled > 0) {
         bool last = token[n - 1] >= c->time0, before = sampled < 2 || token[n - 2] >= c->time0;
         int latest = n - 1;
         while (latest > 0 && token[latest] < c->time0) latest--;
@@ -281,7 +283,7 @@ static void continue_with(struct decode *d, struct lane *l, int slot, const stru
 /* Without a length penalty no longer text can overtake the leader once it has ended. */
 static bool enough(const struct decode *d, const struct lane *l)
 {
-    return l->n_done >= (int)lround(d->o.beam * d->o.patience) ||
+    return l->n_done >= MAX((int)lround(d->o.beam * d->o.patience), 1) ||
            (d->o.length_penalty == 0 && l->leader_ended);
 }
 

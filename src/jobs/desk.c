@@ -155,9 +155,8 @@ static int encode(struct desk *d, const char *option, const char *text, struct s
     if (!text) return 0;
     if (!str_utf8_whole(text, strlen(text)))
         return err_set(e, E_USAGE, "--%s is not UTF-8", option);
-    int *token = ARENA_NEW(d->a, int, (size_t)DECODE_MOST, e);
-    if (!token) return -1;
-    int64_t n = speech_encode(d->a, d->speech, text, token, DECODE_MOST - 1, e);
+    int *token;
+    int64_t n = speech_encode(d->a, d->speech, text, &token, e);
     *out = (struct scribe_tokens){token, (int)n};
     return n < 0 ? -1 : 0;
 }

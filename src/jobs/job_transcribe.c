@@ -6,6 +6,7 @@
 #include "jobs/jobs.h"
 #include "jobs/journal.h"
 #include "load/store.h"
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -137,6 +138,7 @@ struct run { /* of all inputs */
     int n_done, n_failed, n_before; /* n_before: finished by an earlier run */
     double audio_s, wall_s;         /* of those done */
     struct journal *journal;        /* NULL: none is kept */
+    struct str line;                /* of the input at hand, in it; empty: standard input */
     struct err first;               /* of the failed inputs */
     bool no_text; /* standard output takes no more: no further input is worth its time */
     struct arena *names;
@@ -202,7 +204,8 @@ static int to_host(void *ctx, const char *p, size_t n, struct err *e)
 static int to_file(void *ctx, const char *p, size_t n, struct err *e)
 {
     struct output *o = ctx;
-    return file_out_write(&o->file, p, n, e);
+    TRY(file_out_write(&o->file, p, n, e));
+    return file_out_flush(&o->file, e); /* after a loss of power hours of text are still there */
 }
 
 static int on_segment(void *ctx, const struct out_segment *s, struct err *e)
@@ -252,8 +255,8 @@ static int on_again(void *ctx, const struct out_again *w, struct err *e)
 
 static void on_progress(void *ctx, const char *what, double done_s, double total_s)
 {
-    const struct transcript *t = ctx;
-    host_progress(t->run->host, what, LODE_SECONDS, done_s, total_s);
+    const struct run *r = ((const struct transcript *)ctx)->run;
+    if (!r->o->quiet) host_progress(r->host, what, LODE_SECONDS, done_s, total_s);
 }
 
 static bool on_cancelled(void *ctx)
@@ -283,6 +286,18 @@ static int take(struct run *r, char *path, struct err *e)
     return 0;
 }
 
+/* Bytes of a name before its last dot, and no more than a file of that name, a number and the
+ * suffix may have. */
+static int stem_of(const char *name, const char *suffix)
+{
+    const char *dot = strrchr(name, '.');
+    size_t n = dot && dot != name ? (size_t)(dot - name) : strlen(name);
+    size_t most = NAME_MAX - sizeof "-1000000" - strlen(suffix);
+    if (n <= most) return (int)n;
+    for (n = most; n > 0 && ((uint8_t)name[n] & 0xC0) == 0x80;) n--; /* not within a character */
+    return (int)n;
+}
+
 /* The file an input's transcript goes to: -o itself, or NAME.suffix in the folder; NAME-2.suffix
  * and so on where an earlier input of this run has that name. NULL: standard output. */
 static int output_path(struct run *r, const char *input, const char *suffix, char **path,
@@ -295,8 +310,7 @@ static int output_path(struct run *r, const char *input, const char *suffix, cha
         return *path ? 0 : -1;
     }
     const char *name = strcmp(input, "-") == 0 ? "stdin" : file_name(input);
-    const char *dot = strrchr(name, '.');
-    int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+    int stem = stem_of(name, suffix);
     char *file = arena_format(r->names, e, "%.*s%s", stem, name, suffix);
     for (int again = 2; file; again++) {
         *path = file_join(r->names, r->output, file, e);
@@ -350,10 +364,23 @@ static void summary(struct transcript *t, const struct scribe_totals *n)
     tell_watchers(t, n);
 }
 
+/* What is wrong with the audio of an input, as far as it was read. */
+struct flaws {
+    double promised_s; /* it says it is so long and is not; else 0 */
+    int64_t damaged;   /* packets */
+};
+
+static void look_for_flaws(const struct audio *audio, struct flaws *f)
+{
+    double promised_s = audio_promised(audio);
+    f->promised_s = fmax(f->promised_s, promised_s);
+    f->damaged = MAX(f->damaged, audio_damage(audio) - (promised_s > 0));
+}
+
 /* Channel by channel, each read anew. What a stop leaves of them is given out, too. */
 static int decode_channels(struct transcript *t, const char *input, int channels,
                            const struct scribe_events *to, struct scribe_totals *totals,
-                           struct err *e)
+                           struct flaws *flaws, struct err *e)
 {
     struct run *r = t->run;
     struct chorus chorus;
@@ -371,6 +398,7 @@ static int decode_channels(struct transcript *t, const char *input, int channels
         TRY(ahead_take(r->ahead, input, i, &in, e));
         rc = desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples, &events,
                       &one, e);
+        look_for_flaws(in->audio, flaws);
         audio_close(&in->audio);
         totals->audio_s = fmax(totals->audio_s, one.audio_s);
         totals->segments += one.segments;
@@ -391,20 +419,41 @@ static void name_device(struct transcript *t)
     t->about.compute_type = s->compute_type;
 }
 
+/* What is listened to for the language: speech, where it is known, else from the first part that is
+ * wanted, if the audio is so long. joined: room for it. */
+static int find_source(struct run *r, struct ahead_input *in, struct vad_joined *joined,
+                       struct vad_source *out, struct err *e)
+{
+    const struct scribe_options *o = &r->wishes.scribe;
+    int64_t left = o->n_clips ? o->clip[0].from * WHISPER_HOP : 0, got;
+    *joined = (struct vad_joined){.audio = in->audio, .regions = &in->regions};
+    *out = in->regions.n ? (struct vad_source){joined, vad_joined_read} : vad_audio(in->audio);
+    for (; left > 0; left -= got) {
+        const struct speech *s = r->desk->speech;
+        got = audio_read(in->audio, s->pcm, MIN(left, s->net.samples), e);
+        if (got < 0) return -1;
+        if (got == 0) return audio_rewind(in->audio, e);
+    }
+    return 0;
+}
+
 /* The language of this input, where it was not said; then the desk that takes it. */
-static int choose_desk(struct transcript *t, struct audio *audio, struct err *e)
+static int choose_desk(struct transcript *t, struct ahead_input *in, struct err *e)
 {
     struct run *r = t->run;
+    struct vad_joined joined;
+    struct vad_source source;
     struct tongue heard = {.language = r->wishes.language};
     r->desks.again.input = t->about.input;
     if (r->desks.listens) TRY(desk_listener(&r->desks, &r->desk, e));
-    for (int tries = 0; r->desks.listens && tongue_listen(r->desk->speech, audio, &r->wishes.tongue,
-                                                          r->desk->logits, &heard, e);
-         tries++) {
-        TRY(speech_again(r->desk->speech, tries, e));
-        TRY(audio_rewind(audio, e));
+    for (int tries = 0; r->desks.listens; tries++) {
+        TRY(find_source(r, in, &joined, &source, e));
+        int rc =
+            tongue_listen(r->desk->speech, source, &r->wishes.tongue, r->desk->logits, &heard, e);
+        if (rc) TRY(speech_again(r->desk->speech, tries, e));
+        TRY(audio_rewind(in->audio, e));
+        if (rc == 0) break;
     }
-    if (r->desks.listens) TRY(audio_rewind(audio, e));
     TRY(desk_at(&r->desks, heard.language, &r->desk, e));
     t->about.model = r->desk->speech->o.name;
     t->about.language = net_language_code(MAX(heard.language, 0));
@@ -422,10 +471,12 @@ static void look_ahead(struct run *r)
 {
     const char *next = r->next.path;
     struct err ignored;
-    bool done = false;
+    struct str line;
     if (!next || r->next.failed || r->o->channels || file_kind(next) != FILE_REGULAR) return;
-    if (r->journal && journal_has(r->journal, r->job, next, &done, &ignored)) return;
-    if (!done) ahead_start(r->ahead, next);
+    if (r->journal &&
+        (journal_line(r->journal, r->job, next, &line, &ignored) || journal_has(r->journal, line)))
+        return;
+    ahead_start(r->ahead, next);
 }
 
 /* Reads one audio and writes its transcript through t->sink. A run that was stopped keeps what it
@@ -437,22 +488,22 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
     struct audio_info info;
     struct scribe_totals totals = {0};
     struct scribe_events events = {t, on_segment, on_again, on_progress, on_cancelled};
+    struct flaws flaws = {0};
     struct err stop = {0};
     double start_s = thread_seconds();
     TRY(ahead_take(r->ahead, input, 0, &in, e));
     look_ahead(r);
-    int rc = choose_desk(t, in->audio, e);
+    int rc = choose_desk(t, in, e);
     for (size_t i = 0; i < r->n_writers && rc == 0; i++)
         rc = t->out[i].writer->begin(&t->out[i].sink, &t->about, t->out[i].state, e);
     audio_info(in->audio, &info);
     bool voices = r->o->channels && info.source_channels > 1;
     if (voices) audio_close(&in->audio); /* each channel is opened by itself */
     if (rc == 0)
-        rc = voices ? decode_channels(t, input, info.source_channels, &events, &totals, e)
+        rc = voices ? decode_channels(t, input, info.source_channels, &events, &totals, &flaws, e)
                     : desk_run(r->desk, in->audio, r->vad ? &in->regions : NULL, in->n_samples,
                                &events, &totals, e);
-    double promised_s = in->audio ? audio_promised(in->audio) : 0;
-    int64_t damaged = in->audio ? audio_damage(in->audio) - (promised_s > 0) : 0;
+    if (in->audio) look_for_flaws(in->audio, &flaws);
     audio_close(&in->audio);
     bool nothing =
         t->out[0].path && totals.segments == 0; /* an older file of that name is worth more */
@@ -473,12 +524,12 @@ static int transcribe(struct transcript *t, const char *input, struct err *e)
     for (size_t i = 0; i < r->n_writers; i++)
         if (t->out[i].path) TRY(file_out_commit(&t->out[i].file, e));
     summary(t, &totals);
-    if (promised_s > 0)
+    if (flaws.promised_s > 0)
         host_note(r->host, "%s: ends after %.1f of the %.1f s that it says it has: was it cut off?",
-                  t->about.input, t->about.audio_s, promised_s);
-    if (damaged)
-        host_note(r->host, "%s: %lld damaged packet%s skipped", t->about.input, (long long)damaged,
-                  damaged == 1 ? " was" : "s were");
+                  t->about.input, t->about.audio_s, flaws.promised_s);
+    if (flaws.damaged)
+        host_note(r->host, "%s: %lld damaged packet%s skipped", t->about.input,
+                  (long long)flaws.damaged, flaws.damaged == 1 ? " was" : "s were");
     if (!rc) return 0;
     *e = stop;
     return -1;
@@ -550,8 +601,10 @@ static int fail_input(struct run *r, struct err *e)
 static int done_before(struct run *r, const char *input, bool *done, struct err *e)
 {
     *done = false;
-    if (!r->journal) return 0;
-    TRY(journal_has(r->journal, r->job, input, done, e));
+    r->line = (struct str){0};
+    if (!r->journal || strcmp(input, "-") == 0) return 0;
+    TRY(journal_line(r->journal, r->job, input, &r->line, e));
+    *done = journal_has(r->journal, r->line);
     size_t n_taken = r->n_taken;
     for (size_t i = 0; i < r->n_writers && *done; i++) {
         char *path;
@@ -571,12 +624,26 @@ static int count_input(struct run *r, const char *input, struct err *e)
         r->n_before++;
         return 0;
     }
-    if (one_input(r, input, e)) return fail_input(r, e);
+    size_t n_taken = r->n_taken;
+    if (one_input(r, input, e)) {
+        r->n_taken = n_taken; /* its names are free again */
+        return fail_input(r, e);
+    }
     r->n_done++;
-    return r->journal ? journal_add(r->journal, r->job, input, e) : 0;
+    return r->line.n ? journal_add(r->journal, r->job, r->line, e) : 0;
 }
 
 /* ---- all inputs ---- */
+
+/* Whether a file of a folder is a transcript of this run or an earlier one: where the output goes
+ * beside the inputs. */
+static bool is_transcript(const struct run *r, const char *folder, const char *name)
+{
+    if (!r->to_folder || !file_same(folder, r->output)) return false;
+    for (size_t i = 0; i < r->n_writers; i++)
+        if (str_ends(name, r->writer[i].suffix)) return true;
+    return false;
+}
 
 /* The next input: of a folder its files, not those whose names begin with a dot, and not its
  * folders. */
@@ -598,7 +665,9 @@ static int next_input(struct run *r, struct walk *w, struct pending *next, struc
             char *path = file_join(r->names, w->folder, name, e);
             if (!path) return -1;
             next->path = path;
-            if (name[0] != '.' && file_kind(path) == FILE_REGULAR) return 0;
+            if (name[0] != '.' && file_kind(path) == FILE_REGULAR &&
+                !is_transcript(r, w->folder, name))
+                return 0;
         }
         next->path = NULL;
         w->folder = NULL;
@@ -647,6 +716,16 @@ static int verdict(const struct run *r, struct err *e)
     return err_set(e, E_PARTIAL, "%d of %d inputs failed", r->n_failed, r->n_failed + r->n_done);
 }
 
+/* "-", or a name that ends as a transcript does. */
+static bool looks_like_file(const char *output)
+{
+    size_t n;
+    const struct out_writer *w = out_writers(&n);
+    for (size_t i = 0; i < n; i++)
+        if (str_ends(output, w[i].suffix)) return true;
+    return strcmp(output, "-") == 0;
+}
+
 static int find_output(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     const struct transcribe_options *o = r->o;
@@ -659,6 +738,8 @@ static int find_output(struct run *r, const struct opt_list *inputs, struct err 
     r->many = inputs->n > 1 || file_kind(inputs->words[0]) == FILE_FOLDER;
     r->to_folder = r->output && (o->output_dir || all || r->many || str_ends(r->output, "/") ||
                                  file_kind(r->output) == FILE_FOLDER);
+    if (o->output && r->many && file_kind(r->output) == FILE_NONE && looks_like_file(r->output))
+        return err_set(e, E_USAGE, "-o %s: several inputs need a folder: -o FOLDER/", r->output);
     if (r->to_folder && file_kind(r->output) == FILE_REGULAR)
         return err_set(e, E_USAGE, "-o %s is a file; %s need a folder", r->output,
                        all ? "several formats" : "several inputs");

@@ -76,10 +76,9 @@ uint64_t journal_settings(const struct opt_row *rows, size_t n, const void *opts
     return hash;
 }
 
-/* The line of an input, without its end. In its path what could end a line, or a terminal's peace,
- * is written as %XX. */
-static int line_of(const struct journal *j, struct arena *a, const char *input, struct str *out,
-                   struct err *e)
+/* In the path what could end a line, or a terminal's peace, is written as %XX. */
+int journal_line(const struct journal *j, struct arena *a, const char *input, struct str *out,
+                 struct err *e)
 {
     struct stat st;
     if (stat(input, &st) != 0) return err_errno(e, E_IO, "%s", input);
@@ -106,20 +105,14 @@ static int line_of(const struct journal *j, struct arena *a, const char *input, 
     return 0;
 }
 
-int journal_has(const struct journal *j, struct arena *scratch, const char *input, bool *has,
-                struct err *e)
+bool journal_has(const struct journal *j, struct str line)
 {
-    struct str line;
-    TRY(line_of(j, scratch, input, &line, e));
-    *has = j->n && bsearch(&line, j->line, j->n, sizeof line, by_text);
-    return 0;
+    return j->n && bsearch(&line, j->line, j->n, sizeof line, by_text);
 }
 
-int journal_add(struct journal *j, struct arena *scratch, const char *input, struct err *e)
+int journal_add(struct journal *j, struct arena *scratch, struct str line, struct err *e)
 {
-    struct str line;
-    TRY(line_of(j, scratch, input, &line, e));
-    char *whole = arena_format(scratch, e, "%s%s\n", j->torn ? "\n" : "", line.p);
+    char *whole = arena_format(scratch, e, "%s%.*s\n", j->torn ? "\n" : "", (int)line.n, line.p);
     if (!whole) return -1;
     j->torn = false;
     if (file_write_all(j->fd, whole, strlen(whole), e)) return err_note(e, "%s", j->path);

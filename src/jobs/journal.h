@@ -20,12 +20,14 @@ uint64_t journal_settings(const struct opt_row *rows, size_t n, const void *opts
  */
 int journal_open(struct arena *a, const char *folder, uint64_t settings, struct journal **out,
                  struct err *e);
-/* journal_has: whether this input was finished in an earlier run. scratch: for the time of the
- * call. */
-int journal_has(const struct journal *j, struct arena *scratch, const char *input, bool *has,
-                struct err *e);
-/* journal_add: it is finished now. */
-int journal_add(struct journal *j, struct arena *scratch, const char *input, struct err *e);
+/* journal_line: what stands for an input as it is now, in a: taken before the work, so that what
+ * changes meanwhile is not finished. Errors: E_IO, E_NOMEM. */
+int journal_line(const struct journal *j, struct arena *a, const char *input, struct str *out,
+                 struct err *e);
+/* journal_has: whether it was finished in an earlier run. */
+bool journal_has(const struct journal *j, struct str line);
+/* journal_add: it is finished now. scratch: for the time of the call. */
+int journal_add(struct journal *j, struct arena *scratch, struct str line, struct err *e);
 void journal_close(struct journal **j);
 
 #endif

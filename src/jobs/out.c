@@ -266,7 +266,7 @@ static int segment_cue(const struct out_sink *s, const struct out_segment *seg, 
     struct pen pen = {.sink = s, .e = e};
     struct cue_place place = {&pen, st};
     if (text.n == 0) return 0;
-    if (seg->n_words > 0) {
+    if (seg->n_words > 0 && !seg->speaker) { /* who speaks stands before the whole text */
         TRY(cue_add(&st->cue, seg->word, seg->n_words, &place, e));
         return pen_done(&pen);
     }

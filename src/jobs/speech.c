@@ -130,7 +130,7 @@ static int learn_merges(struct arena *a, struct speech *s, int eot, struct err *
                                   : bpe_merges_by_id(a, s->bpe, eot, e);
 }
 
-int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int *token, size_t cap,
+int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int **token,
                       struct err *e)
 {
     int eot = s->net.config.eot;
@@ -139,13 +139,8 @@ int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int *
     s->merges = true;
     char *spaced = arena_format(a, e, " %.*s", (int)trimmed.n, trimmed.p);
     size_t most = trimmed.n + 1; /* a token is a byte or more */
-    int *all = spaced ? ARENA_NEW(a, int, most, e) : NULL;
-    if (!all) return -1;
-    int64_t n = bpe_encode(s->bpe, a, spaced, trimmed.n + 1, all, most, e);
-    if (n < 0) return -1;
-    n = MIN(n, (int64_t)cap);
-    memcpy(token, all, (size_t)n * sizeof *token);
-    return n;
+    *token = spaced ? ARENA_NEW(a, int, most, e) : NULL;
+    return *token ? bpe_encode(s->bpe, a, spaced, trimmed.n + 1, *token, most, e) : -1;
 }
 
 /* Files without suppress_ids get the list that openai's tokenizer derives from the vocabulary. */

@@ -81,9 +81,9 @@ int speech_again(struct speech *s, int tries, struct err *e);
 /* speech_ready: connects the doors of s->net in s->prepared and fills the bans. Part of
  * speech_open; by itself for tests that bring a net of their own. */
 void speech_ready(struct speech *s);
-/* speech_encode: text of the user's as tokens, as Whisper has them: trimmed and after a space. At
- * most cap; the rest is left out. Returns how many or -1. */
-int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int *token, size_t cap,
+/* speech_encode: text of the user's as tokens, as Whisper has them: trimmed and after a space.
+ * *token [n] lives in a. Returns n or -1. */
+int64_t speech_encode(struct arena *a, struct speech *s, const char *text, int **token,
                       struct err *e);
 void speech_close(struct speech **s);
 

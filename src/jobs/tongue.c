@@ -89,11 +89,11 @@ void tongue_add(struct tongue *sum, const struct tongue *one)
 }
 
 /* The next window of samples into the model's input. Returns how many, or -1. */
-static int64_t next_window(struct speech *s, struct audio *audio, struct err *e)
+static int64_t next_window(struct speech *s, struct vad_source source, struct err *e)
 {
     int64_t room = s->net.samples, n = (int64_t)s->net.frames * WHISPER_HOP, at = 0;
     while (at < n) {
-        int64_t got = audio_read(audio, s->pcm + CONTEXT + at, n - at, e);
+        int64_t got = source.read(source.ctx, s->pcm + CONTEXT + at, n - at, e);
         if (got < 0) return -1;
         if (got == 0) break;
         at += got;
@@ -103,13 +103,13 @@ static int64_t next_window(struct speech *s, struct audio *audio, struct err *e)
     return at;
 }
 
-int tongue_listen(struct speech *s, struct audio *audio, const struct tongue_options *o,
+int tongue_listen(struct speech *s, struct vad_source source, const struct tongue_options *o,
                   float *logits, struct tongue *out, struct err *e)
 {
     *out = (struct tongue){0};
     for (int i = 0; i < o->windows; i++) {
         struct tongue one;
-        int64_t n = next_window(s, audio, e);
+        int64_t n = next_window(s, source, e);
         if (n < 0) return -1;
         if (n < (i ? WHISPER_RATE_HZ : 1)) return 0; /* a rest of less than a second says little */
         TRY(engine_run(s->prepared, s->net.tape_loud, e));

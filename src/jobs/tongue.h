@@ -5,7 +5,7 @@
 #define JOBS_TONGUE_H
 
 #include "jobs/speech.h"
-#include "media/audio.h"
+#include "jobs/vad.h"
 #include "nets/net_language.h"
 
 struct tongue_options {
@@ -35,8 +35,8 @@ int tongue_window(struct speech *s, int slot, const struct tongue_options *o, fl
  * added: a window that is not sure weighs less. */
 void tongue_add(struct tongue *sum, const struct tongue *one);
 
-/* tongue_listen: windows of 30 s from where the audio stands, until one is sure. Uses slot 0. */
-int tongue_listen(struct speech *s, struct audio *audio, const struct tongue_options *o,
+/* tongue_listen: windows of 30 s of a source, until one is sure. Uses slot 0. */
+int tongue_listen(struct speech *s, struct vad_source source, const struct tongue_options *o,
                   float *logits, struct tongue *out, struct err *e);
 
 #endif

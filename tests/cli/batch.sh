@@ -123,6 +123,8 @@ assert [s["start"] for s in said] == sorted(s["start"] for s in said)' "$work/ou
 done
 run "$lode" transcribe $fast --channels "$work/two.wav"
 is "channels: a line begins with the speaker" "$(head -1 "$work/out" | cut -c1-6)" "left: "
+run "$lode" transcribe $fast --channels --word-timestamps --format srt "$work/two.wav"
+is "channels, words: every cue has its speaker" "$(grep -c '^left: \|^right: ' "$work/out")" "$(grep -c -e '-->' "$work/out")"
 run "$lode" transcribe $fast --channels "$jfk"
 is "channels: one is nobody" "$(words "$work/out")" "$said"
 status=0
@@ -205,6 +207,45 @@ run "$lode" transcribe $fast --resume "$work/in" -o "$work/o"
 ok "resume: a changed input and a lost output are done again" grep -q '2 inputs done, 2 done before' "$work/err"
 run "$lode" transcribe $fast --beam-size 2 --resume "$work/in/1.wav" -o "$work/o/"
 is "resume: other options are another job" "$(grep -c '1.wav: 11.0 s' "$work/err")" 1
+ok "resume: standard input" sh -c '"$0" transcribe '"$fast"' -q --resume - -o "$1/o/" <"$2" && test -s "$1/o/stdin.txt"' \
+    "$lode" "$work" "$jfk"
+mkdir "$work/beside"
+cp "$jfk" "$work/beside/a.wav"
+run "$lode" transcribe $fast --resume "$work/beside" -o "$work/beside"
+run "$lode" transcribe $fast --resume "$work/beside" -o "$work/beside"
+ok "resume: beside the inputs, nothing is left to do" grep -q '0 inputs done, 1 done before' "$work/err"
+is "resume: beside the inputs, no other name" "$status $(ls "$work/beside")" "0 $(printf 'a.txt\na.wav')"
+# An input that changes while it is read is not finished.
+python3 - "$jfk" "$work/grows.wav" <<'END'
+import sys, wave
+one = wave.open(sys.argv[1])
+sound = one.readframes(one.getnframes()) * 5
+five = wave.open(sys.argv[2], "wb")
+five.setparams(one.getparams())
+five.writeframes(sound)
+five.close()
+END
+"$lode" transcribe $fast --resume "$work/grows.wav" -o "$work/g/" 2>"$work/err" &
+job=$!
+i=0
+while ! ls "$work/g" 2>/dev/null | grep -q 'tmp-' && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
+touch "$work/grows.wav"
+wait $job
+run "$lode" transcribe $fast --resume "$work/grows.wav" -o "$work/g/"
+ok "resume: what changed meanwhile is done again" grep -q 'grows.wav: 5[0-9]\.[0-9] s' "$work/err"
+# A stopped batch says how much it has heard.
+"$lode" transcribe $fast --batch-size 2 --threads 1 "$work/long.wav" -o "$work/stopped.json" 2>"$work/err" &
+job=$!
+i=0
+while ! ls "$work" | grep -q 'stopped.json.tmp-' && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
+sleep 0.7
+kill -INT $job
+wait $job
+ok "a stopped batch: what it has heard" python3 -c '
+import json, os, sys
+if os.path.exists(sys.argv[1]): # it may have had nothing yet
+    said = json.load(open(sys.argv[1]))
+    assert not said["segments"] or said["duration"] > 0, said' "$work/stopped.json"
 run "$lode" transcribe $fast --resume "$jfk" -o "$work/one.txt"
 says "resume without a folder" 2 'resume needs a folder'
 tap_end

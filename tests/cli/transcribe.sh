@@ -62,6 +62,13 @@ ok "json: one thread, the same numbers to the last digit" python3 -c '
 import json, sys
 a, b = (json.load(open(name))["segments"] for name in sys.argv[1:])
 assert a and a == b, (a, b)' "$work/out" "$work/o/t.json"
+run "$lode" transcribe --model tiny.en --no-timestamps --temperature 1.3 --best-of 1 "$jfk" --format json
+ok "no timestamps: none is sampled" python3 -c '
+import json, sys
+said = json.load(open(sys.argv[1]))["segments"]
+assert said and all(0 <= s["start"] < s["end"] and max(s["tokens"]) < 50363 for s in said), said' "$work/out"
+run "$lode" transcribe --model tiny.en --beam-size 2 --patience 0.2 "$jfk"
+is "little patience: the words" "$(words "$work/out")" "$said"
 run "$lode" transcribe $fast "$work/in" -o "$work/folder" --format srt
 is "folder in, folder out" "$(ls "$work/folder")" "$(printf 'one.srt\ntwo words.srt')"
 ls -a "$work/o" "$work/folder" >"$work/ls"
@@ -84,12 +91,28 @@ cp "$work/noise.mp3" "$work/in/bad.mp3"
 run "$lode" transcribe $fast "$work/in" -o "$work/mixed"
 says "one bad file among good ones" 9 'bad.mp3'
 is "the good ones are finished" "$(ls "$work/mixed")" "$(printf 'one.txt\ntwo words.txt')"
+cp "$work/noise.mp3" "$work/in/one.mp3"
+run "$lode" transcribe $fast "$work/in" -o "$work/mixed2"
+is "a bad file takes no name" "$(ls "$work/mixed2")" "$(printf 'one.txt\ntwo words.txt')"
+rm "$work/in/one.mp3"
 run "$lode" transcribe $fast --model tiny.em --offline "$jfk"
 says "unknown model" 4 'tiny.en'
 run "$lode" transcribe $fast --language hi "$jfk"
 says "a language the model does not speak" 2 'English only'
 run "$lode" transcribe $fast "$jfk" "$jfk" -o "$work/o/t.txt"
 says "two inputs into one file" 2 'needs\{0,1\} a folder'
+for f in talk.srt -; do
+    run "$lode" transcribe $fast "$jfk" "$jfk" -o "$f"
+    says "two inputs into $f" 2 'several inputs need a folder'
+    ok "two inputs into $f: no folder is made" test ! -e "$f"
+done
+long=$(printf 'e%.0s' $(seq 120))$(printf '\303\251%.0s' $(seq 60))
+cp "$jfk" "$work/$long.wav"
+run "$lode" transcribe $fast "$work/$long.wav" -o "$work/long/" --format json
+is "a name as long as can be: status" "$status" 0
+ok "a name as long as can be: cut between characters" sh -c 'ls "$0" | iconv -f utf-8 -t utf-8 | grep -q "^e*é*.json\$"' "$work/long"
+run "$lode" transcribe $fast "$jfk" -o "$work/$long$long.txt"
+says "a longer name than can be" 5 'a name of 484 bytes, 255 are possible'
 cp "$jfk" "$work/self.wav"
 run "$lode" transcribe $fast "$work/self.wav" -o "$work/self.wav" --format txt
 says "the input as the output" 2 'overwrite the input'

@@ -71,6 +71,12 @@ run "$lode" transcribe $fast --prefix "And so, my dear friends" "$jfk"
 ok "a prefix begins the text" grep -q '^And so, my dear friends' "$work/out"
 run "$lode" transcribe $fast --initial-prompt "JFK" --hotwords "Americans" "$jfk"
 is "prompt and hotwords: status" "$status" 0
+before=$(printf 'word and another %.0s' $(seq 100)) # more than the model can be told: what stands next to the speech counts
+for more in "" " THE PRESIDENT, MR. KENNEDY: AND SO, MY FELLOW AMERICANS"; do
+    run "$lode" transcribe $fast --initial-prompt "$before$more" --format json "$jfk"
+    sed 's/.*"avg_logprob":\([-0-9.]*\).*/\1/' "$work/out" >>"$work/prompted"
+done
+is "a long prompt: its end counts" "$(sort -u "$work/prompted" | wc -l)" 2
 run "$lode" transcribe $fast --initial-prompt "$(printf 'a\377b')" "$jfk"
 says "a prompt that is not text" 2 'not UTF-8'
 long=$(python3 -c 'print("word and another " * 400)')
