@@ -157,10 +157,15 @@ DEV_KERNEL_BLOCKS(density_join, struct pair_density, a, PAIR_BLOCK, 2)
             density_union(a.parent, row[PAIR_OWN + i / 4], other[PAIR_OTHER + i % 4]);
 }
 
+/* Every row to its root. Each thread writes its own row only: halving another's way, with what was
+ * read before that one wrote its root, would leave it with an ancestor. */
 DEV_KERNEL(density_flat, struct pair_density, a, PAIR_BLOCK)
 {
     int i = (int)blockIdx.x * PAIR_BLOCK + (int)threadIdx.x;
-    if (i < a.n) a.parent[i] = density_root(a.parent, i);
+    if (i >= a.n) return;
+    int up = a.parent[i], over;
+    while ((over = a.parent[up]) != up) up = over;
+    a.parent[i] = up;
 }
 
 /* Rows that are not core against core rows: the lowest root that touches. */
