@@ -8,6 +8,7 @@
 #include "doctor/doctor.h"
 #include "doctor/history.h"
 #include "doctor/look.h"
+#include "doctor/pci.h"
 #include "doctor/recipe.h"
 #include "doctor/report.h"
 #include "unit.h"
@@ -221,6 +222,87 @@ static void facts_cannot_put_commands_into_a_cure(void **state)
     }
 }
 
+/* ---- several GPUs ---- */
+
+static int put_text(void *ctx, const char *p, size_t n, struct err *e)
+{
+    (void)e;
+    strbuf_add(ctx, p, n);
+    return 0;
+}
+
+static void addresses_in_their_forms(void **state)
+{
+    (void)state;
+    struct pci cuda, nvml, log;
+    assert_true(pci_find("0000:3b:00.0", &cuda) && pci_find("00000000:3B:00.0", &nvml));
+    assert_true(pci_find("NVRM: 10:20:30 Xid (PCI:0000:3b:00): 79, pid=1", &log));
+    assert_true(pci_same(&cuda, &nvml) && pci_same(&cuda, &log));
+    assert_true(pci_find("is driver 00010001:3b:1f.7", &log));
+    assert_true(log.domain == 0x10001 && log.bus == 0x3b && log.device == 0x1f);
+    assert_int_equal(log.function, 7);
+    static const char *const none[] = {
+        "",           "0000:3b",           "3b:00.0",   "0000:3b:00.x",
+        "0000:3b0:0", "000000000:3b:00.0", "10de:2901", "12:34:56"};
+    for (size_t i = 0; i < COUNT(none); i++) assert_false(pci_find(none[i], &log));
+    assert_int_equal(pci_key("nvml 12 name", "nvml"), 12);
+    assert_int_equal(pci_key("is narrow 3", "is narrow"), 3);
+    assert_int_equal(pci_key("nvml count", "nvml"), -1);
+    assert_int_equal(pci_key("nvml 1x name", "nvml"), -1);
+    assert_int_equal(pci_key("nvml 99999999999999999999 name", "nvml"), -1);
+}
+
+static void replay_text(struct place *p, const char *text, struct doctor *d)
+{
+    struct err e;
+    arena_reset(p->a);
+    assert_int_equal(doctor_replay(p->a, str_of(text), "", p->program, d, &e), 0);
+}
+
+static void numbers_are_joined_by_the_address(void **state)
+{
+    struct place *p = *state;
+    struct doctor d;
+    struct err e;
+    struct json_doc *doc;
+    struct strbuf b;
+    const size_t room = 200000;
+    replay_text(p,
+                "fake = t4+a100,idle=1,temperature=41+88\n"
+                "env CUDA_VISIBLE_DEVICES = 1\n",
+                &d);
+    assert_int_equal(d.n, 0); /* idle neighbours and idle links before the work are no finding */
+    assert_string_equal(facts_get(&d.facts, "nvml 1 pcie_gen"), "1");
+    assert_string_equal(facts_get(&d.facts, "hot 0 pcie_gen"), "4");
+    assert_string_equal(facts_get(&d.facts, "hot 0 temperature"), "88");
+    assert_null(facts_get(&d.facts, "hot 1 temperature"));
+    const struct report r = {&d.facts, d.found, d.n, d.status};
+    strbuf_init(&b, arena_alloc(p->a, room, 1, &e), room);
+    assert_int_equal(report_json(&r, put_text, &b, &e), 0);
+    assert_int_equal(json_open(p->a, b.p, b.n, &doc, &e), 0);
+    const struct json *gpus = json_key(json_root(doc), "gpus"), *gpu = json_at(gpus, 0);
+    assert_int_equal(json_count(gpus), 1);
+    assert_true(str_eq(json_text(json_key(gpu, "name")), "NVIDIA A100-SXM4-40GB"));
+    assert_true(str_eq(json_text(json_key(gpu, "uuid")), facts_get(&d.facts, "nvml 1 uuid")));
+    assert_int_equal(json_int(json_key(gpu, "temperature"), -1), 88);
+    json_close(&doc);
+    strbuf_init(&b, arena_alloc(p->a, room, 1, &e), room);
+    assert_int_equal(report_text(&r, false, put_text, &b, &e), 0);
+    assert_true(has(b.p, "  GPU 0    NVIDIA A100") && has(b.p, "afterwards 88 C"));
+    assert_true(has(b.p, "  hidden   Tesla T4") && has(b.p, "; nvidia-smi's number 0\n"));
+    /* An older record: "hot" by NVML's numbers, with the address beside it. */
+    replay_text(p,
+                "cuda 0 name = A\ncuda 0 pci = 0000:41:00.0\ncuda 0 gemm = right\n"
+                "nvml 0 name = B\nnvml 0 pci = 00000000:01:00.0\nnvml 1 name = A\n"
+                "nvml 1 pci = 00000000:41:00.0\nhot 0 pci = 00000000:01:00.0\n"
+                "hot 0 temperature = 30\nhot 1 pci = 00000000:41:00.0\nhot 1 temperature = 70\n",
+                &d);
+    const struct report old = {&d.facts, d.found, d.n, d.status};
+    strbuf_init(&b, arena_alloc(p->a, room, 1, &e), room);
+    assert_int_equal(report_text(&old, false, put_text, &b, &e), 0);
+    assert_true(has(b.p, "afterwards 70 C") && has(b.p, "  hidden   B"));
+}
+
 /* ---- machines made of files ---- */
 
 static void make_parent(const char *path)
@@ -424,13 +506,6 @@ static void facts_keep_their_bytes(void **state)
     assert_false(facts_glob("a*c", "abd") || facts_glob("", "a") || facts_glob("a|b", "ab"));
     facts_drop(&f, "a*");
     assert_int_equal(f.n, 1);
-}
-
-static int put_text(void *ctx, const char *p, size_t n, struct err *e)
-{
-    (void)e;
-    strbuf_add(ctx, p, n);
-    return 0;
 }
 
 static void what_is_saved_comes_to_the_same(void **state)
@@ -641,6 +716,8 @@ int main(int argc, char **argv)
         TEST(every_finding_has_a_case),
         TEST(every_cure_is_right_for_its_place),
         TEST(facts_cannot_put_commands_into_a_cure),
+        TEST(addresses_in_their_forms),
+        TEST(numbers_are_joined_by_the_address),
         TEST(a_machine_is_read_as_it_was_recorded),
         TEST(a_fake_root_with_a_fake_driver),
         TEST(a_hostile_machine),

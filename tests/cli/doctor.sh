@@ -79,6 +79,10 @@ j = json.load(open(sys.argv[1]))
 g = j["gpus"][0]
 assert j["exit"] == 0 and j["emulated"] and g["test"] == "passed" and g["gemm_tflops"] > 0 and g["temperature"] == 41, g
 ' "$work/out"
+run env LODE_FAKE_GPU=t4+a100,idle=1,temperature=41+88 CUDA_VISIBLE_DEVICES=1 "$lode" doctor
+ok "the temperature is that of the GPU that worked" grep -q 'afterwards 88 C' "$work/out"
+ok "the other one is told as hidden" grep -q "hidden   Tesla T4.*nvidia-smi's number 0" "$work/out"
+ok "a sleeping neighbour is no warning" test "$(grep -c pcie-degraded "$work/out")" -eq 0
 run "$lode" doctor --as nouveau --verbose
 answers "--verbose tells what was looked for" 2 '  ok  vfio'
 answers "--verbose tells the facts" 2 '/sys/module/nouveau = loaded'
