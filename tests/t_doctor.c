@@ -71,7 +71,7 @@ static void every_case_comes_to_its_findings(void **state)
         }
         ids_of(&d, ids, sizeof ids);
         strbuf_init(&b, cure, sizeof cure);
-        if (d.n) finding_cure(d.found[0].row, &d.facts, &b);
+        if (d.n) finding_cure(&d.found[0], &d.facts, &b);
         bool right = strcmp(ids, row.find) == 0 && d.status == row.exit && strstr(cure, row.cure);
         if (!right)
             print_error("%s: status %d, wanted %d; found %s, wanted %s; the cure, wanted with "
@@ -119,7 +119,7 @@ static void say_cure(struct arena *a, const struct finding_row *row, const char 
     assert_int_equal(facts_open(a, &f, &e), 0);
     facts_set(&f, "is distro", distro);
     facts_set(&f, "is place", where);
-    finding_cure(row, &f, out);
+    finding_cure(&(struct finding){.row = row}, &f, out);
     assert_false(out->cut);
 }
 
@@ -213,11 +213,21 @@ static void facts_cannot_put_commands_into_a_cure(void **state)
                                        "/proc/sys/kernel/osrelease"};
     assert_int_equal(facts_open(p->a, &f, &e), 0);
     for (size_t i = 0; i < COUNT(keys); i++) facts_set(&f, keys[i], "1; rm -rf ~ $(id) `id`");
+    facts_set(&f, "nvml count", "1; rm -rf ~");
+    facts_set(&f, "nvml 2 pci", "00000000:02:00.0; rm -rf ~");
     for (size_t i = 0; i < n; i++) {
         char text[4000];
         struct strbuf b;
+        const struct finding g = {
+            .row = &rows[i],
+            .seen = {{"nvml 1; rm -rf ~ x", "1"},
+                     {"is driver 0000:01:00.0; rm -rf ~", "x"},
+                     {"nvml 2 x", "rm -rf ~"},
+                     {"log 0", "PCI:0000:01:00.0; rm -rf ~"}},
+            .n_seen = 4,
+        };
         strbuf_init(&b, text, sizeof text);
-        finding_cure(&rows[i], &f, &b);
+        finding_cure(&g, &f, &b);
         assert_false(has(text, "rm -rf ~"));
     }
 }
@@ -252,11 +262,96 @@ static void addresses_in_their_forms(void **state)
     assert_int_equal(pci_key("nvml 99999999999999999999 name", "nvml"), -1);
 }
 
+#define CARD(address)                                     \
+    "/sys/bus/pci/devices/" address "/class = 0x030200\n" \
+    "/sys/bus/pci/devices/" address "/driver = nvidia\n"
+#define TWO_CARDS CARD("0000:01:00.0") CARD("0000:41:00.0")
+#define TWO                                                     \
+    TWO_CARDS "nvml count = 2\nnvml 0 pci = 00000000:01:00.0\n" \
+              "nvml 1 pci = 00000000:41:00.0\n"                 \
+              "cuda 0 pci = 0000:01:00.0\ncuda 1 pci = 0000:41:00.0\n"
+#define WORK "cuda 0 gemm = right\n"
+
 static void replay_text(struct place *p, const char *text, struct doctor *d)
 {
     struct err e;
     arena_reset(p->a);
     assert_int_equal(doctor_replay(p->a, str_of(text), "", p->program, d, &e), 0);
+}
+
+/* The cure of one finding of a record; "" if it is not found. */
+static void cure_in(struct place *p, const char *facts, const char *id, char *out, size_t room)
+{
+    struct doctor d;
+    struct strbuf b;
+    replay_text(p, facts, &d);
+    strbuf_init(&b, out, room);
+    for (size_t i = 0; i < d.n; i++)
+        if (strcmp(d.found[i].row->id, id) == 0) finding_cure(&d.found[i], &d.facts, &b);
+}
+
+static void cures_name_the_gpu_of_the_evidence(void **state)
+{
+    static const struct {
+        const char *facts, *id, *wanted; /* wanted NULL: the finding is not made */
+    } cases[] = {
+        {TWO WORK "nvml 1 remap_pending = 1\n", "remap-pending", "--gpu-reset -i 1"},
+        {TWO WORK "nvml 11 remap_pending = 1\n", "remap-pending", "--gpu-reset -i 11"},
+        {TWO WORK "nvml 0 ecc_uncorrected = 2\nnvml 1 ecc_uncorrected = 1\n", "ecc-errors",
+         "sudo nvidia-smi --gpu-reset -i 0\nsudo nvidia-smi --gpu-reset -i 1"},
+        {TWO WORK "hot 1 pcie_width = 8\nhot 1 pcie_width_max = 16\n", "pcie-degraded",
+         "lspci -vv -s 0000:41:00.0"},
+        /* CUDA's first is NVML's second */
+        {TWO_CARDS WORK "cuda 0 pci = 0000:41:00.0\nnvml 0 pci = 00000000:01:00.0\n"
+                        "hot 0 pcie_gen = 1\nhot 0 pcie_gen_max = 4\n",
+         "pcie-degraded", "lspci -vv -s 0000:41:00.0"},
+        /* an older record: "hot" by NVML's numbers */
+        {TWO_CARDS WORK "cuda 0 pci = 0000:41:00.0\nhot 0 pci = 00000000:01:00.0\n"
+                        "hot 0 pcie_gen = 1\nhot 0 pcie_gen_max = 4\n",
+         "pcie-degraded", "lspci -vv -s 0000:01:00.0"},
+        {TWO WORK "log 0 = NVRM: Xid (PCI:0000:41:00): 119, x\n", "xid-hardware",
+         "--gpu-reset -i 1"},
+        /* NVML does not answer: the address is as good */
+        {TWO_CARDS "log 0 = NVRM: Xid (PCI:0000:41:00): 48, x\n", "reset-required",
+         "--gpu-reset -i 0000:41:00.0"},
+        {TWO_CARDS "nvmlInit = 16\n", "reset-required", "--gpu-reset -i INDEX"},
+        {TWO "nvmlInit = 16\n", "reset-required", "--gpu-reset -i INDEX"},
+        {TWO WORK "log 0 = NVRM: Xid: 119, x\n", "xid-hardware", NULL},
+        {CARD("0000:41:00.0") "nvmlInit = 16\n", "reset-required", "--gpu-reset -i 0\n"},
+        {"nvml count = 1\nnvmlInit = 16\n", "reset-required", "--gpu-reset -i 0\n"},
+        {"nvmlInit = 16\n", "reset-required", "--gpu-reset -i INDEX"},
+        /* the only GPU's number is not that of a card that is gone */
+        {CARD("0000:41:00.0") "nvml count = 1\nnvml 0 pci = 00000000:41:00.0\n" WORK
+                              "log 0 = NVRM: Xid (PCI:0000:01:00): 119, x\n",
+         "xid-hardware", "--gpu-reset -i 0000:01:00.0"},
+        {TWO "nvml 1 compute_mode = 2\n", "mode-prohibited", "nvidia-smi -i 1 -c 0"},
+        /* a container's numbers are its own, and the cure is for its host */
+        {"/.dockerenv = file\n/dev/nvidiactl = open\n" TWO "nvml 1 compute_mode = 2\n",
+         "mode-prohibited", "nvidia-smi -i 0000:41:00.0 -c 0"},
+        /* what makes a finding is said of one GPU */
+        {TWO "nvml 0 compute_mode = 3\nnvml 1 compute_mode = 3\nnvml 1 process 0 = 7\n",
+         "mode-exclusive", "allow several\nsudo nvidia-smi -i 1 -c 0"},
+        {TWO "nvml 0 compute_mode = 3\nnvml 1 process 0 = 7\n", "mode-exclusive", NULL},
+        {TWO "nvml 0 mig = 1\nnvml 0 mig_instances = 2\nnvml 1 mig = 1\n"
+             "nvml 1 mig_instances = 0\n",
+         "mig-empty", "nvidia-smi mig -cgi 0 -C\n# off: sudo nvidia-smi -i 1 -mig 0"},
+        {"/sys/bus/pci/devices/0000:01:00.0/class = 0x030200\n"
+         "/sys/bus/pci/devices/0000:41:00.0/class = 0x030200\n"
+         "/sys/bus/pci/devices/0000:41:00.0/driver = vfio-pci\n",
+         "vfio", "echo 0000:41:00.0 | sudo tee /sys/bus/pci/drivers/vfio-pci/unbind"},
+        {TWO_CARDS "/sys/module/nvidia = loaded\n"
+                   "log 0 = NVRM: GPU 0000:41:00.0: RmInitAdapter failed! (0x26:0x65:1457)\n",
+         "gpu-init-failed", "'pci 0000:41:00.0'"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char cure[4000];
+        cure_in(*state, cases[i].facts, cases[i].id, cure, sizeof cure);
+        bool right = cases[i].wanted ? has(cure, cases[i].wanted) : !*cure;
+        if (!right)
+            print_error("case %zu, %s: wanted \"%s\" in the cure:\n%s\n", i, cases[i].id,
+                        cases[i].wanted ? cases[i].wanted : "", cure);
+        assert_true(right);
+    }
 }
 
 static void numbers_are_joined_by_the_address(void **state)
@@ -717,6 +812,7 @@ int main(int argc, char **argv)
         TEST(every_cure_is_right_for_its_place),
         TEST(facts_cannot_put_commands_into_a_cure),
         TEST(addresses_in_their_forms),
+        TEST(cures_name_the_gpu_of_the_evidence),
         TEST(numbers_are_joined_by_the_address),
         TEST(a_machine_is_read_as_it_was_recorded),
         TEST(a_fake_root_with_a_fake_driver),

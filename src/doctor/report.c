@@ -200,7 +200,7 @@ static void say_finding(struct page *p, const struct report *r, const struct fin
     }
     say_folded(p, "  why    ", g->row->why);
     strbuf_init(&cure, text, sizeof text);
-    finding_cure(g->row, r->facts, &cure);
+    finding_cure(g, r->facts, &cure);
     say_lines(p, "  cure   ", cure.p);
 }
 
@@ -265,7 +265,7 @@ static void json_finding(struct json_out *j, const struct report *r, const struc
     json_out_str(j, g->row->why);
     json_out_key(j, "cure");
     strbuf_init(&cure, text, sizeof text);
-    finding_cure(g->row, r->facts, &cure);
+    finding_cure(g, r->facts, &cure);
     json_out_text(j, cure.p, cure.n);
     json_out_end(j, '}');
 }

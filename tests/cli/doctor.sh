@@ -79,6 +79,9 @@ j = json.load(open(sys.argv[1]))
 g = j["gpus"][0]
 assert j["exit"] == 0 and j["emulated"] and g["test"] == "passed" and g["gemm_tflops"] > 0 and g["temperature"] == 41, g
 ' "$work/out"
+run "$lode" doctor --as remap-pending-second
+answers "a reset of the GPU that needs it" 1 'nvidia-smi --gpu-reset -i 1$'
+ok "and of no other" test "$(grep -c 'gpu-reset' "$work/out")" -eq 1
 run env LODE_FAKE_GPU=t4+a100,idle=1,temperature=41+88 CUDA_VISIBLE_DEVICES=1 "$lode" doctor
 ok "the temperature is that of the GPU that worked" grep -q 'afterwards 88 C' "$work/out"
 ok "the other one is told as hidden" grep -q "hidden   Tesla T4.*nvidia-smi's number 0" "$work/out"
