@@ -58,6 +58,17 @@ run "$lode" doctor --as "$work/none/such"
 says "no such record" 5 'none/such'
 run "$lode" doctor --as healthy --watch
 says "watching a recorded machine" 2 'goes without'
+for option in --json --verbose --save=x --compose --daemon-json --podman --k8s --systemd; do
+    run timeout 20 "$lode" doctor --watch "$option"
+    says "watching with $option" 2 '--watch tells changes as text: it goes without .*--json'
+done
+run "$lode" doctor --root "$work/none/such"
+says "no such root" 5 'none/such: there is no such folder'
+echo >"$work/file"
+run "$lode" doctor --root "$work/file" --compose
+says "a root that is a file" 5 'there is no such folder'
+run "$lode" doctor --root ""
+says "a root without a name" 5 'there is no such folder'
 run "$lode" doctor extra
 says "a word too many" 2 'one word too many'
 run "$lode" doctor --pid 4194303
