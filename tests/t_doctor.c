@@ -8,6 +8,7 @@
 #include "doctor/doctor.h"
 #include "doctor/history.h"
 #include "doctor/look.h"
+#include "doctor/pci.h"
 #include "doctor/recipe.h"
 #include "doctor/report.h"
 #include "unit.h"
@@ -70,7 +71,7 @@ static void every_case_comes_to_its_findings(void **state)
         }
         ids_of(&d, ids, sizeof ids);
         strbuf_init(&b, cure, sizeof cure);
-        if (d.n) finding_cure(d.found[0].row, &d.facts, &b);
+        if (d.n) finding_cure(&d.found[0], &d.facts, &b);
         bool right = strcmp(ids, row.find) == 0 && d.status == row.exit && strstr(cure, row.cure);
         if (!right)
             print_error("%s: status %d, wanted %d; found %s, wanted %s; the cure, wanted with "
@@ -118,7 +119,7 @@ static void say_cure(struct arena *a, const struct finding_row *row, const char 
     assert_int_equal(facts_open(a, &f, &e), 0);
     facts_set(&f, "is distro", distro);
     facts_set(&f, "is place", where);
-    finding_cure(row, &f, out);
+    finding_cure(&(struct finding){.row = row}, &f, out);
     assert_false(out->cut);
 }
 
@@ -212,13 +213,189 @@ static void facts_cannot_put_commands_into_a_cure(void **state)
                                        "/proc/sys/kernel/osrelease"};
     assert_int_equal(facts_open(p->a, &f, &e), 0);
     for (size_t i = 0; i < COUNT(keys); i++) facts_set(&f, keys[i], "1; rm -rf ~ $(id) `id`");
+    facts_set(&f, "nvml count", "1; rm -rf ~");
+    facts_set(&f, "nvml 2 pci", "00000000:02:00.0; rm -rf ~");
     for (size_t i = 0; i < n; i++) {
         char text[4000];
         struct strbuf b;
+        const struct finding g = {
+            .row = &rows[i],
+            .seen = {{"nvml 1; rm -rf ~ x", "1"},
+                     {"is driver 0000:01:00.0; rm -rf ~", "x"},
+                     {"nvml 2 x", "rm -rf ~"},
+                     {"log 0", "PCI:0000:01:00.0; rm -rf ~"}},
+            .n_seen = 4,
+        };
         strbuf_init(&b, text, sizeof text);
-        finding_cure(&rows[i], &f, &b);
+        finding_cure(&g, &f, &b);
         assert_false(has(text, "rm -rf ~"));
     }
+}
+
+/* ---- several GPUs ---- */
+
+static int put_text(void *ctx, const char *p, size_t n, struct err *e)
+{
+    (void)e;
+    strbuf_add(ctx, p, n);
+    return 0;
+}
+
+static void addresses_in_their_forms(void **state)
+{
+    (void)state;
+    struct pci cuda, nvml, log;
+    assert_true(pci_find("0000:3b:00.0", &cuda) && pci_find("00000000:3B:00.0", &nvml));
+    assert_true(pci_find("NVRM: 10:20:30 Xid (PCI:0000:3b:00): 79, pid=1", &log));
+    assert_true(pci_same(&cuda, &nvml) && pci_same(&cuda, &log));
+    assert_true(pci_find("is driver 00010001:3b:1f.7", &log));
+    assert_true(log.domain == 0x10001 && log.bus == 0x3b && log.device == 0x1f);
+    assert_int_equal(log.function, 7);
+    static const char *const none[] = {
+        "",           "0000:3b",           "3b:00.0",   "0000:3b:00.x",
+        "0000:3b0:0", "000000000:3b:00.0", "10de:2901", "12:34:56"};
+    for (size_t i = 0; i < COUNT(none); i++) assert_false(pci_find(none[i], &log));
+    assert_int_equal(pci_key("nvml 12 name", "nvml"), 12);
+    assert_int_equal(pci_key("is narrow 3", "is narrow"), 3);
+    assert_int_equal(pci_key("nvml count", "nvml"), -1);
+    assert_int_equal(pci_key("nvml 1x name", "nvml"), -1);
+    assert_int_equal(pci_key("nvml 99999999999999999999 name", "nvml"), -1);
+}
+
+#define CARD(address)                                     \
+    "/sys/bus/pci/devices/" address "/class = 0x030200\n" \
+    "/sys/bus/pci/devices/" address "/driver = nvidia\n"
+#define TWO_CARDS CARD("0000:01:00.0") CARD("0000:41:00.0")
+#define TWO                                                     \
+    TWO_CARDS "nvml count = 2\nnvml 0 pci = 00000000:01:00.0\n" \
+              "nvml 1 pci = 00000000:41:00.0\n"                 \
+              "cuda 0 pci = 0000:01:00.0\ncuda 1 pci = 0000:41:00.0\n"
+#define WORK "cuda 0 gemm = right\n"
+
+static void replay_text(struct place *p, const char *text, struct doctor *d)
+{
+    struct err e;
+    arena_reset(p->a);
+    assert_int_equal(doctor_replay(p->a, str_of(text), "", p->program, d, &e), 0);
+}
+
+/* The cure of one finding of a record; "" if it is not found. */
+static void cure_in(struct place *p, const char *facts, const char *id, char *out, size_t room)
+{
+    struct doctor d;
+    struct strbuf b;
+    replay_text(p, facts, &d);
+    strbuf_init(&b, out, room);
+    for (size_t i = 0; i < d.n; i++)
+        if (strcmp(d.found[i].row->id, id) == 0) finding_cure(&d.found[i], &d.facts, &b);
+}
+
+static void cures_name_the_gpu_of_the_evidence(void **state)
+{
+    static const struct {
+        const char *facts, *id, *wanted; /* wanted NULL: the finding is not made */
+    } cases[] = {
+        {TWO WORK "nvml 1 remap_pending = 1\n", "remap-pending", "--gpu-reset -i 1"},
+        {TWO WORK "nvml 11 remap_pending = 1\n", "remap-pending", "--gpu-reset -i 11"},
+        {TWO WORK "nvml 0 ecc_uncorrected = 2\nnvml 1 ecc_uncorrected = 1\n", "ecc-errors",
+         "sudo nvidia-smi --gpu-reset -i 0\nsudo nvidia-smi --gpu-reset -i 1"},
+        {TWO WORK "hot 1 pcie_width = 8\nhot 1 pcie_width_max = 16\n", "pcie-degraded",
+         "lspci -vv -s 0000:41:00.0"},
+        /* CUDA's first is NVML's second */
+        {TWO_CARDS WORK "cuda 0 pci = 0000:41:00.0\nnvml 0 pci = 00000000:01:00.0\n"
+                        "hot 0 pcie_gen = 1\nhot 0 pcie_gen_max = 4\n",
+         "pcie-degraded", "lspci -vv -s 0000:41:00.0"},
+        /* an older record: "hot" by NVML's numbers */
+        {TWO_CARDS WORK "cuda 0 pci = 0000:41:00.0\nhot 0 pci = 00000000:01:00.0\n"
+                        "hot 0 pcie_gen = 1\nhot 0 pcie_gen_max = 4\n",
+         "pcie-degraded", "lspci -vv -s 0000:01:00.0"},
+        {TWO WORK "log 0 = NVRM: Xid (PCI:0000:41:00): 119, x\n", "xid-hardware",
+         "--gpu-reset -i 1"},
+        /* NVML does not answer: the address is as good */
+        {TWO_CARDS "log 0 = NVRM: Xid (PCI:0000:41:00): 48, x\n", "reset-required",
+         "--gpu-reset -i 0000:41:00.0"},
+        {TWO_CARDS "nvmlInit = 16\n", "reset-required", "--gpu-reset -i INDEX"},
+        {TWO "nvmlInit = 16\n", "reset-required", "--gpu-reset -i INDEX"},
+        {TWO WORK "log 0 = NVRM: Xid: 119, x\n", "xid-hardware", NULL},
+        {CARD("0000:41:00.0") "nvmlInit = 16\n", "reset-required", "--gpu-reset -i 0\n"},
+        {"nvml count = 1\nnvmlInit = 16\n", "reset-required", "--gpu-reset -i 0\n"},
+        {"nvmlInit = 16\n", "reset-required", "--gpu-reset -i INDEX"},
+        /* the only GPU's number is not that of a card that is gone */
+        {CARD("0000:41:00.0") "nvml count = 1\nnvml 0 pci = 00000000:41:00.0\n" WORK
+                              "log 0 = NVRM: Xid (PCI:0000:01:00): 119, x\n",
+         "xid-hardware", "--gpu-reset -i 0000:01:00.0"},
+        {TWO "nvml 1 compute_mode = 2\n", "mode-prohibited", "nvidia-smi -i 1 -c 0"},
+        /* a container's numbers are its own, and the cure is for its host */
+        {"/.dockerenv = file\n/dev/nvidiactl = open\n" TWO "nvml 1 compute_mode = 2\n",
+         "mode-prohibited", "nvidia-smi -i 0000:41:00.0 -c 0"},
+        /* what makes a finding is said of one GPU */
+        {TWO "nvml 0 compute_mode = 3\nnvml 1 compute_mode = 3\nnvml 1 process 0 = 7\n",
+         "mode-exclusive", "allow several\nsudo nvidia-smi -i 1 -c 0"},
+        {TWO "nvml 0 compute_mode = 3\nnvml 1 process 0 = 7\n", "mode-exclusive", NULL},
+        {TWO "nvml 0 mig = 1\nnvml 0 mig_instances = 2\nnvml 1 mig = 1\n"
+             "nvml 1 mig_instances = 0\n",
+         "mig-empty", "nvidia-smi mig -cgi 0 -C\n# off: sudo nvidia-smi -i 1 -mig 0"},
+        {"/sys/bus/pci/devices/0000:01:00.0/class = 0x030200\n"
+         "/sys/bus/pci/devices/0000:41:00.0/class = 0x030200\n"
+         "/sys/bus/pci/devices/0000:41:00.0/driver = vfio-pci\n",
+         "vfio", "echo 0000:41:00.0 | sudo tee /sys/bus/pci/drivers/vfio-pci/unbind"},
+        {TWO_CARDS "/sys/module/nvidia = loaded\n"
+                   "log 0 = NVRM: GPU 0000:41:00.0: RmInitAdapter failed! (0x26:0x65:1457)\n",
+         "gpu-init-failed", "'pci 0000:41:00.0'"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char cure[4000];
+        cure_in(*state, cases[i].facts, cases[i].id, cure, sizeof cure);
+        bool right = cases[i].wanted ? has(cure, cases[i].wanted) : !*cure;
+        if (!right)
+            print_error("case %zu, %s: wanted \"%s\" in the cure:\n%s\n", i, cases[i].id,
+                        cases[i].wanted ? cases[i].wanted : "", cure);
+        assert_true(right);
+    }
+}
+
+static void numbers_are_joined_by_the_address(void **state)
+{
+    struct place *p = *state;
+    struct doctor d;
+    struct err e;
+    struct json_doc *doc;
+    struct strbuf b;
+    const size_t room = 200000;
+    replay_text(p,
+                "fake = t4+a100,idle=1,temperature=41+88\n"
+                "env CUDA_VISIBLE_DEVICES = 1\n",
+                &d);
+    assert_int_equal(d.n, 0); /* idle neighbours and idle links before the work are no finding */
+    assert_string_equal(facts_get(&d.facts, "nvml 1 pcie_gen"), "1");
+    assert_string_equal(facts_get(&d.facts, "hot 0 pcie_gen"), "4");
+    assert_string_equal(facts_get(&d.facts, "hot 0 temperature"), "88");
+    assert_null(facts_get(&d.facts, "hot 1 temperature"));
+    const struct report r = {&d.facts, d.found, d.n, d.status};
+    strbuf_init(&b, arena_alloc(p->a, room, 1, &e), room);
+    assert_int_equal(report_json(&r, put_text, &b, &e), 0);
+    assert_int_equal(json_open(p->a, b.p, b.n, &doc, &e), 0);
+    const struct json *gpus = json_key(json_root(doc), "gpus"), *gpu = json_at(gpus, 0);
+    assert_int_equal(json_count(gpus), 1);
+    assert_true(str_eq(json_text(json_key(gpu, "name")), "NVIDIA A100-SXM4-40GB"));
+    assert_true(str_eq(json_text(json_key(gpu, "uuid")), facts_get(&d.facts, "nvml 1 uuid")));
+    assert_int_equal(json_int(json_key(gpu, "temperature"), -1), 88);
+    json_close(&doc);
+    strbuf_init(&b, arena_alloc(p->a, room, 1, &e), room);
+    assert_int_equal(report_text(&r, false, put_text, &b, &e), 0);
+    assert_true(has(b.p, "  GPU 0    NVIDIA A100") && has(b.p, "afterwards 88 C"));
+    assert_true(has(b.p, "  hidden   Tesla T4") && has(b.p, "; nvidia-smi's number 0\n"));
+    /* An older record: "hot" by NVML's numbers, with the address beside it. */
+    replay_text(p,
+                "cuda 0 name = A\ncuda 0 pci = 0000:41:00.0\ncuda 0 gemm = right\n"
+                "nvml 0 name = B\nnvml 0 pci = 00000000:01:00.0\nnvml 1 name = A\n"
+                "nvml 1 pci = 00000000:41:00.0\nhot 0 pci = 00000000:01:00.0\n"
+                "hot 0 temperature = 30\nhot 1 pci = 00000000:41:00.0\nhot 1 temperature = 70\n",
+                &d);
+    const struct report old = {&d.facts, d.found, d.n, d.status};
+    strbuf_init(&b, arena_alloc(p->a, room, 1, &e), room);
+    assert_int_equal(report_text(&old, false, put_text, &b, &e), 0);
+    assert_true(has(b.p, "afterwards 70 C") && has(b.p, "  hidden   B"));
 }
 
 /* ---- machines made of files ---- */
@@ -424,13 +601,6 @@ static void facts_keep_their_bytes(void **state)
     assert_false(facts_glob("a*c", "abd") || facts_glob("", "a") || facts_glob("a|b", "ab"));
     facts_drop(&f, "a*");
     assert_int_equal(f.n, 1);
-}
-
-static int put_text(void *ctx, const char *p, size_t n, struct err *e)
-{
-    (void)e;
-    strbuf_add(ctx, p, n);
-    return 0;
 }
 
 static void what_is_saved_comes_to_the_same(void **state)
@@ -641,6 +811,9 @@ int main(int argc, char **argv)
         TEST(every_finding_has_a_case),
         TEST(every_cure_is_right_for_its_place),
         TEST(facts_cannot_put_commands_into_a_cure),
+        TEST(addresses_in_their_forms),
+        TEST(cures_name_the_gpu_of_the_evidence),
+        TEST(numbers_are_joined_by_the_address),
         TEST(a_machine_is_read_as_it_was_recorded),
         TEST(a_fake_root_with_a_fake_driver),
         TEST(a_hostile_machine),

@@ -684,6 +684,19 @@ static void nvml(void **state)
     assert_int_equal(api.nvmlShutdown(), 1);
     setenv("LODE_FAKE_GPU", "t4,nvmlInit_v2=18", 1);
     assert_int_equal(api.nvmlInit_v2(), 18);
+    unsigned number;
+    setenv("LODE_FAKE_GPU", "t4+a100+l4,temperature=41+88,idle=1", 1);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(api.nvmlInit_v2(), 0);
+        assert_int_equal(api.nvmlDeviceGetHandleByIndex_v2(i, &device), 0);
+        assert_int_equal(api.nvmlDeviceGetTemperature(device, 0, &number), 0);
+        assert_int_equal(number, i ? 88 : 41); /* the last is for all that follow */
+        assert_int_equal(api.nvmlDeviceGetCurrPcieLinkGeneration(device, &number), 0);
+        assert_int_equal(number, 1);
+        assert_int_equal(api.nvmlShutdown(), 0);
+    }
+    setenv("LODE_FAKE_GPU", "t4,temperature=41+", 1);
+    assert_int_equal(api.nvmlInit_v2(), 999);
     unsetenv("LODE_FAKE_GPU");
 }
 

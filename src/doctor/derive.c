@@ -99,7 +99,6 @@ static void card(struct facts *f, const char *address)
     snprintf(key, sizeof key, PCI "%s/driver", address);
     const char *driver = facts_get(f, key);
     facts_put(f, str_of(driver ? driver : "none"), "is driver %s", address);
-    if (!facts_get(f, "is pci")) facts_set(f, "is pci", address);
     snprintf(key, sizeof key, PCI "%s/config", address);
     if (strcmp(get(f, key), "\\xff\\xff\\xff\\xff") == 0)
         facts_put(f, str_of("its configuration reads ff ff ff ff"), "is dead %s", address);
@@ -330,7 +329,6 @@ static void measured(struct facts *f)
             if (!is || is >= could) continue;
             snprintf(text, sizeof text, "%s %llu of %llu", what[k], (unsigned long long)is,
                      (unsigned long long)could);
-            facts_set(f, "is index", gpu < 10 ? (char[]){(char)('0' + gpu), 0} : "0");
             facts_put(f, str_of(text), "is narrow %u", gpu);
         }
     }

@@ -6,8 +6,11 @@
  *     KEY > NUMBER    its value begins with a larger number
  *     ?               no row before this one that is as bad was seen
  *
- * KEY and VALUE are patterns (facts_glob). The facts that made the terms hold are the evidence. */
+ * KEY and VALUE are patterns (facts_glob). The facts that made the terms hold are the evidence.
+ * Terms "nvml * ..." of one alternative must hold for the same GPU: they say "nvml N ..." with one
+ * N. */
 #include "doctor/finding.h"
+#include "doctor/pci.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -65,30 +68,78 @@ static bool value_holds(const char *value, const char *wanted, bool more)
            str_uint(str_of(wanted), UINT64_MAX, &least) && have > least;
 }
 
-static bool term_holds(const struct facts *f, char term[TERM], struct finding *g)
+struct term {
+    const char *key, *value; /* value NULL: any */
+    bool none, more;
+    bool of_gpu; /* of one of NVML's GPUs */
+};
+
+/* Cuts the text in pieces. */
+static struct term term_read(char text[TERM])
 {
-    bool none = term[0] == '!', more = false, held = false;
-    char *key = term + none, *value = strstr(key, " = ");
-    if (!value && (value = strstr(key, " > "))) more = true;
-    if (value) {
-        *value = 0;
-        value += 3;
-    }
+    struct term t = {.none = text[0] == '!'};
+    char *key = text + t.none, *value = strstr(key, " = ");
+    if (!value && (value = strstr(key, " > "))) t.more = true;
+    if (value) *value = 0;
+    t.key = key;
+    t.value = value ? value + 3 : NULL;
+    t.of_gpu = !t.none && str_starts(key, "nvml * ");
+    return t;
+}
+
+/* The GPU of a fact, as a bit; all of them where it is of none. */
+static uint64_t gpu_bit(const struct fact *row)
+{
+    int n = pci_key(row->key, "nvml");
+    return n >= 0 && n < 64 ? UINT64_C(1) << n : UINT64_MAX;
+}
+
+/* gpus: those for which the terms before held; this one leaves those for which it holds too. */
+static bool term_holds(const struct facts *f, const struct term *t, uint64_t *gpus)
+{
+    size_t i = 0;
+    const struct fact *row;
+    uint64_t held = 0;
+    while ((row = facts_next(f, t->key, &i)))
+        if (value_holds(row->value, t->value, t->more)) held |= t->of_gpu ? gpu_bit(row) : 1;
+    if (t->none || !t->of_gpu) return (held != 0) != t->none;
+    *gpus &= held;
+    return *gpus != 0;
+}
+
+static void term_evidence(const struct facts *f, const struct term *t, uint64_t gpus,
+                          struct finding *g)
+{
     size_t i = 0, taken = 0;
     const struct fact *row;
-    while ((row = facts_next(f, key, &i))) {
-        if (!value_holds(row->value, value, more)) continue;
-        if (none) return false;
-        if (taken++ < 3) note_evidence(g, row);
-        held = true;
+    while (!t->none && taken < 3 && (row = facts_next(f, t->key, &i))) {
+        if (!value_holds(row->value, t->value, t->more)) continue;
+        if (t->of_gpu && !(gpu_bit(row) & gpus)) continue;
+        note_evidence(g, row);
+        taken++;
     }
-    return none || held;
+}
+
+static bool alternative_holds(const char *text, const struct facts *f, bool worse_before,
+                              struct finding *g)
+{
+    char copy[TERM];
+    uint64_t gpus = UINT64_MAX;
+    for (const char *rest = text; part(&rest, "; ", copy);) {
+        struct term t = term_read(copy);
+        if (strcmp(copy, "?") == 0 ? worse_before : !term_holds(f, &t, &gpus)) return false;
+    }
+    for (const char *rest = text; part(&rest, "; ", copy);) {
+        struct term t = term_read(copy);
+        if (strcmp(copy, "?") != 0) term_evidence(f, &t, gpus, g);
+    }
+    return true;
 }
 
 static bool is_seen(const struct finding_row *row, const struct facts *f, bool worse_before,
                     struct finding *g)
 {
-    char alternative[4 * TERM], term[TERM];
+    char alternative[4 * TERM];
     const char *when = row->when;
     while (when) {
         const char *end = strstr(when, " OR ");
@@ -97,12 +148,8 @@ static bool is_seen(const struct finding_row *row, const struct facts *f, bool w
         memcpy(alternative, when, n);
         alternative[n] = 0;
         when = end ? end + 4 : NULL;
-        const char *rest = alternative;
-        bool holds = true;
         *g = (struct finding){.row = row};
-        while (holds && part(&rest, "; ", term))
-            holds = strcmp(term, "?") == 0 ? !worse_before : term_holds(f, term, g);
-        if (holds) return true;
+        if (alternative_holds(alternative, f, worse_before, g)) return true;
     }
     return false;
 }
@@ -190,7 +237,102 @@ static bool harmless(const char *value)
                strlen(value);
 }
 
-void finding_cure(const struct finding_row *row, const struct facts *f, struct strbuf *out)
+/* ---- which GPU a cure is for ---- */
+
+struct gpu {
+    bool placed;
+    struct pci at;
+    int number; /* NVML's, which is nvidia-smi's; -1: not known */
+};
+
+/* The only GPU there is. False: there are several, or none. */
+static bool only_gpu(const struct facts *f, struct gpu *out)
+{
+    const char *count = facts_get(f, "nvml count");
+    const struct fact *row, *card = NULL;
+    size_t i = 0, cards = 0;
+    while ((row = facts_next(f, "is driver *", &i))) {
+        card = row;
+        cards++;
+    }
+    if (count ? strcmp(count, "1") != 0 : cards != 1) return false;
+    *out = (struct gpu){.number = 0};
+    out->placed = pci_of(f, "nvml", 0, &out->at) || (cards == 1 && pci_find(card->key, &out->at));
+    return true;
+}
+
+/* "hot N ...": the address is told beside it; records of before CUDA's numbers were used in it have
+ * NVML's there. */
+static bool hot_place(const struct facts *f, int n, struct pci *at)
+{
+    return pci_of(f, "hot", n, at) || pci_of(f, "cuda", n, at) || pci_of(f, "nvml", n, at);
+}
+
+static bool fact_place(const struct facts *f, const struct fact *row, struct pci *at)
+{
+    static const char *const hot[] = {"hot", "is narrow", "is slow heat", "is slow brake",
+                                      "is slow power"};
+    for (size_t i = 0; i < COUNT(hot); i++) {
+        int n = pci_key(row->key, hot[i]);
+        if (n >= 0) return hot_place(f, n, at);
+    }
+    int n = pci_key(row->key, "cuda");
+    if (n >= 0) return pci_of(f, "cuda", n, at);
+    if (facts_glob("log *|is xid *", row->key)) return pci_find(row->value, at);
+    return pci_find(row->key, at); /* "is driver 0000:3b:00.0" */
+}
+
+/* The GPU one fact is about. */
+static bool fact_gpu(const struct facts *f, const struct fact *row, struct gpu *out)
+{
+    struct gpu only;
+    *out = (struct gpu){.number = pci_key(row->key, "nvml")};
+    if (out->number >= 0) {
+        out->placed = pci_of(f, "nvml", out->number, &out->at);
+        return true;
+    }
+    out->placed = fact_place(f, row, &out->at);
+    if (!out->placed) return false;
+    out->number = pci_number(f, "nvml", &out->at);
+    if (out->number < 0 && only_gpu(f, &only) && only.placed && pci_same(&only.at, &out->at))
+        out->number = only.number;
+    return true;
+}
+
+/* Those of the evidence, each once. */
+static size_t gpus_of(const struct finding *g, const struct facts *f,
+                      struct gpu out[FINDING_EVIDENCE])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_seen; i++) {
+        struct gpu one;
+        if (!fact_gpu(f, &g->seen[i], &one)) continue;
+        bool known = false;
+        for (size_t k = 0; k < n; k++)
+            known |= one.placed && out[k].placed ? pci_same(&one.at, &out[k].at)
+                                                 : one.number == out[k].number;
+        if (!known) out[n++] = one;
+    }
+    if (n == 0 && only_gpu(f, &out[0])) n = 1;
+    return n;
+}
+
+static void put_gpu(const struct gpu *gpu, bool address, struct strbuf *out)
+{
+    if (!address && gpu->number >= 0)
+        strbuf_format(out, "%d", gpu->number);
+    else if (gpu->placed)
+        strbuf_format(out, "%04x:%02x:%02x.%x", gpu->at.domain, gpu->at.bus, gpu->at.device,
+                      gpu->at.function);
+    else
+        strbuf_text(out, address ? "BUS-ID" : "INDEX");
+}
+
+/* ---- a cure's lines ---- */
+
+/* One line; gpu: what {index} and {pci} stand for. */
+static void put_line(struct str line, const struct facts *f, const struct gpu *gpu,
+                     struct strbuf *out)
 {
     static const struct {
         const char *name, *key, *fallback;
@@ -199,20 +341,47 @@ void finding_cure(const struct finding_row *row, const struct facts *f, struct s
         {"{library}", "is library", "VERSION"},
         {"{branch}", "is branch", "580"},
         {"{kernel}", "/proc/sys/kernel/osrelease", "$(uname -r)"},
-        {"{pci}", "is pci", "BUS-ID"},
         {"{pid}", "is pid", "PID"},
-        {"{index}", "is index", "0"},
+        {"{index}", NULL, NULL},
+        {"{pci}", NULL, NULL},
     };
-    const char *p = cure_text(row, finding_where(f));
-    while (*p) {
-        bool filled = false;
-        for (size_t i = 0; *p == '{' && i < COUNT(places) && !filled; i++) {
-            if (!str_starts(p, places[i].name)) continue;
-            const char *value = facts_get(f, places[i].key);
-            strbuf_text(out, value && harmless(value) ? value : places[i].fallback);
-            p += strlen(places[i].name);
-            filled = true;
+    for (const char *p = line.p, *end = p + line.n; p < end;) {
+        size_t i = 0;
+        while (i < COUNT(places) && !str_starts(p, places[i].name)) i++;
+        if (i == COUNT(places)) {
+            strbuf_add(out, p++, 1);
+            continue;
         }
-        if (!filled) strbuf_add(out, p++, 1);
+        const char *value = places[i].key ? facts_get(f, places[i].key) : NULL;
+        if (places[i].key)
+            strbuf_text(out, value && harmless(value) ? value : places[i].fallback);
+        else
+            put_gpu(gpu, strcmp(places[i].name, "{pci}") == 0, out);
+        p += strlen(places[i].name);
+    }
+}
+
+static bool is_of_gpu(struct str line)
+{
+    for (size_t i = 0; i < line.n; i++)
+        if (str_starts(line.p + i, "{index}") || str_starts(line.p + i, "{pci}")) return true;
+    return false;
+}
+
+void finding_cure(const struct finding *g, const struct facts *f, struct strbuf *out)
+{
+    struct gpu gpus[FINDING_EVIDENCE] = {{.number = -1}};
+    size_t n = gpus_of(g, f, gpus);
+    if (n == 0) n = 1;
+    /* NVML numbers a container's GPUs anew, and such a cure is for the machine itself: there the
+     * address is right, which nvidia-smi -i takes too. */
+    for (size_t i = 0; facts_get(f, "is box") && i < n; i++) gpus[i].number = -1;
+    struct str rest = str_of(cure_text(g->row, finding_where(f))), line;
+    for (bool first = true; str_line(&rest, &line);) {
+        size_t times = is_of_gpu(line) ? n : 1;
+        for (size_t i = 0; i < times; i++, first = false) {
+            if (!first) strbuf_text(out, "\n");
+            put_line(line, f, &gpus[i], out);
+        }
     }
 }

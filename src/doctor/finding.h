@@ -33,7 +33,9 @@ enum {
 struct cure {
     unsigned where;   /* at least one bit of each kind */
     const char *text; /* lines for a shell; those that begin with # are for the reader. {module}
-                         {library} {branch} {kernel} {pci} {pid} {index} stand for facts */
+                         {library} {branch} {kernel} {pid} stand for facts; {index} and {pci} for
+                         the number (NVIDIA's tools') and address of a GPU of the evidence: such a
+                         line is written once for each */
 };
 
 #define FINDING_CURES 8
@@ -66,9 +68,10 @@ int finding_search(struct arena *a, const struct facts *f, struct finding **out,
 /* finding_exit: 0 a GPU is usable, 1 with warnings, 2 there is one and it is not usable, 3 none. */
 int finding_exit(const struct facts *f, const struct finding *found, size_t n);
 
-/* finding_cure: the lines for this machine. Facts put into them are names, numbers and versions
- * only, whatever the facts hold. */
-void finding_cure(const struct finding_row *row, const struct facts *f, struct strbuf *out);
+/* finding_cure: the lines for this machine, and for the GPUs of the evidence. What cannot be told
+ * is a word in capitals for a person to fill in (INDEX, BUS-ID): a reset of the wrong GPU loses
+ * work. Facts put into the lines are names, numbers and versions only, whatever the facts hold. */
+void finding_cure(const struct finding *g, const struct facts *f, struct strbuf *out);
 
 /* finding_where: the bits of this machine: one ON_, one IN_. */
 unsigned finding_where(const struct facts *f);

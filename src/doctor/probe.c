@@ -50,7 +50,7 @@ int probe_be(struct arena *a, enum probe which,
     TRY(facts_open(a, &t.one, e));
     const struct gpu_say say = {&t, tell};
     if (which == PROBE_NVML)
-        gpu_trial_nvml("nvml", &say);
+        gpu_trial_nvml(&say);
     else
         TRY(gpu_trial(a, &say, e));
     return t.failed ? -1 : 0;

@@ -1,4 +1,5 @@
 #include "doctor/report.h"
+#include "doctor/pci.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +68,25 @@ static const char *get_of(const struct report *r, const char *kind, int index, c
     return facts_get(r->facts, key);
 }
 
+static bool has_gpu(const struct report *r, const char *kind, int index)
+{
+    return get_of(r, kind, index, "name") || get_of(r, kind, index, "pci");
+}
+
+/* What "nvml" or "hot" says of the GPU that CUDA calls gpu: the one at its address. Where addresses
+ * are not told, that number of "hot"; of "nvml" only if both know but one GPU. */
+static const char *get_joined(const struct report *r, const char *kind, int gpu, const char *what)
+{
+    struct pci at;
+    if (strcmp(kind, "cuda") == 0) return get_of(r, kind, gpu, what);
+    bool placed = pci_of(r->facts, "cuda", gpu, &at);
+    int n = placed ? pci_number(r->facts, kind, &at) : -1;
+    if (n >= 0) return get_of(r, kind, n, what);
+    if (placed && get_of(r, kind, gpu, "pci")) return NULL; /* another's */
+    bool one = gpu == 0 && !has_gpu(r, "cuda", 1) && !has_gpu(r, "nvml", 1);
+    return one || strcmp(kind, "hot") == 0 ? get_of(r, kind, gpu, what) : NULL;
+}
+
 static unsigned long long number(const char *text)
 {
     uint64_t n;
@@ -90,21 +110,42 @@ static void say_machine(struct page *p, const struct report *r)
     say(p, "\n");
 }
 
+/* hidden: NVML knows it, and CUDA showed others only, whose numbers are not NVML's. */
+static bool say_gpu(struct page *p, const struct report *r, const char *kind, int gpu, bool hidden)
+{
+    const char *name = get_of(r, kind, gpu, "name"), *mib = get_of(r, kind, gpu, "memory_mib");
+    const char *sm = get_of(r, kind, gpu, "sm"), *pci = get_of(r, kind, gpu, "pci");
+    if (!name) return false;
+    if (hidden)
+        say(p, "  hidden   ");
+    else
+        say(p, "  GPU %-4d ", gpu);
+    say(p, "%s, %s MiB%s%s, %s", name, mib ? mib : "?", sm ? ", sm_" : "", sm ? sm : "",
+        pci ? pci : "?");
+    if (hidden) say(p, "; nvidia-smi's number %d", gpu);
+    say(p, "\n");
+    return true;
+}
+
+/* Whether NVML's GPU is one that CUDA showed; where addresses are not told, the one of its number.
+ */
+static bool is_cudas(const struct report *r, int gpu)
+{
+    struct pci at;
+    if (pci_of(r->facts, "nvml", gpu, &at) && pci_number(r->facts, "cuda", &at) >= 0) return true;
+    return get_of(r, "cuda", gpu, "name") &&
+           !(get_of(r, "cuda", gpu, "pci") && get_of(r, "nvml", gpu, "pci"));
+}
+
 static void say_gpus(struct page *p, const struct report *r)
 {
     size_t i = 0;
     const struct fact *row;
     bool any = false;
-    for (int gpu = 0; gpu < GPUS; gpu++) {
-        const char *kind = get_of(r, "cuda", gpu, "name") ? "cuda" : "nvml";
-        const char *name = get_of(r, kind, gpu, "name"), *sm = get_of(r, "cuda", gpu, "sm");
-        if (!name) continue;
-        any = true;
-        say(p, "  GPU %-4d %s, %s MiB%s%s, %s\n", gpu, name,
-            get_of(r, kind, gpu, "memory_mib") ? get_of(r, kind, gpu, "memory_mib") : "?",
-            sm ? ", sm_" : "", sm ? sm : "",
-            get_of(r, kind, gpu, "pci") ? get_of(r, kind, gpu, "pci") : "?");
-    }
+    for (int gpu = 0; gpu < GPUS; gpu++) any |= say_gpu(p, r, "cuda", gpu, false);
+    bool shown = any;
+    for (int gpu = 0; gpu < GPUS; gpu++)
+        if (!is_cudas(r, gpu)) any |= say_gpu(p, r, "nvml", gpu, shown);
     while (!any && (row = facts_next(r->facts, "is driver *", &i)))
         say(p, "  GPU      at %s, kernel driver: %s\n", row->key + strlen("is driver "),
             row->value);
@@ -129,13 +170,13 @@ static void say_test(struct page *p, const struct report *r)
                      {"hot", "clock_mhz", ", %s MHz"},
                      {"hot", "clock_max_mhz", " of %s MHz"}};
         for (size_t i = 0; i < COUNT(rates); i++) {
-            const char *value = get_of(r, rates[i].kind, gpu, rates[i].what), *at;
+            const char *value = get_joined(r, rates[i].kind, gpu, rates[i].what), *at;
             if (!value) continue;
             at = strstr(rates[i].format, "%s");
             say(p, "%.*s%s%s", (int)(at - rates[i].format), rates[i].format, value, at + 2);
         }
-        if (get_of(r, "hot", gpu, "power_mw"))
-            say(p, ", %.0f W", (double)number(get_of(r, "hot", gpu, "power_mw")) / 1000);
+        const char *power = get_joined(r, "hot", gpu, "power_mw");
+        if (power) say(p, ", %.0f W", (double)number(power) / 1000);
         say(p, "\n");
     }
     if (facts_get(r->facts, "is usable"))
@@ -159,7 +200,7 @@ static void say_finding(struct page *p, const struct report *r, const struct fin
     }
     say_folded(p, "  why    ", g->row->why);
     strbuf_init(&cure, text, sizeof text);
-    finding_cure(g->row, r->facts, &cure);
+    finding_cure(g, r->facts, &cure);
     say_lines(p, "  cure   ", cure.p);
 }
 
@@ -224,7 +265,7 @@ static void json_finding(struct json_out *j, const struct report *r, const struc
     json_out_str(j, g->row->why);
     json_out_key(j, "cure");
     strbuf_init(&cure, text, sizeof text);
-    finding_cure(g->row, r->facts, &cure);
+    finding_cure(g, r->facts, &cure);
     json_out_text(j, cure.p, cure.n);
     json_out_end(j, '}');
 }
@@ -247,7 +288,7 @@ static void json_gpu(struct json_out *j, const struct report *r, int gpu)
     json_out_key(j, "test");
     json_out_str(j, right && strcmp(right, "right") == 0 ? "passed" : "failed");
     for (size_t i = 0; i < COUNT(fields); i++) {
-        const char *value = get_of(r, fields[i].kind, gpu, fields[i].what);
+        const char *value = get_joined(r, fields[i].kind, gpu, fields[i].what);
         double x;
         json_out_key(j, fields[i].what);
         if (value && str_double(value, &x))

@@ -12,7 +12,8 @@
  *     order=0..3        in which order threads run (gpu/emu.h)
  *     prohibited        compute mode "prohibited"
  *     persistence=0 mode=3 mig=1 instances=2 reasons=64 gen=1 width=4 ecc=... see fake_state: what
- *                       NVML tells of every GPU, and CUDA keeps to
+ *                       NVML tells of every GPU, and CUDA keeps to. temperature=41+88: one for each
+ *                       GPU, the last for all that follow
  *     missing=NAME      a driver without that function
  *     report=FILE       what leaked, and how much was done, is written there at the end
  *
@@ -45,6 +46,7 @@ struct fake_device {
     struct fake_gpu gpu;
     unsigned char uuid[16];
     char pci[16]; /* "0000:3B:00.0" */
+    int number;   /* among all, as NVML counts */
 };
 
 enum fake_state { /* numbers NVML gives; the key of each is its name here in small letters */
@@ -54,6 +56,7 @@ enum fake_state { /* numbers NVML gives; the key of each is its name here in sma
                   FAKE_PERSISTENCE,
                   FAKE_REASONS, /* mask of reasons for low clocks */
                   FAKE_GEN,     /* PCIe now; the most is 4 and 16 */
+                  FAKE_IDLE,    /* PCIe generation of a GPU on which no context is open; 0: GEN */
                   FAKE_WIDTH,
                   FAKE_UNCORRECTED, /* ECC errors since the driver was loaded */
                   FAKE_REMAP,       /* 1: rows wait to be remapped; 2: it failed */
@@ -84,7 +87,7 @@ struct fake_config {
     int cuda; /* 12040 */
     uint64_t vram, used, context;
     int order;
-    int state[FAKE_STATES];
+    int state[FAKE_STATES][FAKE_DEVICES]; /* by the device's number */
     int n_rules;
     struct fake_rule rule[FAKE_RULES];
     int n_missing;
@@ -119,6 +122,8 @@ struct fake_test {
     /* reset: forgets everything and reads a new description (as in LODE_FAKE_GPU). 0 or -1. */
     int (*reset)(const char *text);
     void (*stats)(struct fake_stats *out);
+    /* held: bytes of the GPU at this address; 0 if no context is open on it. */
+    uint64_t (*held)(const char *pci);
 };
 
 #endif

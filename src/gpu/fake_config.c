@@ -41,6 +41,7 @@ static const struct { const char *key; int fallback, most; } states[FAKE_STATES]
     [FAKE_PERSISTENCE] = {"persistence", 1, 1},
     [FAKE_REASONS]     = {"reasons", 1, 511}, /* 1: idle */
     [FAKE_GEN]         = {"gen", 4, 6},
+    [FAKE_IDLE]        = {"idle", 0, 6},
     [FAKE_WIDTH]       = {"width", 16, 32},
     [FAKE_UNCORRECTED] = {"uncorrected", 0, 1000000},
     [FAKE_REMAP]       = {"remap", 0, 2},
@@ -93,6 +94,20 @@ static int small(struct reader *r, const char *text, int most, int *out)
     if (v < 0 || v > most || *at) return complain(r, "not a number that is possible here", text);
     *out = (int)v;
     return 0;
+}
+
+/* 41, or 41+88: one for each device, the last for all that follow */
+static int each(struct reader *r, const char *text, int most, int out[FAKE_DEVICES])
+{
+    const char *at = text;
+    for (int n = 0; n < FAKE_DEVICES; n++) {
+        long long v = number(&at);
+        if (v < 0 || v > most) break;
+        for (int i = n; i < FAKE_DEVICES; i++) out[i] = (int)v;
+        if (*at == 0) return 0;
+        if (*at++ != '+') break;
+    }
+    return complain(r, "not a number that is possible here", text);
 }
 
 static int copy(struct reader *r, char *to, size_t room, const char *from)
@@ -189,7 +204,7 @@ static int crash(struct reader *r, char *text)
 static int flag(struct reader *r, const char *key)
 {
     if (strcmp(key, "prohibited")) return complain(r, "not an option", key);
-    r->c->state[FAKE_MODE] = 2;
+    for (int i = 0; i < FAKE_DEVICES; i++) r->c->state[FAKE_MODE][i] = 2;
     return 0;
 }
 
@@ -198,7 +213,7 @@ static int option(struct reader *r, const char *key, char *value)
     struct fake_config *c = r->c;
     int v;
     for (int i = 0; i < FAKE_STATES; i++)
-        if (strcmp(key, states[i].key) == 0) return small(r, value, states[i].most, &c->state[i]);
+        if (strcmp(key, states[i].key) == 0) return each(r, value, states[i].most, c->state[i]);
     if (strcmp(key, "driver") == 0) return set_driver(r, value);
     if (strcmp(key, "vram") == 0) return size(r, value, &c->vram);
     if (strcmp(key, "used") == 0) return size(r, value, &c->used);
@@ -259,6 +274,7 @@ static void name_devices(struct fake_config *c)
 {
     for (int i = 0; i < c->n; i++) {
         struct fake_device *d = &c->device[i];
+        d->number = i;
         snprintf(d->pci, sizeof d->pci, "0000:%02X:00.0", 0x3b + i);
         for (int j = 0; j < 16; j++) d->uuid[j] = (unsigned char)(17 * j + 97 * i + d->gpu.sm);
     }
@@ -303,7 +319,8 @@ int fake_read(const char *text, const char *visible, struct fake_config *out, ch
     char buffer[1000], *rest = buffer, *one;
     struct reader r = {out, wrong, room};
     *out = (struct fake_config){.driver = "580.65.06", .cuda = 13000, .context = 320u << 20};
-    for (int i = 0; i < FAKE_STATES; i++) out->state[i] = states[i].fallback;
+    for (int i = 0; i < FAKE_STATES; i++)
+        for (int k = 0; k < FAKE_DEVICES; k++) out->state[i][k] = states[i].fallback;
     if (copy(&r, buffer, sizeof buffer, text)) return -1;
     char *keys = part(&rest, ','), *key;
     while ((key = part(&keys, '+')))

@@ -99,13 +99,21 @@ static int cuGetErrorString(int number, const char **text)
 
 /* ---- devices ---- */
 
+static int state_of(int index, enum fake_state which)
+{
+    const struct fake_config *c = &fake_driver_state()->config;
+    return c->state[which][c->device[index].number];
+}
+
 static int cuInit(unsigned flags)
 {
     ENTER(cuInit, FAKE_NOTHING);
     struct fake_driver *d = fake_driver_state();
     if (flags) LEAVE(1);
-    if (d->config.n == 0 || (d->config.state[FAKE_MIG] && !d->config.state[FAKE_INSTANCES]))
-        LEAVE(100);
+    int usable = 0;
+    for (int i = 0; i < d->config.n; i++)
+        usable += !state_of(i, FAKE_MIG) || state_of(i, FAKE_INSTANCES);
+    if (usable == 0) LEAVE(100);
     if (!d->started) d->pid = fake_driver_pid();
     d->started = true;
     LEAVE(0);
@@ -228,7 +236,7 @@ static int cuDeviceGetAttribute(int *value, int attribute, int device)
         *value = d->gpu.processors;
         break;
     case CUDA_ATTR_COMPUTE_MODE:
-        *value = fake_driver_state()->config.state[FAKE_MODE];
+        *value = state_of(device, FAKE_MODE);
         break;
     case 35:
         *value = 0;
@@ -256,8 +264,8 @@ static int cuDevicePrimaryCtxRetain(void **context, int device)
     struct fake_driver *d = fake_driver_state();
     const struct fake_device *device_row = device_of(device);
     if (!device_row) LEAVE(101);
-    const int *state = d->config.state;
-    if (state[FAKE_MODE] == 2 || (state[FAKE_MODE] == 3 && state[FAKE_PID])) LEAVE(46);
+    int mode = state_of(device, FAKE_MODE);
+    if (mode == 2 || (mode == 3 && state_of(device, FAKE_PID))) LEAVE(46);
     struct fake_context *c = &d->context[device];
     if (c->holders == 0) {
         uint64_t total = total_of(device_row);
@@ -766,4 +774,5 @@ extern const struct fake_test lode_fakecuda_test;
 
 BASE_EXPORT const struct cuda_fake lode_fakecuda = {find, FAKE_IMAGE_STAND_IN,
                                                     sizeof FAKE_IMAGE_STAND_IN};
-BASE_EXPORT const struct fake_test lode_fakecuda_test = {reset, fake_driver_stats};
+BASE_EXPORT const struct fake_test lode_fakecuda_test = {reset, fake_driver_stats,
+                                                         fake_driver_held};

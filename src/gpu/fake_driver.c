@@ -453,6 +453,17 @@ void fake_driver_stats(struct fake_stats *out)
     pthread_mutex_unlock(&fake_driver_all.lock);
 }
 
+uint64_t fake_driver_held(const char *pci)
+{
+    struct fake_driver *d = &fake_driver_all.driver;
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&fake_driver_all.lock);
+    for (int i = 0; i < d->config.n; i++)
+        if (strcmp(d->config.device[i].pci, pci) == 0) bytes += d->context[i].bytes;
+    pthread_mutex_unlock(&fake_driver_all.lock);
+    return bytes;
+}
+
 static int read_again(struct fake_driver *d, const char *text)
 {
     char wrong[300];

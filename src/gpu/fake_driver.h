@@ -107,11 +107,13 @@ int fake_driver_enter(int index, const char *name, enum fake_needs needs);
 int fake_driver_leave(int code);
 
 /* fake_driver_missing: whether this driver lacks a function. fake_driver_pid: of this process.
- * fake_driver_reset, fake_driver_stats: struct fake_test. These take the lock themselves. */
+ * fake_driver_reset, fake_driver_stats, fake_driver_held: struct fake_test. These take the lock
+ * themselves. */
 bool fake_driver_missing(const char *name);
 long fake_driver_pid(void);
 int fake_driver_reset(const char *text);
 void fake_driver_stats(struct fake_stats *out);
+uint64_t fake_driver_held(const char *pci);
 
 /* Everything below: with the lock. */
 struct fake_driver *fake_driver_state(void);

@@ -105,8 +105,9 @@ static int nvmlDeviceGetHandleByPciBusId_v2(const char *pci, void **device)
     return NVML_NOT_FOUND;
 }
 
-/* What lode-fakecuda.so holds at the moment, if this process has it open beside this module. */
-static uint64_t held(void)
+/* What lode-fakecuda.so holds of this GPU at the moment, if this process has it open beside this
+ * module. */
+static uint64_t held(const struct fake_device *d)
 {
     Dl_info here;
     char path[1000];
@@ -116,10 +117,9 @@ static uint64_t held(void)
     void *handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
     if (!handle) return 0;
     const struct fake_test *test = dlsym(handle, "lode_fakecuda_test");
-    struct fake_stats stats = {0};
-    if (test) test->stats(&stats);
+    uint64_t bytes = test ? test->held(d->pci) : 0;
     dlclose(handle);
-    return stats.bytes;
+    return bytes;
 }
 
 static int nvmlDeviceGetMemoryInfo(void *device, struct nvml_memory *memory)
@@ -129,7 +129,7 @@ static int nvmlDeviceGetMemoryInfo(void *device, struct nvml_memory *memory)
     const struct fake_device *d = device_of(device);
     if (!d || !memory) return NVML_INVALID_ARGUMENT;
     uint64_t total = c->vram ? c->vram : (uint64_t)d->gpu.mib << 20;
-    uint64_t used = c->used + (d == &c->device[0] ? held() : 0);
+    uint64_t used = c->used + held(d);
     memory->total = total;
     memory->used = used < total ? used : total;
     memory->free = total - memory->used;
@@ -143,7 +143,7 @@ static int nvmlDeviceGetMemoryInfo(void *device, struct nvml_memory *memory)
     ENTER(name);                                     \
     const struct fake_device *d = device_of(device); \
     if (!d) return NVML_INVALID_ARGUMENT
-#define STATE(which) fake_nvml_state.config.state[FAKE_##which]
+#define STATE(which) fake_nvml_state.config.state[FAKE_##which][d->number]
 
 static int nvmlSystemGetCudaDriverVersion_v2(int *version)
 {
@@ -230,7 +230,7 @@ static int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, unsigned long
 static int nvmlDeviceGetCurrPcieLinkGeneration(void *device, unsigned *generation)
 {
     ASK(nvmlDeviceGetCurrPcieLinkGeneration);
-    *generation = (unsigned)STATE(GEN);
+    *generation = (unsigned)(STATE(IDLE) && !held(d) ? STATE(IDLE) : STATE(GEN));
     return NVML_OK;
 }
 

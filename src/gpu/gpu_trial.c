@@ -14,7 +14,9 @@ struct trial {
     struct arena *a;
     const struct gpu_say *say;
     struct backend_device *d;
+    struct gpu_trial_nvml *nvml;
     int index;
+    char pci[32]; /* "" if the driver does not tell */
 };
 
 static void at(const struct gpu_say *say, const char *call)
@@ -201,7 +203,7 @@ static int try_copies(struct trial *t, struct err *e)
 
 /* ---- one GPU after the other ---- */
 
-static void tell_device(const struct trial *t, const struct cuda_api *cu)
+static void tell_device(struct trial *t, const struct cuda_api *cu)
 {
     char text[128];
     int handle, major = 0, minor = 0;
@@ -212,8 +214,10 @@ static void tell_device(const struct trial *t, const struct cuda_api *cu)
         cu->cuDeviceGetAttribute(&minor, CUDA_ATTR_MINOR, handle) == 0)
         tell(t, "sm", "%d", major * 10 + minor);
     if (cu->cuDeviceTotalMem_v2(&bytes, handle) == 0) tell(t, "memory_mib", "%zu", bytes >> 20);
-    if (cu->cuDeviceGetPCIBusId && cu->cuDeviceGetPCIBusId(text, sizeof text, handle) == 0)
-        tell(t, "pci", "%s", text);
+    if (!cu->cuDeviceGetPCIBusId || cu->cuDeviceGetPCIBusId(t->pci, sizeof t->pci, handle) != 0)
+        t->pci[0] = 0;
+    else
+        tell(t, "pci", "%s", t->pci);
 }
 
 static int use(struct trial *t, struct err *e)
@@ -224,13 +228,15 @@ static int use(struct trial *t, struct err *e)
     TRY(gpu_device_start(t->d, which, e));
     tell(t, "canary", "right");
     TRY(try_product(t, e));
-    return try_copies(t, e);
+    TRY(try_copies(t, e));
+    if (t->pci[0]) gpu_trial_nvml_hot(t->nvml, (unsigned)t->index, t->pci, t->say);
+    return 0;
 }
 
-static int try_device(const struct gpu_say *say, const struct cuda_api *cu, int index,
-                      struct err *e)
+static int try_device(const struct gpu_say *say, const struct cuda_api *cu,
+                      struct gpu_trial_nvml *nvml, int index, struct err *e)
 {
-    struct trial t = {.say = say, .index = index};
+    struct trial t = {.say = say, .nvml = nvml, .index = index};
     TRY(arena_open("trial", 0, &t.a, e));
     t.d = ARENA_NEW(t.a, struct backend_device, 1, e);
     if (!t.d) {
@@ -279,8 +285,9 @@ int gpu_trial(struct arena *a, const struct gpu_say *say, struct err *e)
     code = dl->call.cuDeviceGetCount(&number);
     snprintf(text, sizeof text, "%d", code ? code : number);
     say->fact(say->ctx, code ? "cuDeviceGetCount error" : "cuDeviceGetCount", text);
-    for (int i = 0; code == 0 && i < number && i < GPUS; i++) TRY(try_device(say, &dl->call, i, e));
-    at(say, "NVML after the work");
-    gpu_trial_nvml("hot", say);
+    struct gpu_trial_nvml nvml = {.started = false};
+    for (int i = 0; code == 0 && i < number && i < GPUS; i++)
+        TRY(try_device(say, &dl->call, &nvml, i, e));
+    gpu_trial_nvml_end(&nvml, say);
     return 0;
 }

@@ -136,7 +136,7 @@ static void tell_whole(const struct gpu_say *say, const char *key, int number)
     say->fact(say->ctx, key, text);
 }
 
-static void walk(const char *prefix, const struct nvml_api *api, const struct gpu_say *say)
+static void walk(const struct nvml_api *api, const struct gpu_say *say)
 {
     unsigned n = 0;
     if (!api->nvmlDeviceGetCount_v2 || !api->nvmlDeviceGetHandleByIndex_v2) return;
@@ -144,7 +144,7 @@ static void walk(const char *prefix, const struct nvml_api *api, const struct gp
     int code = api->nvmlDeviceGetCount_v2(&n);
     tell_whole(say, code ? "nvml count error" : "nvml count", code ? code : (int)n);
     for (unsigned i = 0; code == 0 && i < n && i < GPUS; i++) {
-        struct asking q = {api, say, prefix, i, NULL};
+        struct asking q = {api, say, "nvml", i, NULL};
         say->fact(say->ctx, "at", "nvmlDeviceGetHandleByIndex_v2");
         if (!answered(&q, "handle", api->nvmlDeviceGetHandleByIndex_v2(i, &q.device))) continue;
         ask_identity(&q);
@@ -154,27 +154,58 @@ static void walk(const char *prefix, const struct nvml_api *api, const struct gp
     }
 }
 
-void gpu_trial_nvml(const char *prefix, const struct gpu_say *say)
+static void start(struct gpu_trial_nvml *nvml, const struct gpu_say *say)
 {
-    struct nvml_api api;
+    struct nvml_api *api = &nvml->api;
     struct err e;
     char text[256];
+    nvml->tried = true;
     say->fact(say->ctx, "at", "loading libnvidia-ml.so.1");
-    if (nvml_dl_open(&api, text, sizeof text, &e)) {
+    if (nvml_dl_open(api, text, sizeof text, &e)) {
         say->fact(say->ctx, "libnvidia-ml.so.1 error", e.text);
         return;
     }
     say->fact(say->ctx, "libnvidia-ml.so.1", text);
-    if (!api.nvmlInit_v2 || !api.nvmlShutdown) return;
+    if (!api->nvmlInit_v2 || !api->nvmlShutdown) return;
     say->fact(say->ctx, "at", "nvmlInit_v2");
-    int code = api.nvmlInit_v2();
+    int code = api->nvmlInit_v2();
     tell_whole(say, "nvmlInit", code);
-    if (code) return;
-    if (api.nvmlSystemGetDriverVersion && api.nvmlSystemGetDriverVersion(text, sizeof text) == 0)
+    nvml->started = code == 0;
+}
+
+void gpu_trial_nvml(const struct gpu_say *say)
+{
+    struct gpu_trial_nvml nvml = {.started = false};
+    const struct nvml_api *api = &nvml.api;
+    char text[256];
+    int code;
+    start(&nvml, say);
+    if (!nvml.started) return;
+    if (api->nvmlSystemGetDriverVersion && api->nvmlSystemGetDriverVersion(text, sizeof text) == 0)
         say->fact(say->ctx, "nvml driver", text);
-    if (api.nvmlSystemGetCudaDriverVersion_v2 && api.nvmlSystemGetCudaDriverVersion_v2(&code) == 0)
+    if (api->nvmlSystemGetCudaDriverVersion_v2 &&
+        api->nvmlSystemGetCudaDriverVersion_v2(&code) == 0)
         tell_whole(say, "nvml cuda", code);
-    walk(prefix, &api, say);
+    walk(api, say);
+    gpu_trial_nvml_end(&nvml, say);
+}
+
+void gpu_trial_nvml_hot(struct gpu_trial_nvml *nvml, unsigned index, const char *pci,
+                        const struct gpu_say *say)
+{
+    struct asking q = {&nvml->api, say, "hot", index, NULL};
+    if (!nvml->tried) start(nvml, say);
+    if (!nvml->started || !nvml->api.nvmlDeviceGetHandleByPciBusId_v2) return;
+    tell(&q, "pci", pci);
+    say->fact(say->ctx, "at", "nvmlDeviceGetHandleByPciBusId_v2");
+    int code = nvml->api.nvmlDeviceGetHandleByPciBusId_v2(pci, &q.device);
+    if (answered(&q, "handle", code)) ask_health(&q);
+}
+
+void gpu_trial_nvml_end(struct gpu_trial_nvml *nvml, const struct gpu_say *say)
+{
+    if (!nvml->started) return;
     say->fact(say->ctx, "at", "nvmlShutdown");
-    api.nvmlShutdown();
+    nvml->api.nvmlShutdown();
+    nvml->started = false;
 }

@@ -40,7 +40,7 @@ static const struct opt_row rows[] = {
     {.name = "verbose", .letter = 'v', ROW(BOOL, verbose), .help = "Also every check that passed, and every fact."},
     {.name = "watch", ROW(BOOL, watch),
      .help = "Go on looking, and print what changes with its time, until interrupted. The GPU is given work at the start, "
-             "and when something has changed."},
+             "and when something has changed. Only --every, --pid and --root go with it."},
     {.name = "every", ROW(NUMBER, every), .min = 0.1, .max = 86400, .value = "S", .fallback = "5",
      .help = "With --watch: seconds between two looks."},
     {.name = "save", ROW(TEXT, save), .value = "FOLDER",
@@ -290,6 +290,21 @@ static int be_child(struct arena *a, const char *word, struct lode_host *host, s
     return err_set(e, E_USAGE, "'%s' is one word too many for lode doctor", word);
 }
 
+static int check(const struct options *o, struct err *e)
+{
+    enum recipe ignored;
+    if (o->as && (o->pid || o->root || o->watch))
+        return err_set(e, E_USAGE,
+                       "--as is another machine: it goes without --pid, --root and --watch");
+    if (o->watch && (o->json || o->verbose || o->save || recipe_of(o, &ignored)))
+        return err_set(e, E_USAGE,
+                       "--watch tells changes as text: it goes without --json, --verbose, --save, "
+                       "--compose, --daemon-json, --podman, --k8s and --systemd");
+    if (o->root && file_kind(o->root) != FILE_FOLDER)
+        return err_set(e, E_IO, "--root %s: there is no such folder", o->root);
+    return 0;
+}
+
 static int run(const void *opts, const struct opt_list *inputs, const struct lode_host *host,
                struct err *e)
 {
@@ -297,9 +312,7 @@ static int run(const void *opts, const struct opt_list *inputs, const struct lod
     struct lode_host copy = *host; /* put takes a context that is not const */
     struct arena *a;
     if (o->as && strcmp(o->as, "list") == 0) return list_cases(&copy, e);
-    if (o->as && (o->pid || o->root || o->watch))
-        return err_set(e, E_USAGE,
-                       "--as is another machine: it goes without --pid, --root and --watch");
+    TRY(check(o, e));
     TRY(arena_open("doctor", 0, &a, e));
     int rc = inputs->n ? be_child(a, inputs->words[0], &copy, e) : examine(a, o, &copy, e);
     arena_close(&a);

@@ -58,6 +58,17 @@ run "$lode" doctor --as "$work/none/such"
 says "no such record" 5 'none/such'
 run "$lode" doctor --as healthy --watch
 says "watching a recorded machine" 2 'goes without'
+for option in --json --verbose --save=x --compose --daemon-json --podman --k8s --systemd; do
+    run timeout 20 "$lode" doctor --watch "$option"
+    says "watching with $option" 2 '--watch tells changes as text: it goes without .*--json'
+done
+run "$lode" doctor --root "$work/none/such"
+says "no such root" 5 'none/such: there is no such folder'
+echo >"$work/file"
+run "$lode" doctor --root "$work/file" --compose
+says "a root that is a file" 5 'there is no such folder'
+run "$lode" doctor --root ""
+says "a root without a name" 5 'there is no such folder'
 run "$lode" doctor extra
 says "a word too many" 2 'one word too many'
 run "$lode" doctor --pid 4194303
@@ -79,6 +90,13 @@ j = json.load(open(sys.argv[1]))
 g = j["gpus"][0]
 assert j["exit"] == 0 and j["emulated"] and g["test"] == "passed" and g["gemm_tflops"] > 0 and g["temperature"] == 41, g
 ' "$work/out"
+run "$lode" doctor --as remap-pending-second
+answers "a reset of the GPU that needs it" 1 'nvidia-smi --gpu-reset -i 1$'
+ok "and of no other" test "$(grep -c 'gpu-reset' "$work/out")" -eq 1
+run env LODE_FAKE_GPU=t4+a100,idle=1,temperature=41+88 CUDA_VISIBLE_DEVICES=1 "$lode" doctor
+ok "the temperature is that of the GPU that worked" grep -q 'afterwards 88 C' "$work/out"
+ok "the other one is told as hidden" grep -q "hidden   Tesla T4.*nvidia-smi's number 0" "$work/out"
+ok "a sleeping neighbour is no warning" test "$(grep -c pcie-degraded "$work/out")" -eq 0
 run "$lode" doctor --as nouveau --verbose
 answers "--verbose tells what was looked for" 2 '  ok  vfio'
 answers "--verbose tells the facts" 2 '/sys/module/nouveau = loaded'
