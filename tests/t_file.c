@@ -434,11 +434,21 @@ static void children(void **state)
     setenv("LODE_LOG", "warn", 1);
     const char *const prints[] = {"sh", "-c", "echo $LODE_LOG $LODE_FAIL; sleep 60", NULL};
     const char *const env[] = {"LODE_LOG=quiet", "LODE_FAIL=x", NULL};
-    const struct child_rules rules = {env, 1, 0, 1000};
+    const struct child_rules rules = {.env = env, .timeout_s = 1, .max_bytes = 1000};
     assert_int_equal(child_run_under(p->a, prints, &rules, &end, &e), 0);
     assert_string_equal(end.output.p, "quiet x\n");
     assert_true(end.late && end.status == 128 + 9);
     unsetenv("LODE_LOG");
+
+    /* A limit for each silence: who goes on printing is not late. */
+    const char *const often[] = {"sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.5; done", NULL};
+    struct child_rules silence = {.timeout_s = 1, .max_bytes = 1000, .anew = true};
+    assert_int_equal(child_run_under(p->a, often, &silence, &end, &e), 0);
+    assert_true(!end.late && end.status == 0);
+    assert_string_equal(end.output.p, "1\n2\n3\n4\n");
+    silence.anew = false;
+    assert_int_equal(child_run_under(p->a, often, &silence, &end, &e), 0);
+    assert_true(end.late);
     const char *const none[] = {"no-such-program-of-lode", NULL};
     assert_int_equal(child_run(p->a, none, 1, 50, &end, &e), -1);
     assert_int_equal(e.code, E_MISSING);

@@ -79,9 +79,14 @@ static bool follow(pid_t pid, int fd, const struct child_rules *r, char *p, size
         poll(&wait, 1, POLL_MS);
         /* Asked before the last reading: what an ended child wrote is all in the pipe then. */
         pid_t ended = waitpid(pid, status, WNOHANG);
+        size_t had = *n;
         if (open) open = drain(fd, p, n, r->max_bytes);
         if (ended == pid || (ended < 0 && errno != EINTR)) return late;
         double now = thread_seconds();
+        if (r->anew && *n != had && !late) {
+            stop = now + r->timeout_s;
+            kill_at = stop + r->grace_s;
+        }
         if (now >= kill_at + LEAVE_S) {
             *status = -1;
             return true;
@@ -130,7 +135,7 @@ int child_run_under(struct arena *a, const char *const argv[], const struct chil
 int child_run(struct arena *a, const char *const argv[], int timeout_s, size_t max_bytes,
               struct child_end *end, struct err *e)
 {
-    struct child_rules r = {NULL, timeout_s, GRACE_S, max_bytes};
+    struct child_rules r = {.timeout_s = timeout_s, .grace_s = GRACE_S, .max_bytes = max_bytes};
     TRY(child_run_under(a, argv, &r, end, e));
     if (end->late) return err_set(e, E_IO, "%s: was stopped after %d s", argv[0], timeout_s);
     return 0;

@@ -17,6 +17,7 @@ struct child_rules {
         *env; /* "NAME=value" in place of our own of that name, NULL ends it; or NULL */
     int timeout_s, grace_s; /* when it is asked to stop; how much later it is killed */
     size_t max_bytes;
+    bool anew; /* timeout_s begins anew with everything it prints */
 };
 
 /* child_run: argv[0] is looked up in PATH; argv ends with NULL. Standard input is empty. After

@@ -6,7 +6,9 @@
 #include "doctor/probe.h"
 #include <string.h>
 
-enum { NVML_S = 10, CUDA_S = 15, REPLAY_S = 3 };
+/* For one answer. Of CUDA it may be that of a driver that first compiles all kernels for a GPU lode
+ * has none for. */
+enum { NVML_S = 10, CUDA_S = 60, REPLAY_S = 3 };
 
 static int probe(struct doctor *d, const struct doctor_rules *r, struct err *e)
 {

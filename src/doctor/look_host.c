@@ -86,7 +86,7 @@ static void read_journal(const struct look *l, struct ring *r)
 {
     static const char *const argv[] = {"journalctl", "-k",  "-b", "-q",   "--no-pager",
                                        "-o",         "cat", "-n", "5000", NULL};
-    const struct child_rules rules = {NULL, JOURNAL_S, 1, 512 * KIB};
+    const struct child_rules rules = {.timeout_s = JOURNAL_S, .grace_s = 1, .max_bytes = 512 * KIB};
     struct child_end end;
     struct err e;
     arena_reset(l->scratch);

@@ -116,9 +116,10 @@ static void ask_users(const struct asking *q)
     unsigned n = PROCESSES;
     if (ASK("utilization", nvmlDeviceGetUtilizationRates, &busy))
         tell_number(q, "utilization", busy.gpu);
-    bool known = q->api->nvmlDeviceGetComputeRunningProcesses_v3
-                     ? ASK("processes", nvmlDeviceGetComputeRunningProcesses_v3, &n, process)
-                     : ASK("processes", nvmlDeviceGetComputeRunningProcesses_v2, &n, process);
+    /* _v3 of the first drivers 535 writes larger elements than before and after. */
+    bool known = q->api->nvmlDeviceGetComputeRunningProcesses_v2
+                     ? ASK("processes", nvmlDeviceGetComputeRunningProcesses_v2, &n, process)
+                     : ASK("processes", nvmlDeviceGetComputeRunningProcesses_v3, &n, process);
     if (!known) return;
     tell_number(q, "processes", n);
     for (unsigned i = 0; i < n && i < PROCESSES; i++) {
