@@ -419,10 +419,17 @@ static int check_flags(const struct cluster_flags *o, struct err *e)
     return o->plot ? plot_check(o->plot, e) : 0;
 }
 
+static void note_names(const struct run *r, const char *path, const struct numbers *m)
+{
+    if (m->names && !r->o->quiet)
+        host_note(r->host, "%s: line 1 is taken as names: %s", path, m->names);
+}
+
 static int read_init(struct run *r, struct cluster_options *o, int64_t d, struct err *e)
 {
     if (!r->o->init) return 0;
     TRY(numbers_open(r->a, r->o->init, &r->init, e));
+    note_names(r, r->o->init, &r->init);
     if (r->init.rows != o->k || r->init.columns != d)
         return err_set(
             e, E_INPUT, "%s has %lld row%s of %lld number%s; for -k %lld it must have %lld of %lld",
@@ -493,6 +500,7 @@ static int with_arena(struct run *r, struct err *e)
     struct engine_options eo = {
         .device = r->o->device, .kernels = kernels, .threads = (int)r->o->threads};
     TRY(numbers_open(r->a, r->input, &r->numbers, e));
+    note_names(r, r->input, &r->numbers);
     struct scale_source s = {&r->numbers,     source_row,
                              r->numbers.rows, r->numbers.columns,
                              source_single,   r->o->threads ? (int)r->o->threads : thread_cpus()};

@@ -55,6 +55,16 @@ import json, sys
 p = json.load(open(sys.argv[1]))
 assert 800e6 < p["total_bytes"] < 900e6, p' "$work/out"
 
+printf '\357\273\2771,2\n3,4\n5,6\n9,9\n' >"$work/mark.csv"
+run "$lode" cluster "$work/mark.csv" -k 2
+ok "a byte order mark: all rows are there" grep -q ': 4 rows of 2 numbers' "$work/out"
+ok "a byte order mark: nothing is said" test ! -s "$work/err"
+printf '1.0,,3.0\n4,5,6\n7,8,9\n1,2,3\n' >"$work/gap.csv"
+run "$lode" cluster "$work/gap.csv" -k 2
+ok "a first line that is not all numbers is said" grep -q 'gap.csv: line 1 is taken as names: 1.0,,3.0$' "$work/err"
+run "$lode" cluster "$work/gap.csv" -k 2 --quiet
+ok "and not said with --quiet" test ! -s "$work/err"
+
 gmm="plan cluster --rows 1000 --dims 200 -k 100 --method gmm --json"
 run "$lode" $gmm --covariance diag
 cp "$work/out" "$work/diag"
