@@ -162,8 +162,10 @@ static int embed(struct run *r, struct arena *a, struct kept *kept, const char *
         text = ARENA_NEW(a, struct str, n, e);
         for (size_t i = 0; text && i < n; i++) {
             const struct str *p = &d->passages.text[i];
-            char *with = arena_format(a, e, "%s%.*s", prefix, (int)p->n, p->p);
+            char *with = ARENA_NEW(a, char, plain + p->n, e);
             if (!with) return -1;
+            memcpy(with, prefix, plain);
+            memcpy(with + plain, p->p, p->n); /* a text may hold NUL bytes */
             text[i] = (struct str){with, plain + p->n};
         }
         if (!text) return -1;
