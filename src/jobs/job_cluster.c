@@ -385,7 +385,7 @@ static int check_outputs(const struct run *r, struct err *e)
                 return err_set(e, E_USAGE, "--%s %s would replace a file that is read",
                                out[i].option, path);
         for (size_t k = 0; k < i; k++)
-            if (out[k].path && strcmp(out[k].path, path) == 0)
+            if (out[k].path && file_clash(out[k].path, path))
                 return err_set(e, E_USAGE, "--%s and --%s are one file, %s", out[k].option,
                                out[i].option, path);
         if (file_kind(path) == FILE_OTHER) continue; /* who reads a pipe would see its end */

@@ -280,7 +280,7 @@ static int with_arenas(struct run *r, const char *input, struct err *e)
     if (o->output && file_same(o->output, input))
         return err_set(e, E_USAGE, "%s: -o would overwrite the input itself", input);
     enum rows_format format = o->input ? (enum rows_format)(o->input - 1) : rows_format_of(input);
-    if (o->index && (file_same(o->index, input) || (o->output && strcmp(o->index, o->output) == 0)))
+    if (o->index && (file_same(o->index, input) || (o->output && file_clash(o->index, o->output))))
         return err_set(e, E_USAGE, "%s: the index cannot be the input or the output", o->index);
     TRY(rows_open(input, format, &r->rows, e));
     r->again = (struct again){.host = r->host, .input = r->rows.name};

@@ -443,7 +443,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     if (o->output && (file_same(o->output, queries) || file_same(o->output, targets)))
         return err_set(e, E_USAGE, "%s: -o would overwrite an input", o->output);
     if (o->index && (file_same(o->index, queries) || file_same(o->index, targets) ||
-                     (o->output && strcmp(o->index, o->output) == 0)))
+                     (o->output && file_clash(o->index, o->output))))
         return err_set(e, E_USAGE, "%s: the index cannot be an input or the output", o->index);
     TRY(rows_open(targets, rows_format_of(targets), &r->targets, e));
     TRY(rows_open(queries, rows_format_of(queries), &r->queries, e));

@@ -222,5 +222,7 @@ for flag in labels centers model; do
 done
 run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/one" --model "$work/one"
 says "two outputs, one file" 2 '--labels and --model are one file, .*/one'
+run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/one" --model "$work/./one"
+says "two outputs, one file by two names" 2 '--labels and --model are one file, .*/one'
 ok "what is refused leaves nothing" sh -c "! ls '$work' | grep -q 'tmp-\|^one'"
 tap_end

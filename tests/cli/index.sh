@@ -82,6 +82,16 @@ run "$lode" embed $lines --index $lines
 says "the input itself" 2 'the index cannot be the input'
 run "$lode" embed $lines --index "$work/x" -o "$work/x"
 says "the output" 2 'the index cannot be the input or the output'
+run "$lode" embed $lines --index "$work/x" -o "$work/./x"
+says "the output by another name, before either is there" 2 'the index cannot be the input or the output'
+sum_db=$(cksum <"$db")
+run sh -c 'cd "$1" && "$2" embed "$3" --device cpu --index v.db -o ./v.db' - "$work" "$(realpath "$lode")" "$PWD/$lines"
+says "the output by another name" 2 'the index cannot be the input or the output'
+ln "$db" "$work/link.db"
+run "$lode" embed $lines --device cpu --index "$db" -o "$work/link.db"
+says "the output by a link" 2 'the index cannot be the input or the output'
+rm "$work/link.db"
+is "the index stays" "$(cksum <"$db")" "$sum_db"
 run "$lode" embed $lines --index "$work/none/v.db"
 says "no such folder" 5 'none/v.db: unable to open'
 run "$lode" embed $lines --index "$work"
@@ -147,6 +157,8 @@ ok "match: and finds them" grep -q '2 of 2 passages of the targets were in .*, 0
 ok "match: the same" cmp "$work/out" "$work/out1"
 run "$lode" match "$work/cv.txt" "$work/jobs.jsonl" --index "$work/jobs.jsonl"
 says "match: an index that is an input" 2 'the index cannot be an input or the output'
+run "$lode" match "$work/cv.txt" "$work/jobs.jsonl" --index "$work/j.db" -o "$work/./j.db"
+says "match: an index that is the output" 2 'the index cannot be an input or the output'
 cp "$(realpath "$lode")" "$work/lode"
 run "$work/lode" match "$work/cv.txt" "$work/jobs.jsonl" --index "$work/j.db"
 says "without the module" 10 'lode-index.so was not built or installed'
