@@ -202,9 +202,9 @@ static void summary(const struct run *r, double seconds)
               r->o->output ? " -> " : "", r->o->output ? r->o->output : "", s->o.name, s->load_s,
               engine_device(s->engine), engine_describe(s->engine), s->compute_type);
     if (r->kept.index)
-        host_note(r->host, "%llu of %lld vectors were in %s, %llu are new there",
+        host_note(r->host, "%llu of %lld vectors were in %s, %llu %s new there",
                   (unsigned long long)r->kept.found, (long long)r->total, r->kept.path,
-                  (unsigned long long)r->kept.made);
+                  (unsigned long long)r->kept.made, r->kept.made == 1 ? "is" : "are");
     if (r->loss.n)
         host_note(r->host, "of %zu text%s, cosine of %s to float32: median %.6f, least %.6f",
                   r->loss.n, str_s((int64_t)r->loss.n), s->compute_type, r->found.median,

@@ -395,9 +395,9 @@ static void summary(const struct run *r, double seconds)
         host_note(r->host, "searched by %s, %s", engine_device(r->search.engine),
                   engine_describe(r->search.engine));
     if (r->kept.index)
-        host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu are new there",
+        host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu %s new there",
                   (unsigned long long)r->kept.found, r->target.passages.n, r->kept.path,
-                  (unsigned long long)r->kept.made);
+                  (unsigned long long)r->kept.made, r->kept.made == 1 ? "is" : "are");
     if (r->counts.cut)
         host_note(r->host, "%llu passage%s longer than the %d tokens the model reads",
                   (unsigned long long)r->counts.cut, r->counts.cut == 1 ? " is" : "s are",
