@@ -307,6 +307,11 @@ done <<'END'
 --moods=|a search needs --moods FILE
 --out=|a search needs --out FOLDER
 END
+run sh -c 'cat "$2" | timeout 60 "$1" cluster "$3" --moods /dev/stdin --out "$4" --search 5 --quiet' - \
+    "$lode" "$work/songs.csv" "$work/x.csv" "$work/r"
+says "refused: moods from a pipe" 2 "--moods /dev/stdin is read twice: give a file"
+search r --moods -
+says "refused: moods from standard input" 2 "--moods - is read twice: give a file"
 search r --moods "$work/none.csv"
 says "refused: no such file" 5 "none.csv: No such file or directory"
 head -n 50 "$work/songs.csv" >"$work/few.csv"
