@@ -13,6 +13,7 @@
 
 #define AT(field)  offsetof(struct cluster_flags, field)
 #define MOST_COUNT 2000000000.0
+#define DIGITS     12 /* of a number in JSON, however small or large: rows may be of any size */
 /* clang-format off */
 static const struct opt_row rows[] = {
     {.name = "method", .letter = 'm', .type = OPT_CHOICE, .offset = AT(method), .choices = CLUSTER_METHODS "|mixed", .fallback = "kmeans", .help = "How to cluster; mixed: a search tries kmeans, dbscan, gmm and spectral."},
@@ -168,7 +169,7 @@ static void number_key(struct json_out *j, const char *key, double x)
 {
     if (isnan(x)) return;
     json_out_key(j, key);
-    json_out_number(j, x, fabs(x) >= 1e6 ? 3 : 9);
+    json_out_figure(j, x, DIGITS);
 }
 
 static void int_key(struct json_out *j, const char *key, int64_t x)
@@ -192,7 +193,7 @@ static void put_pca(struct json_out *j, const struct pca *p)
     json_out_int(j, p->m);
     json_out_key(j, "explained_variance_ratio");
     json_out_array(j);
-    for (int64_t i = 0; i < p->m; i++) json_out_number(j, p->ratio[i], 9);
+    for (int64_t i = 0; i < p->m; i++) json_out_figure(j, p->ratio[i], DIGITS);
     json_out_end(j, ']');
 }
 
@@ -214,7 +215,7 @@ static void put_method(struct json_out *j, const struct run *r, const struct clu
     if (c->eigenvalue) {
         json_out_key(j, "laplacian_eigenvalues");
         json_out_array(j);
-        for (int64_t i = 0; i < r->o->k; i++) json_out_number(j, c->eigenvalue[i], 9);
+        for (int64_t i = 0; i < r->o->k; i++) json_out_figure(j, c->eigenvalue[i], DIGITS);
         json_out_end(j, ']');
     }
     if (!c->has_metrics) return;

@@ -55,6 +55,16 @@ import json, sys
 p = json.load(open(sys.argv[1]))
 assert 800e6 < p["total_bytes"] < 900e6, p' "$work/out"
 
+awk -F, 'NR > 1 { printf "%.9ge-7,%.9ge-7,%.9ge-7\n", $1, $2, $3 }' "$work/x.csv" >"$work/small.csv"
+awk -F, 'NR > 1' "$work/x.csv" >"$work/large.csv"
+"$lode" cluster "$work/large.csv" -k 3 --json >"$work/large.json" 2>/dev/null
+run "$lode" cluster "$work/small.csv" -k 3 --json --tol 1e-12
+ok "JSON: small numbers are not rounded to 0" python3 -c '
+import json, sys
+small, large = (json.load(open(p)) for p in sys.argv[1:])
+assert large["inertia"] > 1 and abs(small["inertia"] / (large["inertia"] * 1e-14) - 1) < 1e-6, (small, large)
+assert small["tol"] == 1e-12, small' "$work/out" "$work/large.json"
+
 printf '\357\273\2771,2\n3,4\n5,6\n9,9\n' >"$work/mark.csv"
 run "$lode" cluster "$work/mark.csv" -k 2
 ok "a byte order mark: all rows are there" grep -q ': 4 rows of 2 numbers' "$work/out"
