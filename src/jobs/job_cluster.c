@@ -332,6 +332,23 @@ static int write_files(const struct run *r, const struct cluster_result *c, stru
     return title ? plot_save(r->a, o->plot, title, c->plane, c->label, c->n, e) : -1;
 }
 
+/* How rows are clustered was settled when the model was made. */
+static int check_predict(const struct run *r, struct err *e)
+{
+    static const size_t taken[] = {AT(predict), AT(labels),  AT(json),   AT(quiet),
+                                   AT(device),  AT(threads), AT(kernels)};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool has_part = !rows[i].name || !r->given[i];
+        for (size_t k = 0; k < COUNT(taken); k++) has_part |= rows[i].offset == taken[k];
+        if (!has_part)
+            return err_set(e, E_USAGE,
+                           "--predict gives labels alone, by what the model was made with: leave "
+                           "--%s out",
+                           rows[i].name);
+    }
+    return 0;
+}
+
 /* Options of a search are for it alone, and of the others few have a part in it. */
 static int check_given(const struct run *r, struct err *e)
 {
@@ -365,7 +382,7 @@ static int check_given(const struct run *r, struct err *e)
         if (instead)
             return err_set(e, E_USAGE, "a search does not take --%s: %s", rows[i].name, instead);
     }
-    return 0;
+    return r->o->predict && r->o->s.runs == 0 ? check_predict(r, e) : 0;
 }
 
 /* Not when an hour's work is done: a file that cannot be written, or is one that is read. */
@@ -413,10 +430,6 @@ static int check_flags(const struct cluster_flags *o, struct err *e)
                        o->pca);
     if (o->init && o->pca > 0 && o->pca < 1)
         return err_set(e, E_USAGE, "--init needs the number of components: --pca N, not a part");
-    if (o->predict && (o->plot || o->model || o->centers || o->metrics))
-        return err_set(e, E_USAGE,
-                       "--predict gives labels alone: leave --plot, --model, --centers "
-                       "and --metrics out");
     return o->plot ? plot_check(o->plot, e) : 0;
 }
 

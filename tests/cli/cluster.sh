@@ -207,6 +207,14 @@ run "$lode" cluster "$work/two.csv" -k 3
 says "more clusters than rows" 3 'two.csv: 3 clusters of 2 rows; there cannot be more clusters than rows'
 run "$lode" cluster "$work/x.csv" -k 2 --init "$work/c.npy"
 says "init of another shape" 3 'c.npy has 3 rows of 3 numbers; for -k 2 it must have 2 of 3'
+for option in "-m dbscan" "--eps 3" "-k 3" "--pca 2" "--seed 0" --standardize --metrics "--plot $work/p.svg" \
+    "--init $work/c.npy" "--model $work/m2"; do
+    # shellcheck disable=SC2086
+    run "$lode" cluster "$work/x.csv" --predict "$work/m" $option
+    says "predict: $option" 2 '--predict gives labels alone, by what the model was made with: leave --[a-z]* out'
+done
+run "$lode" cluster "$work/x.csv" --predict "$work/m" --json --device cpu --threads 1 --kernels base
+is "predict: options of the machine" "$status" 0
 run "$lode" cluster "$work/two.csv" --predict "$work/m"
 says "predict: other columns" 3 'two.csv: rows of 2 numbers; the model was made of rows of 3'
 run "$lode" cluster "$work/x.csv" --predict "$work/x.csv"
