@@ -187,6 +187,60 @@ static void test_floats(void **state)
     assert_memory_equal(one.p, two.p, one.n);
 }
 
+/* An encoder of texts keeps what sentence-transformers lays beside it, and of what lies beside the
+ * new file nothing is read. */
+static void test_encoder(void **state)
+{
+    static const char *const text[LOAD_SIDES] = {
+        [LOAD_MODULES] = "[{\"type\": \"models.Pooling\"}]",
+        [LOAD_POOLING] = "{\"pooling_mode_cls_token\": true}",
+        [LOAD_LIMIT] = "{\"max_seq_length\": 16}",
+        [LOAD_CASE] = "{\"do_lower_case\": false}",
+    };
+    static const char bert[] = "{\"model_type\": \"bert\"}", words[] = "[PAD]\n[UNK]\n";
+    struct world *w = *state;
+    struct load_weights m;
+    struct str side;
+    char pooling[260];
+    snprintf(pooling, sizeof pooling, "%s/1_Pooling", w->folder);
+    assert_int_equal(file_make_folders(pooling, &w->e), 0);
+    for (size_t i = 0; i < LOAD_SIDES; i++)
+        unit_write(w->folder, load_sides[i].file, text[i], strlen(text[i]));
+    unit_write(w->folder, "vocab.txt", words, sizeof words - 1);
+
+    assert_int_equal(convert(w, w->from, "float16", w->to), 0); /* {"k":1} encodes no texts */
+    open_alone(w, w->to, &m);
+    check_kept(w, &m);
+    for (size_t i = 0; i < LOAD_SIDES; i++) {
+        assert_int_equal(load_side(w->a, &m, (enum load_side)i, &side, &w->e), 0);
+        assert_int_equal(side.n, 0);
+    }
+    assert_int_equal(m.wordpieces.n, 0);
+    load_close(&m);
+
+    unit_write(w->folder, "config.json", bert, sizeof bert - 1);
+    snprintf(pooling, sizeof pooling, "%s/tokenizer.json", w->folder);
+    assert_int_equal(remove(pooling), 0);
+    assert_int_equal(convert(w, w->from, "float16", w->to), 0);
+    for (size_t i = 0; i < LOAD_SIDES; i++) unit_write(w->folder, load_sides[i].file, "{}", 2);
+    unit_write(w->folder, "tokenizer.json", "{}", 2);
+    unit_write(w->folder, "vocab.txt", "another\n", 8);
+    unit_write(w->folder, "config.json", "{}", 2);
+    assert_int_equal(convert(w, w->to, "float32", w->again), 0);
+    for (int again = 0; again < 2; again++) {
+        open_alone(w, again ? w->again : w->to, &m);
+        assert_int_equal(load_tokenizer(w->a, &m, &w->e), 0);
+        assert_true(str_eq(m.config, bert));
+        assert_true(str_eq(m.wordpieces, words));
+        assert_int_equal(m.tokenizer.n, 0);
+        for (size_t i = 0; i < LOAD_SIDES; i++) {
+            assert_int_equal(load_side(w->a, &m, (enum load_side)i, &side, &w->e), 0);
+            assert_true(str_eq(side, text[i]));
+        }
+        load_close(&m);
+    }
+}
+
 static void refused(struct world *w, const char *type, enum err_code code, const char *because)
 {
     assert_int_equal(convert(w, w->from, type, w->to), -1);
@@ -252,10 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define ROW(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-        ROW(test_int8),
-        ROW(test_floats),
-        ROW(test_refusals),
-        ROW(test_faults),
+        ROW(test_int8), ROW(test_floats), ROW(test_encoder), ROW(test_refusals), ROW(test_faults),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }

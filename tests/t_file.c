@@ -208,6 +208,11 @@ static void an_output_with_a_long_name(void **state)
     assert_int_equal(symlink(path, path_of(p, "short")), 0);
     assert_true(file_same(path, path_of(p, "short")));
     assert_false(file_same(path, p->folder) || file_same(path, path_of(p, "none")));
+    assert_true(file_clash(path, path_of(p, "short")));
+    assert_true(file_clash(path_of(p, "none"), path_of(p, "./none")));
+    assert_true(file_clash("none", "./none") && file_clash("/none", "//none"));
+    assert_false(file_clash(path_of(p, "none"), path_of(p, "other")));
+    assert_false(file_clash(path_of(p, "none"), "none") || file_clash(path, path_of(p, "none")));
 }
 
 static void an_output_that_cannot_be(void **state)

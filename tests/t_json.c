@@ -215,6 +215,41 @@ static void written_numbers(void **state)
     }
 }
 
+static void figures_of_any_size(void **state)
+{
+    static const struct {
+        double v;
+        int digits;
+        const char *want;
+    } rows[] = {
+        {2.380214e-10, 9, "2.380214e-10\n"},
+        {0.5, 9, "0.5\n"},
+        {0, 9, "0\n"},
+        {-0.0, 9, "0\n"},
+        {-1e-300, 1, "-1e-300\n"},
+        {123456789012.0, 9, "1.23456789e+11\n"},
+        {16211.8056, 12, "16211.8056\n"},
+        {0.1, 17, "0.10000000000000001\n"},
+        {-1.7976931348623157e308, 17, "-1.7976931348623157e+308\n"},
+        {NAN, 9, "null\n"},
+        {INFINITY, 9, "null\n"},
+        {-INFINITY, 17, "null\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct text t;
+        struct err e;
+        struct json_out j = start(&t, &e, 0);
+        json_out_figure(&j, rows[i].v, rows[i].digits);
+        json_out_done(&j);
+        assert_string_equal(t.p, rows[i].want);
+        struct json_doc *doc = open_text(t.p);
+        if (rows[i].digits == 17 && isfinite(rows[i].v))
+            assert_true(json_number(json_root(doc), 0) == rows[i].v);
+        json_close(&doc);
+    }
+}
+
 static void a_writer_that_fails(void **state)
 {
     (void)state;
@@ -238,6 +273,7 @@ int main(void)
         cmocka_unit_test(written),
         cmocka_unit_test(written_text),
         cmocka_unit_test(written_numbers),
+        cmocka_unit_test(figures_of_any_size),
         cmocka_unit_test(a_writer_that_fails),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -156,6 +156,13 @@ static void test_text(void **state)
         {"7\n8\n9\n", "csv", 3, 1, 9},
         {"[1, 2]\n[3, 4.25]\n", "jsonl", 2, 2, 4.25},
         {"1,nan\n2,-inf\n", "csv", 2, 2, -INFINITY},
+        {"\xef\xbb\xbf"
+         "1,2\n3,4\n",
+         "csv", 2, 2, 4},
+        {"\xef\xbb\xbf"
+         "a,b\n3,4\n",
+         "csv", 1, 2, 4},
+        {"\xef\xbb\xbf[1, 2]\n[3, 4]\n", "jsonl", 2, 2, 4},
     };
     for (size_t c = 0; c < COUNT(cases); c++) {
         struct bench b;
@@ -167,8 +174,28 @@ static void test_text(void **state)
         assert_string_equal(m.format, cases[c].format);
         assert_int_equal(m.rows, cases[c].rows);
         assert_int_equal(m.columns, cases[c].columns);
+        assert_null(m.names);
         numbers_row(&m, m.rows - 1, row);
         assert_true(row[m.columns - 1] == cases[c].last);
+        numbers_close(&m);
+        close_bench(&b);
+    }
+}
+
+/* A first line of names with numbers among them is told, for it may be a row with a bad field. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {",0,1", "1.0,,3.0", "1 2 x", "7;NA;8"};
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        struct bench b;
+        struct numbers m;
+        char text[60];
+        open_bench(&b);
+        write_file(&b, text, (size_t)snprintf(text, sizeof text, "%s\n4,5,6\n", lines[i]));
+        if (numbers_open(b.arena, b.path, &m, &b.e)) fail_msg("%s", b.e.text);
+        assert_int_equal(m.rows, 1);
+        assert_string_equal(m.names, lines[i]);
         numbers_close(&m);
         close_bench(&b);
     }
@@ -229,9 +256,8 @@ static void test_save(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types), cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_text),  cmocka_unit_test(test_bad_text),
-        cmocka_unit_test(test_save),
+        cmocka_unit_test(test_types), cmocka_unit_test(test_hostile),  cmocka_unit_test(test_text),
+        cmocka_unit_test(test_names), cmocka_unit_test(test_bad_text), cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests_name("numbers", tests, NULL, NULL);
 }

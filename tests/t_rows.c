@@ -90,6 +90,12 @@ static void test_csv(void **state)
     assert_string_equal(ALL("a;b\n1;2,5", ROWS_CSV, "a", "b"), "a=1|b=2,5|\n");
     assert_string_equal(ALL("a\tb,c\n1\t2\n", ROWS_TSV, "a", "b,c"), "a=1|b,c=2|\n");
     assert_string_equal(ALL("a\n\nx\n", ROWS_CSV, "a"), "a=|\na=x|\n");
+    assert_string_equal(ALL("\"a\nb\",text\n1,hello\n", ROWS_CSV, "a\nb", "text"),
+                        "a\nb=1|text=hello|\n");
+    assert_string_equal(ALL("\"a\"\"\n;\";b;\"c,\r\n\"\r\n1;2;3\n", ROWS_CSV, "b", "c,\r\n"),
+                        "b=2|c,\r\n=3|\n");
+    assert_string_equal(ALL("5\" pipe;b\n1;2\n", ROWS_CSV, "5\" pipe", "b"), "5\" pipe=1|b=2|\n");
+    assert_string_equal(ALL("\"a\nb\n1,2\n", ROWS_CSV, "a"), ": line 1: a quote is not closed");
     assert_string_equal(ALL("a,b\n\n1,2\n", ROWS_CSV, "a"), "a=1|\n");
     assert_string_equal(ALL("a,b\n1\n", ROWS_CSV, "a"), ": line 2: 1 field, the header has 2");
     assert_string_equal(ALL("a,b\n\"1\n2\",3\n4,5,6\n", ROWS_CSV, "a"),

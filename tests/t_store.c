@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SUM_GOOD "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -385,9 +386,10 @@ static void test_add_and_remove(void **state)
     assert_string_equal(m[3].name, "tiny.en");
     assert_true(!m[3].cached && !m[3].path);
 
-    fails(w, store_remove(w->a, "../from", &bytes, &w->e), E_MODEL, "not the name");
-    fails(w, store_remove(w->a, "base", &bytes, &w->e), E_MODEL, "base is not in the cache");
-    assert_int_equal(store_remove(w->a, "from", &bytes, &w->e), 0);
+    fails(w, store_remove(w->a, "../from", &w->watch, &bytes, &w->e), E_MODEL, "not the name");
+    fails(w, store_remove(w->a, "base", &w->watch, &bytes, &w->e), E_MODEL,
+          "base is not in the cache");
+    assert_int_equal(store_remove(w->a, "from", &w->watch, &bytes, &w->e), 0);
     assert_true(bytes == sizeof model + 2 + 2 + 3);
     assert_int_equal(file_kind(below(w, "models/from")), FILE_NONE);
     assert_int_equal(file_kind(below(w, "models/.from.partial")), FILE_NONE);
@@ -411,6 +413,60 @@ static void test_lock(void **state)
     assert_int_equal(fetch(w, "tiny", &path), 0);
 }
 
+/* Another process holds the lock of tiny, then brings it or takes it away. Gives its number. */
+static pid_t other_process(struct world *w, bool brings)
+{
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct err e;
+        int fd = open(below(w, "models/.tiny.lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        bool well = fd >= 0 && flock(fd, LOCK_EX) == 0 && write(ready[1], &byte, 1) == 1;
+        usleep(300000);
+        if (well && brings)
+            well = mkdir(below(w, "models/tiny"), 0755) == 0;
+        else if (well)
+            well = file_remove_tree(below(w, "models/tiny"), &e) == 0;
+        _exit(!well);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+/* What is there to remove is seen when nobody else writes any more. */
+static void test_remove_waits(void **state)
+{
+    struct world *w = *state;
+    double bytes;
+    int status;
+    fails(w, store_remove(w->a, "tiny", &w->watch, &bytes, &w->e), E_MODEL, "not in the cache");
+    assert_int_equal(file_kind(below(w, "models")), FILE_NONE);
+    assert_int_equal(file_make_folders(below(w, "models"), &w->e), 0);
+    w->cancel = true;
+    pid_t pid = other_process(w, true);
+    fails(w, store_remove(w->a, "tiny", &w->watch, &bytes, &w->e), E_CANCELLED, "stopped while");
+    assert_true(waitpid(pid, &status, 0) == pid && status == 0);
+    w->cancel = false;
+
+    assert_int_equal(rmdir(below(w, "models/tiny")), 0);
+    assert_int_equal(mkdir(below(w, "models/.tiny.partial"), 0755), 0); /* of the fetch */
+    w->notes[0] = 0;
+    pid = other_process(w, true);
+    assert_int_equal(store_remove(w->a, "tiny", &w->watch, &bytes, &w->e), 0);
+    assert_int_equal(file_kind(below(w, "models/tiny")), FILE_NONE);
+    assert_non_null(strstr(w->notes, "tiny: another process is fetching it, waiting"));
+    assert_true(waitpid(pid, &status, 0) == pid && status == 0);
+
+    assert_int_equal(mkdir(below(w, "models/tiny"), 0755), 0);
+    pid = other_process(w, false); /* another rm */
+    fails(w, store_remove(w->a, "tiny", &w->watch, &bytes, &w->e), E_MODEL, "not in the cache");
+    assert_true(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +483,7 @@ int main(void)
         ROW(test_find),
         ROW(test_add_other_containers),
         ROW(test_lock),
+        ROW(test_remove_waits),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -317,6 +317,24 @@ bool file_same(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static bool in_one_folder(const char *a, const char *b)
+{
+    const char *const path[] = {a, b};
+    char folder[2][4096];
+    for (int i = 0; i < 2; i++) {
+        size_t n = (size_t)(file_name(path[i]) - path[i]);
+        if (n >= sizeof folder[i]) return false;
+        memcpy(folder[i], n ? path[i] : ".", MAX(n, 1u));
+        folder[i][MAX(n, 1u)] = 0;
+    }
+    return file_same(folder[0], folder[1]);
+}
+
+bool file_clash(const char *a, const char *b)
+{
+    return file_same(a, b) || (strcmp(file_name(a), file_name(b)) == 0 && in_one_folder(a, b));
+}
+
 int64_t file_size(const char *path)
 {
     struct stat st;

@@ -49,6 +49,9 @@ enum file_kind { FILE_NONE, FILE_REGULAR, FILE_FOLDER, FILE_OTHER };
 enum file_kind file_kind(const char *path);
 /* file_same: both exist and are one and the same file, through links too. */
 bool file_same(const char *a, const char *b);
+/* file_clash: file_same, or they will be when they are made: one name in one folder. A link to what
+ * is not there is not followed. */
+bool file_clash(const char *a, const char *b);
 int64_t file_size(const char *path); /* -1 if it cannot be told */
 
 /* file_list: names (not paths) in a folder, sorted bytewise, without . and .. ; *names and strings

@@ -342,6 +342,15 @@ void json_out_number(struct json_out *j, double v, int decimals)
     put_text(j, text);
 }
 
+void json_out_figure(struct json_out *j, double v, int digits)
+{
+    char text[32];
+    assert(digits >= 1 && digits <= 17);
+    before(j);
+    snprintf(text, sizeof text, "%.*g", digits, v == 0 ? 0.0 : v); /* no -0 */
+    put_text(j, isfinite(v) ? text : "null");
+}
+
 void json_out_bool(struct json_out *j, bool v)
 {
     before(j);

@@ -61,6 +61,9 @@ void json_out_text_close(struct json_out *j);
 void json_out_str(struct json_out *j, const char *nul_terminated); /* NULL writes null */
 void json_out_int(struct json_out *j, int64_t v);
 void json_out_number(struct json_out *j, double v, int decimals); /* trailing zeros cut */
+/* The same with so many significant digits, 1 to 17, for numbers of any size: 17 give v back to the
+ * bit. */
+void json_out_figure(struct json_out *j, double v, int digits);
 void json_out_bool(struct json_out *j, bool v);
 /* json_out_flush: puts what waits; 0, or -1 if any put failed (the error is in the struct err given
  * to init). json_out_done: the same after a final newline. */

@@ -431,7 +431,7 @@ void opt_json(const struct opt_row *rows, size_t n, const void *opts, struct jso
             json_out_int(j, *(const int64_t *)field);
             break;
         case OPT_NUMBER:
-            json_out_number(j, *(const double *)field, 9);
+            json_out_figure(j, *(const double *)field, 15);
             break;
         case OPT_TEXT:
             json_out_str(j, *(const char *const *)field);

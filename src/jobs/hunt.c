@@ -36,6 +36,9 @@ int hunt_check(const struct cluster_flags *o, struct err *e)
         return err_set(e, E_USAGE, "a search needs %s",
                        moods ? "--out FOLDER, where playlists go"
                              : "--moods FILE, by which runs are judged");
+    /* Before the search and, for titles, behind it: a pipe would be empty then. */
+    if (strcmp(s->moods, "-") == 0 || file_kind(s->moods) == FILE_OTHER)
+        return err_set(e, E_USAGE, "--moods %s is read twice: give a file", s->moods);
     if (o->method == CLUSTER_MINIBATCH)
         return err_set(e, E_USAGE,
                        "a search does not use minibatch; kmeans, dbscan, gmm, spectral "

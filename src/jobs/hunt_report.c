@@ -34,7 +34,7 @@ static void int_key(struct json_out *j, const char *key, int64_t x)
 static void number_key(struct json_out *j, const char *key, double x)
 {
     json_out_key(j, key);
-    json_out_number(j, x, 9);
+    json_out_figure(j, x, 12);
 }
 
 static void text_key(struct json_out *j, const char *key, const char *text)
@@ -140,7 +140,7 @@ static void put_search(struct json_out *j, const struct hunt_result *r)
     int_key(j, "songs_alike", r->lists->alike);
 }
 
-/* Where --update goes on. */
+/* Where --update goes on, to the bit. */
 static void put_clusters(struct json_out *j, const struct evolve_playlists *f)
 {
     json_out_key(j, "clusters");
@@ -148,7 +148,7 @@ static void put_clusters(struct json_out *j, const struct evolve_playlists *f)
     for (int64_t k = 0; k < f->clusters; k++) {
         json_out_array(j);
         for (int64_t i = 0; i < f->columns; i++)
-            json_out_number(j, f->middle[k * f->columns + i], 6);
+            json_out_figure(j, f->middle[k * f->columns + i], 17);
         json_out_end(j, ']');
     }
     json_out_end(j, ']');
@@ -171,7 +171,7 @@ int hunt_report_json(struct hunt_result *r, int (*put)(void *, const char *, siz
     put_clusters(&j, r->found);
     json_out_key(&j, "history");
     json_out_array(&j);
-    for (int64_t i = 0; i < r->search->runs; i++) json_out_number(&j, r->search->history[i], 6);
+    for (int64_t i = 0; i < r->search->runs; i++) json_out_figure(&j, r->search->history[i], 9);
     json_out_end(&j, ']');
     json_out_key(&j, "seconds");
     json_out_object(&j);

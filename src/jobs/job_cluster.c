@@ -13,6 +13,7 @@
 
 #define AT(field)  offsetof(struct cluster_flags, field)
 #define MOST_COUNT 2000000000.0
+#define DIGITS     12 /* of a number in JSON, however small or large: rows may be of any size */
 /* clang-format off */
 static const struct opt_row rows[] = {
     {.name = "method", .letter = 'm', .type = OPT_CHOICE, .offset = AT(method), .choices = CLUSTER_METHODS "|mixed", .fallback = "kmeans", .help = "How to cluster; mixed: a search tries kmeans, dbscan, gmm and spectral."},
@@ -168,7 +169,7 @@ static void number_key(struct json_out *j, const char *key, double x)
 {
     if (isnan(x)) return;
     json_out_key(j, key);
-    json_out_number(j, x, fabs(x) >= 1e6 ? 3 : 9);
+    json_out_figure(j, x, DIGITS);
 }
 
 static void int_key(struct json_out *j, const char *key, int64_t x)
@@ -192,7 +193,7 @@ static void put_pca(struct json_out *j, const struct pca *p)
     json_out_int(j, p->m);
     json_out_key(j, "explained_variance_ratio");
     json_out_array(j);
-    for (int64_t i = 0; i < p->m; i++) json_out_number(j, p->ratio[i], 9);
+    for (int64_t i = 0; i < p->m; i++) json_out_figure(j, p->ratio[i], DIGITS);
     json_out_end(j, ']');
 }
 
@@ -214,7 +215,7 @@ static void put_method(struct json_out *j, const struct run *r, const struct clu
     if (c->eigenvalue) {
         json_out_key(j, "laplacian_eigenvalues");
         json_out_array(j);
-        for (int64_t i = 0; i < r->o->k; i++) json_out_number(j, c->eigenvalue[i], 9);
+        for (int64_t i = 0; i < r->o->k; i++) json_out_figure(j, c->eigenvalue[i], DIGITS);
         json_out_end(j, ']');
     }
     if (!c->has_metrics) return;
@@ -331,6 +332,23 @@ static int write_files(const struct run *r, const struct cluster_result *c, stru
     return title ? plot_save(r->a, o->plot, title, c->plane, c->label, c->n, e) : -1;
 }
 
+/* How rows are clustered was settled when the model was made. */
+static int check_predict(const struct run *r, struct err *e)
+{
+    static const size_t taken[] = {AT(predict), AT(labels),  AT(json),   AT(quiet),
+                                   AT(device),  AT(threads), AT(kernels)};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool has_part = !rows[i].name || !r->given[i];
+        for (size_t k = 0; k < COUNT(taken); k++) has_part |= rows[i].offset == taken[k];
+        if (!has_part)
+            return err_set(e, E_USAGE,
+                           "--predict gives labels alone, by what the model was made with: leave "
+                           "--%s out",
+                           rows[i].name);
+    }
+    return 0;
+}
+
 /* Options of a search are for it alone, and of the others few have a part in it. */
 static int check_given(const struct run *r, struct err *e)
 {
@@ -364,7 +382,7 @@ static int check_given(const struct run *r, struct err *e)
         if (instead)
             return err_set(e, E_USAGE, "a search does not take --%s: %s", rows[i].name, instead);
     }
-    return 0;
+    return r->o->predict && r->o->s.runs == 0 ? check_predict(r, e) : 0;
 }
 
 /* Not when an hour's work is done: a file that cannot be written, or is one that is read. */
@@ -385,7 +403,7 @@ static int check_outputs(const struct run *r, struct err *e)
                 return err_set(e, E_USAGE, "--%s %s would replace a file that is read",
                                out[i].option, path);
         for (size_t k = 0; k < i; k++)
-            if (out[k].path && strcmp(out[k].path, path) == 0)
+            if (out[k].path && file_clash(out[k].path, path))
                 return err_set(e, E_USAGE, "--%s and --%s are one file, %s", out[k].option,
                                out[i].option, path);
         if (file_kind(path) == FILE_OTHER) continue; /* who reads a pipe would see its end */
@@ -412,17 +430,20 @@ static int check_flags(const struct cluster_flags *o, struct err *e)
                        o->pca);
     if (o->init && o->pca > 0 && o->pca < 1)
         return err_set(e, E_USAGE, "--init needs the number of components: --pca N, not a part");
-    if (o->predict && (o->plot || o->model || o->centers || o->metrics))
-        return err_set(e, E_USAGE,
-                       "--predict gives labels alone: leave --plot, --model, --centers "
-                       "and --metrics out");
     return o->plot ? plot_check(o->plot, e) : 0;
+}
+
+static void note_names(const struct run *r, const char *path, const struct numbers *m)
+{
+    if (m->names && !r->o->quiet)
+        host_note(r->host, "%s: line 1 is taken as names: %s", path, m->names);
 }
 
 static int read_init(struct run *r, struct cluster_options *o, int64_t d, struct err *e)
 {
     if (!r->o->init) return 0;
     TRY(numbers_open(r->a, r->o->init, &r->init, e));
+    note_names(r, r->o->init, &r->init);
     if (r->init.rows != o->k || r->init.columns != d)
         return err_set(
             e, E_INPUT, "%s has %lld row%s of %lld number%s; for -k %lld it must have %lld of %lld",
@@ -493,6 +514,7 @@ static int with_arena(struct run *r, struct err *e)
     struct engine_options eo = {
         .device = r->o->device, .kernels = kernels, .threads = (int)r->o->threads};
     TRY(numbers_open(r->a, r->input, &r->numbers, e));
+    note_names(r, r->input, &r->numbers);
     struct scale_source s = {&r->numbers,     source_row,
                              r->numbers.rows, r->numbers.columns,
                              source_single,   r->o->threads ? (int)r->o->threads : thread_cpus()};

@@ -1,11 +1,13 @@
 /* lode convert: the same model with its weights in another type, as one safetensors file that
- * carries its config, vocabulary and tokenizer inside. Everything is streamed: what is held is one
+ * carries its config, vocabulary and tokenizer inside, and an encoder's pooling and limit.
+ * Everything is streamed: what is held is one
  * piece of one row. */
 #include "jobs/host.h"
 #include "jobs/jobs.h"
 #include "load/load.h"
 #include "load/save_safetensors.h"
 #include "load/store.h"
+#include "nets/net_sentence.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +53,7 @@ struct work {
     struct save_safetensors_tensor *out;
     size_t n;
     struct strbuf aliases;
+    struct str side[LOAD_SIDES];
     double done, total; /* bytes written, for the progress line */
     float *wide;        /* [PIECE] */
     void *narrow;       /* [PIECE] of the target's type */
@@ -211,7 +214,7 @@ static void plan_companion(struct work *k, const char *name, struct str bytes)
 static int plan(struct work *k, struct err *e)
 {
     const struct load_tensor **sorted = ARENA_NEW(k->a, const struct load_tensor *, k->w->n, e);
-    size_t most = 2 * k->w->n + 3, text = 1;
+    size_t most = 2 * k->w->n + 4, text = 1; /* 4: the companions */
     k->item = ARENA_NEW(k->a, struct item, most, e);
     k->out = ARENA_NEW(k->a, struct save_safetensors_tensor, most, e);
     if (!sorted || !k->item || !k->out) return -1;
@@ -238,6 +241,7 @@ static int plan(struct work *k, struct err *e)
     plan_companion(k, "lode.vocabulary", k->w->vocabulary);
     plan_companion(k, "lode.added", k->w->added);
     plan_companion(k, "lode.tokenizer", k->w->tokenizer);
+    plan_companion(k, "lode.wordpieces", k->w->wordpieces);
     return 0;
 }
 
@@ -315,13 +319,16 @@ static int put_item(struct work *k, struct save_safetensors *s,
 
 static int write_file(struct work *k, const char *path, uint64_t *bytes, struct err *e)
 {
-    struct save_safetensors_note note[3];
+    struct save_safetensors_note note[3 + LOAD_SIDES];
     size_t n = 0;
     if (k->w->config.n) note[n++] = (struct save_safetensors_note){"lode.config", k->w->config};
     if (k->w->generation.n)
         note[n++] = (struct save_safetensors_note){"lode.generation", k->w->generation};
     if (k->aliases.n)
         note[n++] = (struct save_safetensors_note){"lode.aliases", {k->aliases.p, k->aliases.n}};
+    for (size_t i = 0; i < LOAD_SIDES; i++)
+        if (k->side[i].n)
+            note[n++] = (struct save_safetensors_note){load_sides[i].note, k->side[i]};
     struct save_safetensors s;
     TRY(save_safetensors_begin(k->a, path, k->out, k->n, note, n, &s, e));
     k->total = (double)s.data_left;
@@ -353,6 +360,9 @@ static int convert(struct arena *a, struct load_weights *w, const struct options
 {
     struct work k = {.a = a, .host = host, .w = w, .target = (enum target)o->target};
     TRY(load_tokenizer(a, w, e));
+    bool encodes = net_sentence_config_known(a, w);
+    for (size_t i = 0; encodes && i < LOAD_SIDES; i++)
+        TRY(load_side(a, w, (enum load_side)i, &k.side[i], e));
     k.wide = ARENA_NEW(a, float, PIECE, e);
     k.narrow = ARENA_NEW(a, uint16_t, PIECE, e);
     if (!k.wide || !k.narrow) return -1;
@@ -361,7 +371,7 @@ static int convert(struct arena *a, struct load_weights *w, const struct options
     TRY(write_file(&k, o->output, &bytes, e));
     char line[600];
     double before = (double)w->map.size + shards(w) + beside(w, w->added) +
-                    beside(w, w->vocabulary) + beside(w, w->tokenizer);
+                    beside(w, w->vocabulary) + beside(w, w->tokenizer) + beside(w, w->wordpieces);
     int n = snprintf(line, sizeof line, "%.400s: %.1f MB -> %.1f MB (%.0f %%)\n", o->output,
                      before / 1e6, (double)bytes / 1e6, 100 * (double)bytes / before);
     if (strcmp(o->output, "-") != 0) return host_text(host, line, (size_t)n, e);
@@ -394,7 +404,8 @@ const struct lode_job job_convert_row = {
     .summary = "write a model with smaller or wider weights",
     .synopsis = "MODEL --compute-type TYPE -o FILE.safetensors",
     .details = "Writes one file that holds the weights, the config, the vocabulary and the "
-               "tokenizer, and that every command takes where it takes a model.\n\n"
+               "tokenizer, of an encoder of texts its pooling and its limit too, and that every "
+               "command takes where it takes a model; what lies beside it is not read.\n\n"
                "int8 stores each row of a matrix as whole numbers from -127 to 127 and one scale, "
                "which is what a transcription in int8 computes with anyway: it loads faster and is "
                "about half as large as float16.\n\n"

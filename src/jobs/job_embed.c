@@ -202,9 +202,9 @@ static void summary(const struct run *r, double seconds)
               r->o->output ? " -> " : "", r->o->output ? r->o->output : "", s->o.name, s->load_s,
               engine_device(s->engine), engine_describe(s->engine), s->compute_type);
     if (r->kept.index)
-        host_note(r->host, "%llu of %lld vectors were in %s, %llu are new there",
+        host_note(r->host, "%llu of %lld vectors were in %s, %llu %s new there",
                   (unsigned long long)r->kept.found, (long long)r->total, r->kept.path,
-                  (unsigned long long)r->kept.made);
+                  (unsigned long long)r->kept.made, r->kept.made == 1 ? "is" : "are");
     if (r->loss.n)
         host_note(r->host, "of %zu text%s, cosine of %s to float32: median %.6f, least %.6f",
                   r->loss.n, str_s((int64_t)r->loss.n), s->compute_type, r->found.median,
@@ -280,7 +280,7 @@ static int with_arenas(struct run *r, const char *input, struct err *e)
     if (o->output && file_same(o->output, input))
         return err_set(e, E_USAGE, "%s: -o would overwrite the input itself", input);
     enum rows_format format = o->input ? (enum rows_format)(o->input - 1) : rows_format_of(input);
-    if (o->index && (file_same(o->index, input) || (o->output && strcmp(o->index, o->output) == 0)))
+    if (o->index && (file_same(o->index, input) || (o->output && file_clash(o->index, o->output))))
         return err_set(e, E_USAGE, "%s: the index cannot be the input or the output", o->index);
     TRY(rows_open(input, format, &r->rows, e));
     r->again = (struct again){.host = r->host, .input = r->rows.name};

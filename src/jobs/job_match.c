@@ -162,8 +162,10 @@ static int embed(struct run *r, struct arena *a, struct kept *kept, const char *
         text = ARENA_NEW(a, struct str, n, e);
         for (size_t i = 0; text && i < n; i++) {
             const struct str *p = &d->passages.text[i];
-            char *with = arena_format(a, e, "%s%.*s", prefix, (int)p->n, p->p);
+            char *with = ARENA_NEW(a, char, plain + p->n, e);
             if (!with) return -1;
+            memcpy(with, prefix, plain);
+            memcpy(with + plain, p->p, p->n); /* a text may hold NUL bytes */
             text[i] = (struct str){with, plain + p->n};
         }
         if (!text) return -1;
@@ -393,9 +395,9 @@ static void summary(const struct run *r, double seconds)
         host_note(r->host, "searched by %s, %s", engine_device(r->search.engine),
                   engine_describe(r->search.engine));
     if (r->kept.index)
-        host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu are new there",
+        host_note(r->host, "%llu of %zu passages of the targets were in %s, %llu %s new there",
                   (unsigned long long)r->kept.found, r->target.passages.n, r->kept.path,
-                  (unsigned long long)r->kept.made);
+                  (unsigned long long)r->kept.made, r->kept.made == 1 ? "is" : "are");
     if (r->counts.cut)
         host_note(r->host, "%llu passage%s longer than the %d tokens the model reads",
                   (unsigned long long)r->counts.cut, r->counts.cut == 1 ? " is" : "s are",
@@ -441,7 +443,7 @@ static int with_arenas(struct run *r, const struct opt_list *inputs, struct err 
     if (o->output && (file_same(o->output, queries) || file_same(o->output, targets)))
         return err_set(e, E_USAGE, "%s: -o would overwrite an input", o->output);
     if (o->index && (file_same(o->index, queries) || file_same(o->index, targets) ||
-                     (o->output && strcmp(o->index, o->output) == 0)))
+                     (o->output && file_clash(o->index, o->output))))
         return err_set(e, E_USAGE, "%s: the index cannot be an input or the output", o->index);
     TRY(rows_open(targets, rows_format_of(targets), &r->targets, e));
     TRY(rows_open(queries, rows_format_of(queries), &r->queries, e));

@@ -9,10 +9,11 @@ static int run(const void *opts, const struct opt_list *inputs, const struct lod
     (void)opts;
     struct arena *a;
     TRY(arena_open("rm", 0, &a, e));
+    struct fetch_watch watch = host_watch(host);
     int result = 0;
     for (size_t i = 0; i < inputs->n && result == 0; i++) {
         double bytes;
-        result = store_remove(a, inputs->words[i], &bytes, e);
+        result = store_remove(a, inputs->words[i], &watch, &bytes, e);
         if (result == 0) host_note(host, "removed %s (%.1f MB)", inputs->words[i], bytes / 1e6);
     }
     arena_close(&a);

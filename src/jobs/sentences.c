@@ -44,14 +44,8 @@ struct net_sentence_shape sentences_shape(const struct net_sentence_config *c, i
 
 static int read_tokenizer(struct arena *a, struct sentences *s, bool lower, struct err *e)
 {
-    struct str vocab = {0};
     TRY(load_tokenizer(a, &s->weights, e));
-    if (s->weights.tokenizer.n == 0) {
-        char *path = file_join(a, s->weights.folder, "vocab.txt", e);
-        if (!path) return -1;
-        if (file_kind(path) == FILE_REGULAR) TRY(file_read(a, path, 64u << 20, &vocab, e));
-    }
-    return tokens_open(a, s->weights.tokenizer, vocab, lower, &s->tokens, e);
+    return tokens_open(a, s->weights.tokenizer, s->weights.wordpieces, lower, &s->tokens, e);
 }
 
 static void find_doors(struct sentences *s)

@@ -28,6 +28,13 @@ static const struct {
     {"ggml-model.bin",               NULL},
     {"pytorch_model.bin",            "it holds a PyTorch pickle, which is not supported: save it as model.safetensors"},
 };
+
+const struct load_side_name load_sides[LOAD_SIDES] = {
+    [LOAD_MODULES] = {"modules.json",              "lode.modules"},
+    [LOAD_POOLING] = {"1_Pooling/config.json",     "lode.pooling"},
+    [LOAD_LIMIT]   = {"sentence_bert_config.json", "lode.limit"},
+    [LOAD_CASE]    = {"tokenizer_config.json",     "lode.case"},
+};
 /* clang-format on */
 
 #undef load_bad /* the function itself */
@@ -348,5 +355,15 @@ void load_drop(const struct load_weights *w, const void *data, size_t bytes)
 int load_tokenizer(struct arena *a, struct load_weights *w, struct err *e)
 {
     if (w->tokenizer.n || w->alone) return 0;
-    return companion(a, w, "tokenizer.json", LOAD_TOKENIZER_MAX, &w->tokenizer, e);
+    TRY(companion(a, w, "tokenizer.json", LOAD_TOKENIZER_MAX, &w->tokenizer, e));
+    if (w->tokenizer.n) return 0;
+    return companion(a, w, "vocab.txt", LOAD_TOKENIZER_MAX, &w->wordpieces, e);
+}
+
+int load_side(struct arena *a, const struct load_weights *w, enum load_side side, struct str *out,
+              struct err *e)
+{
+    *out = w->side[side];
+    if (out->n || w->alone) return 0;
+    return companion(a, w, load_sides[side].file, LOAD_CONFIG_MAX, out, e);
 }

@@ -14,6 +14,21 @@ struct load_tensor {
     size_t bytes;    /* there; 0 if the data was copied (to the arena) */
 };
 
+enum load_side { /* what sentence-transformers lays beside an encoder of texts */
+                 LOAD_MODULES,
+                 LOAD_POOLING,
+                 LOAD_LIMIT,
+                 LOAD_CASE,
+                 LOAD_SIDES
+};
+
+struct load_side_name {
+    const char *file; /* in the model's folder */
+    const char *note; /* that carries its text in a file of `lode convert` */
+};
+
+extern const struct load_side_name load_sides[LOAD_SIDES]; /* by enum load_side */
+
 struct load_weights {
     const char *format;     /* "ctranslate2", "safetensors", "ggml", "onnx" */
     const char *spec;       /* what the container says it is ("WhisperSpec"), or "" */
@@ -34,6 +49,8 @@ struct load_weights {
                               Of ggml: the ordinary tokens, as vocabulary.txt */
     struct str added;      /* added_tokens.json, raw, if the vocabulary is vocab.json */
     struct str tokenizer;  /* tokenizer.json, raw; read on request by load_tokenizer */
+    struct str wordpieces; /* vocab.txt of BERT, raw, if there is no tokenizer.json; as that */
+    struct str side[LOAD_SIDES]; /* those the file carries inside, raw: ask load_side */
     char folder[512];
 };
 
@@ -47,8 +64,8 @@ struct load_format { /* a row of the table of formats */
 /* load_open: path is a model folder (model.bin, model.safetensors, model.safetensors.index.json,
  * ggml-model.bin or a single .onnx file inside, config.json and vocabulary beside) or one weight
  * file or index. A safetensors file written by `lode convert` carries its companions inside, and
- * those win. Everything but the map lives in a. On failure nothing is left open. Errors: E_MODEL
- * (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
+ * then nothing beside it is read. Everything but the map lives in a. On failure nothing is left
+ * open. Errors: E_MODEL (which file, byte and tensor, and what is wrong), E_IO, E_NOMEM. */
 int load_open(struct arena *a, const char *path, struct load_weights *w, struct err *e);
 void load_close(struct load_weights *w);
 
@@ -65,8 +82,13 @@ void load_drop(const struct load_weights *w, const void *data, size_t bytes);
 int load_sound(struct arena *a, const struct load_weights *w, const void *but, int threads,
                struct err *e);
 
-/* load_tokenizer: reads the raw tokenizer.json of the model into w->tokenizer (empty if the model
- * has none). */
+/* load_tokenizer: reads the raw tokenizer.json of the model into w->tokenizer, or, if it has none,
+ * vocab.txt into w->wordpieces (empty if the model has neither). */
 int load_tokenizer(struct arena *a, struct load_weights *w, struct err *e);
+
+/* load_side: the raw text, from inside the file or from beside it; empty if the model has none.
+ * Errors: E_MODEL (too large), E_IO, E_NOMEM. */
+int load_side(struct arena *a, const struct load_weights *w, enum load_side side, struct str *out,
+              struct err *e);
 
 #endif

@@ -3,13 +3,18 @@
  *
  * Files written by `lode convert` use the free-form "__metadata__" and plain tensors to carry what
  * the format has no place for: "lode.config" (the text of config.json), "lode.aliases" (lines of
- * ALIAS tab TARGET), "lode.generation" (generation_config.json), and the U8 tensors
- * lode.vocabulary, lode.added (added_tokens.json) and lode.tokenizer, which are not listed.
+ * ALIAS tab TARGET), "lode.generation" (generation_config.json), of encoders of texts
+ * "lode.modules" (modules.json), "lode.pooling" (1_Pooling/config.json), "lode.limit"
+ * (sentence_bert_config.json) and "lode.case" (tokenizer_config.json), and the U8 tensors
+ * lode.vocabulary, lode.added (added_tokens.json), lode.tokenizer and lode.wordpieces (vocab.txt),
+ * which are not listed. A file with "lode.config" has all of it inside: what lies beside it is
+ * another model's.
  *
  * A large model lies in several such files; model.safetensors.index.json names them:
  * {"weight_map": {TENSOR: FILE, ...}}.
  *
- * Source: safetensors 0.4 README.md and src/tensor.rs. Held by: tests/t_load.c, fz_safetensors.c.
+ * Source: safetensors 0.4 README.md and src/tensor.rs. Held by: tests/t_load.c, t_side.c,
+ * fz_safetensors.c.
  */
 #include "base/json.h"
 #include "load/load_format.h"
@@ -135,18 +140,25 @@ static int read_aliases(struct arena *a, struct header *h, struct str text, stru
     return 0;
 }
 
+static int read_note(struct arena *a, const struct header *h, const struct json *v, const char *key,
+                     struct str *out, struct err *e)
+{
+    struct str text = json_text(json_key(v, key));
+    if (text.n > LOAD_CONFIG_MAX)
+        return load_bad(h->w, 8, NULL, e, "%s of %zu bytes, at most %u can be right", key, text.n,
+                        LOAD_CONFIG_MAX);
+    return text.n ? copy_text(a, text, out, e) : 0;
+}
+
 static int read_metadata(struct arena *a, struct header *h, const struct json *v, struct err *e)
 {
-    struct str config = json_text(json_key(v, "lode.config"));
-    struct str generation = json_text(json_key(v, "lode.generation"));
     struct str aliases = json_text(json_key(v, "lode.aliases"));
-    if (MAX(config.n, generation.n) > LOAD_CONFIG_MAX)
-        return load_bad(h->w, 8, NULL, e, "lode.config of %zu bytes, at most %u can be right",
-                        MAX(config.n, generation.n), LOAD_CONFIG_MAX);
-    if (config.n) TRY(copy_text(a, config, &h->w->config, e));
-    if (generation.n) TRY(copy_text(a, generation, &h->w->generation, e));
-    if (aliases.n) TRY(read_aliases(a, h, aliases, e));
-    return 0;
+    TRY(read_note(a, h, v, "lode.config", &h->w->config, e));
+    TRY(read_note(a, h, v, "lode.generation", &h->w->generation, e));
+    for (size_t i = 0; i < LOAD_SIDES; i++)
+        TRY(read_note(a, h, v, load_sides[i].note, &h->w->side[i], e));
+    h->w->alone = h->w->config.n > 0;
+    return aliases.n ? read_aliases(a, h, aliases, e) : 0;
 }
 
 static int read_entries(struct arena *a, struct header *h, const struct json *root, struct err *e)
@@ -213,7 +225,8 @@ static int take_companion(struct load_weights *w, const struct entry *t, bool *t
         struct str *to;
     } companions[] = {{"lode.vocabulary", LOAD_VOCABULARY_MAX, &w->vocabulary},
                       {"lode.added", LOAD_VOCABULARY_MAX, &w->added},
-                      {"lode.tokenizer", LOAD_TOKENIZER_MAX, &w->tokenizer}};
+                      {"lode.tokenizer", LOAD_TOKENIZER_MAX, &w->tokenizer},
+                      {"lode.wordpieces", LOAD_TOKENIZER_MAX, &w->wordpieces}};
     size_t i = 0;
     while (i < COUNT(companions) && strcmp(t->t.name, companions[i].name) != 0) i++;
     *taken = i < COUNT(companions);

@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NAMES 60 /* bytes of a line of names that are shown */
+
 struct reader { /* of text */
     struct arena *a;
     struct str rest;
     int64_t line, columns, rows;
-    double *out; /* NULL: lines are counted and checked only */
+    double *out;      /* NULL: lines are counted and checked only */
+    struct str names; /* line 1, if it is passed over though it has numbers too */
     bool json;
 };
 
@@ -68,7 +71,16 @@ static char gap_of(struct str line)
     return gap;
 }
 
-/* One line as numbers; a first line of words is passed over. */
+static bool has_number(struct str line, char gap)
+{
+    double ignored;
+    bool more = true, found = false;
+    while (more && !found) found = parse_number(next_field(&line, gap, &more), &ignored);
+    return found;
+}
+
+/* One line as numbers; a first line of names is passed over, of which some may be numbers (pandas
+ * names columns so: ",0,1,2"). */
 static int take_line(struct reader *r, struct str line, struct err *e)
 {
     int64_t count = 0;
@@ -80,11 +92,15 @@ static int take_line(struct reader *r, struct str line, struct err *e)
         line = (struct str){line.p + 1, line.n - 2};
     }
     char gap = r->json ? ',' : gap_of(line);
+    struct str whole = line;
     while (more) {
         double x;
         struct str field = next_field(&line, gap, &more);
         if (!parse_number(field, &x)) {
-            if (r->rows == 0 && r->line == 1 && !r->json) return 0;
+            if (r->rows == 0 && r->line == 1 && !r->json) {
+                if (has_number(whole, gap)) r->names = whole;
+                return 0;
+            }
             return err_set(e, E_INPUT, "line %lld, column %lld: \"%.*s\" is not a number",
                            (long long)r->line, (long long)count + 1, (int)MIN(field.n, 40u),
                            field.p);
@@ -124,6 +140,8 @@ static int read_text(struct arena *a, struct numbers *m, struct err *e)
         return err_set(
             e, E_INPUT,
             "neither .npy nor text; rows of numbers are read as .npy, CSV or JSON lines");
+    if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0) /* byte order mark */
+        text = (struct str){text.p + 3, text.n - 3};
     struct str begin = str_trim(text);
     r.json = begin.n > 0 && begin.p[0] == '[';
     m->format = r.json ? "jsonl" : "csv";
@@ -133,6 +151,8 @@ static int read_text(struct arena *a, struct numbers *m, struct err *e)
                        str_s((int64_t)text.n));
     m->rows = r.rows;
     m->columns = r.columns;
+    if (r.names.n) m->names = arena_text(a, r.names.p, MIN(r.names.n, (size_t)NAMES), e);
+    if (r.names.n && !m->names) return -1;
     r.out = arena_array(a, (size_t)r.rows, (size_t)r.columns * sizeof(double), sizeof(double), e);
     if (!r.out) return -1;
     m->text = r.out;

@@ -9,12 +9,14 @@ struct numbers {
     struct npy npy;     /* what is mapped; its map for text too, until it is read */
     const double *text; /* [rows][columns] of a text file, in the arena; NULL: of npy */
     const char *format; /* "npy", "csv", "jsonl" */
+    const char *names;  /* how line 1 of a text begins, if it was passed over although some of it
+                           are numbers: the caller should say so. Else NULL */
 };
 
-/* numbers_open: text is CSV (commas, semicolons, tabs or blanks; a first line that is no number
- * names the columns) or one JSON array of numbers per line; all lines are as long as the first.
- * What is there is not judged: NaN and infinities are the caller's business.
- * Errors: E_INPUT with the line; E_IO; E_NOMEM. Closed by numbers_close. */
+/* numbers_open: text is CSV (commas, semicolons, tabs or blanks; a first line that is not
+ * all numbers names the columns; a byte order mark is passed over) or one JSON array of numbers per
+ * line; all lines are as long as the first. What is there is not judged: NaN and infinities are the
+ * caller's business. Errors: E_INPUT with the line; E_IO; E_NOMEM. Closed by numbers_close. */
 int numbers_open(struct arena *a, const char *path, struct numbers *out, struct err *e);
 /* numbers_take: the same of what m->npy.map holds already. */
 int numbers_take(struct arena *a, struct numbers *m, struct err *e);

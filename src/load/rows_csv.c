@@ -8,10 +8,12 @@ static char find_separator(struct str rest)
 {
     static const char signs[] = ",;\t";
     size_t count[3] = {0}, best = 0;
-    bool quoted = false;
+    bool quoted = false, begins = true; /* begins: a field does, or is one in quotes */
     for (size_t i = 0; i < rest.n && (quoted || rest.p[i] != '\n'); i++) {
-        quoted ^= rest.p[i] == '"';
-        const char *sign = quoted || !rest.p[i] ? NULL : strchr(signs, rest.p[i]);
+        if (rest.p[i] == '"' && begins) quoted = !quoted;
+        if (rest.p[i] == '"' || quoted) continue;
+        const char *sign = rest.p[i] ? strchr(signs, rest.p[i]) : NULL;
+        begins = sign != NULL;
         if (sign) count[sign - signs]++;
     }
     for (size_t i = 1; i < COUNT(count); i++) best = count[i] > count[best] ? i : best;
@@ -97,14 +99,26 @@ static int read_record(struct rows *r, struct rows_field *field, size_t most, si
     return 1;
 }
 
+/* Fields of the header, whose names may hold separators and line ends if they are in quotes. */
+static size_t count_names(struct str rest, char separator)
+{
+    size_t n = 1;
+    bool quoted = false, begins = true; /* as in find_separator */
+    for (size_t i = 0; i < rest.n && (quoted || rest.p[i] != '\n'); i++) {
+        if (rest.p[i] == '"' && begins) quoted = !quoted;
+        if (quoted) continue;
+        if (rest.p[i] != '"') begins = rest.p[i] == separator;
+        n += rest.p[i] == separator;
+    }
+    return n;
+}
+
 int rows_csv_header(struct rows *r, struct err *e)
 {
     struct str rest = rows_rest(r);
     struct rows_field *names;
     r->separator = r->format == ROWS_TSV ? '\t' : find_separator(rest);
-    size_t most = 1;
-    for (size_t i = 0; i < rest.n && rest.p[i] != '\n'; i++) most += rest.p[i] == r->separator;
-    most = MIN(most, (size_t)ROWS_FIELDS_MAX);
+    size_t most = MIN(count_names(rest, r->separator), (size_t)ROWS_FIELDS_MAX);
     names = ARENA_NEW(r->arena, struct rows_field, most, e);
     r->field = ARENA_NEW(r->arena, struct rows_field, most, e);
     if (!names || !r->field) return -1;

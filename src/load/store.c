@@ -402,7 +402,21 @@ int store_add(struct arena *a, const char *from, const char *name, const struct 
     return result;
 }
 
-int store_remove(struct arena *a, const char *name, double *bytes, struct err *e)
+static int remove_locked(struct arena *a, const char *name, const char *path, const char *partial,
+                         double *bytes, struct err *e)
+{
+    bool there = file_kind(path) == FILE_FOLDER, begun = file_kind(partial) == FILE_FOLDER;
+    if (!there && !begun) return err_set(e, E_MODEL, "%s is not in the cache", name);
+    *bytes = (there ? folder_bytes(a, path, 2) : 0) + (begun ? folder_bytes(a, partial, 2) : 0);
+    TRY(file_remove_tree(partial, e));
+    if (!there) return 0;
+    /* Renamed first, so that nobody ever opens half a model. */
+    if (rename(path, partial) != 0) return err_errno(e, E_IO, "%s", path);
+    return file_remove_tree(partial, e);
+}
+
+int store_remove(struct arena *a, const char *name, const struct fetch_watch *w, double *bytes,
+                 struct err *e)
 {
     const struct catalog_row *row = catalog_find(name);
     if (row) name = row->name;
@@ -410,19 +424,15 @@ int store_remove(struct arena *a, const char *name, double *bytes, struct err *e
         return err_set(e, E_MODEL, "\"%.100s\" is not the name of a cached model", name);
     char *path = model_path(a, name, NULL, e);
     char *partial = path ? model_path(a, name, ".partial", e) : NULL;
-    if (!partial) return -1;
-    bool there = file_kind(path) == FILE_FOLDER, begun = file_kind(partial) == FILE_FOLDER;
-    if (!there && !begun) return err_set(e, E_MODEL, "%s is not in the cache", name);
-    *bytes = (there ? folder_bytes(a, path, 2) : 0) + (begun ? folder_bytes(a, partial, 2) : 0);
-    struct fetch_watch quiet = {0};
+    char *held = partial ? model_path(a, name, ".lock", e) : NULL;
+    if (!held) return -1;
+    /* Where nobody ever wrote it, no lock file is left of the question. */
+    if (file_kind(held) == FILE_NONE && file_kind(path) != FILE_FOLDER &&
+        file_kind(partial) != FILE_FOLDER)
+        return err_set(e, E_MODEL, "%s is not in the cache", name);
     int lock;
-    TRY(take_lock(a, name, &quiet, &lock, e));
-    int result = file_remove_tree(partial, e);
-    if (result == 0 && there) {
-        /* Renamed first, so that nobody ever opens half a model. */
-        result = rename(path, partial) == 0 ? file_remove_tree(partial, e)
-                                            : err_errno(e, E_IO, "%s", path);
-    }
+    TRY(take_lock(a, name, w, &lock, e));
+    int result = remove_locked(a, name, path, partial, bytes, e); /* a fetch may have ended now */
     close(lock);
     return result;
 }

@@ -37,7 +37,9 @@ int store_add(struct arena *a, const char *from, const char *name, const struct 
 /* store_list: cached models by name, then the catalogue's others in its order. */
 int store_list(struct arena *a, struct store_model **out, size_t *n, struct err *e);
 
-/* store_remove: a cached model; *bytes is what it took. Errors: E_MODEL if it is not cached. */
-int store_remove(struct arena *a, const char *name, double *bytes, struct err *e);
+/* store_remove: a cached model, or what is left of a fetch; *bytes is what it took. Waits for
+ * whoever writes the model. Errors: E_MODEL if it is not cached (any more), E_CANCELLED, E_IO. */
+int store_remove(struct arena *a, const char *name, const struct fetch_watch *w, double *bytes,
+                 struct err *e);
 
 #endif

@@ -46,10 +46,9 @@ struct net_sentence { /* the plan's doors: numbers of values and tapes */
     int vector;                  /* f32 [S, width] */
 };
 
-/* net_sentence_config: from config.json and the files of sentence-transformers beside it
- * (modules.json, 1_Pooling/config.json, sentence_bert_config.json), held against the shapes of the
- * weights. Errors: E_MODEL (not a sentence encoder, a module or setting that lode does not know,
- * sizes that do not fit), E_IO, E_NOMEM. */
+/* net_sentence_config: from config.json and what sentence-transformers adds to it (load_side), held
+ * against the shapes of the weights. Errors: E_MODEL (not a sentence encoder, a module or setting
+ * that lode does not know, sizes that do not fit), E_IO, E_NOMEM. */
 int net_sentence_config(struct arena *a, const struct load_weights *w,
                         struct net_sentence_config *c, struct err *e);
 

@@ -6,11 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_MOST (1u << 20)
-
 struct reading {
-    struct arena *a;
-    const struct load_weights *w;
     struct net_sentence_config *c;
     struct err *e;
 };
@@ -109,18 +105,16 @@ static int read_sizes(const struct reading *r, const struct json *root)
     return 0;
 }
 
-/* FOLDER/NAME parsed, if it is there; *doc stays NULL if not. */
-static int open_beside(const struct reading *r, const char *name, struct json_doc **doc)
+/* Parsed, if the model has it; *doc stays NULL if not. */
+static int open_side(struct arena *a, const struct load_weights *w, enum load_side side,
+                     struct json_doc **doc, struct err *e)
 {
     struct str text;
     *doc = NULL;
-    char *path = file_join(r->a, r->w->folder, name, r->e);
-    if (!path) return -1;
-    if (file_kind(path) != FILE_REGULAR) return 0;
-    TRY(file_read(r->a, path, FILE_MOST, &text, r->e));
-    if (json_open(r->a, text.p, text.n, doc, r->e) == 0) return 0;
-    if (r->e->code == E_INPUT) r->e->code = E_MODEL;
-    return err_note(r->e, "%s", name);
+    TRY(load_side(a, w, side, &text, e));
+    if (text.n == 0 || json_open(a, text.p, text.n, doc, e) == 0) return 0;
+    if (e->code == E_INPUT) e->code = E_MODEL;
+    return err_note(e, "%s", load_sides[side].file);
 }
 
 static int read_pooling(const struct reading *r, const struct json *root)
@@ -188,14 +182,12 @@ static int read_case(const struct reading *r, const struct json *root)
 int net_sentence_config(struct arena *a, const struct load_weights *w,
                         struct net_sentence_config *c, struct err *e)
 {
-    static const struct {
-        const char *name;
-        int (*read)(const struct reading *r, const struct json *root);
-    } beside[] = {{"modules.json", read_modules},
-                  {"1_Pooling/config.json", read_pooling},
-                  {"sentence_bert_config.json", read_limit},
-                  {"tokenizer_config.json", read_case}};
-    struct reading r = {a, w, c, e};
+    static int (*const read[LOAD_SIDES])(const struct reading *r,
+                                         const struct json *root) = {[LOAD_MODULES] = read_modules,
+                                                                     [LOAD_POOLING] = read_pooling,
+                                                                     [LOAD_LIMIT] = read_limit,
+                                                                     [LOAD_CASE] = read_case};
+    struct reading r = {c, e};
     struct json_doc *doc = NULL;
     *c = (struct net_sentence_config){.lower_case = true};
     if (w->config.n == 0) return err_set(e, E_MODEL, "the model has no config.json");
@@ -205,9 +197,9 @@ int net_sentence_config(struct arena *a, const struct load_weights *w,
     }
     int rc = read_sizes(&r, json_root(doc));
     json_close(&doc);
-    for (size_t i = 0; rc == 0 && i < COUNT(beside); i++) {
-        rc = open_beside(&r, beside[i].name, &doc);
-        if (rc == 0 && doc) rc = beside[i].read(&r, json_root(doc));
+    for (size_t i = 0; rc == 0 && i < LOAD_SIDES; i++) {
+        rc = open_side(a, w, (enum load_side)i, &doc, e);
+        if (rc == 0 && doc) rc = read[i](&r, json_root(doc));
         json_close(&doc);
     }
     return rc;

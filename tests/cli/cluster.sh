@@ -55,6 +55,26 @@ import json, sys
 p = json.load(open(sys.argv[1]))
 assert 800e6 < p["total_bytes"] < 900e6, p' "$work/out"
 
+awk -F, 'NR > 1 { printf "%.9ge-7,%.9ge-7,%.9ge-7\n", $1, $2, $3 }' "$work/x.csv" >"$work/small.csv"
+awk -F, 'NR > 1' "$work/x.csv" >"$work/large.csv"
+"$lode" cluster "$work/large.csv" -k 3 --json >"$work/large.json" 2>/dev/null
+run "$lode" cluster "$work/small.csv" -k 3 --json --tol 1e-12
+ok "JSON: small numbers are not rounded to 0" python3 -c '
+import json, sys
+small, large = (json.load(open(p)) for p in sys.argv[1:])
+assert large["inertia"] > 1 and abs(small["inertia"] / (large["inertia"] * 1e-14) - 1) < 1e-6, (small, large)
+assert small["tol"] == 1e-12, small' "$work/out" "$work/large.json"
+
+printf '\357\273\2771,2\n3,4\n5,6\n9,9\n' >"$work/mark.csv"
+run "$lode" cluster "$work/mark.csv" -k 2
+ok "a byte order mark: all rows are there" grep -q ': 4 rows of 2 numbers' "$work/out"
+ok "a byte order mark: nothing is said" test ! -s "$work/err"
+printf '1.0,,3.0\n4,5,6\n7,8,9\n1,2,3\n' >"$work/gap.csv"
+run "$lode" cluster "$work/gap.csv" -k 2
+ok "a first line that is not all numbers is said" grep -q 'gap.csv: line 1 is taken as names: 1.0,,3.0$' "$work/err"
+run "$lode" cluster "$work/gap.csv" -k 2 --quiet
+ok "and not said with --quiet" test ! -s "$work/err"
+
 gmm="plan cluster --rows 1000 --dims 200 -k 100 --method gmm --json"
 run "$lode" $gmm --covariance diag
 cp "$work/out" "$work/diag"
@@ -187,6 +207,14 @@ run "$lode" cluster "$work/two.csv" -k 3
 says "more clusters than rows" 3 'two.csv: 3 clusters of 2 rows; there cannot be more clusters than rows'
 run "$lode" cluster "$work/x.csv" -k 2 --init "$work/c.npy"
 says "init of another shape" 3 'c.npy has 3 rows of 3 numbers; for -k 2 it must have 2 of 3'
+for option in "-m dbscan" "--eps 3" "-k 3" "--pca 2" "--seed 0" --standardize --metrics "--plot $work/p.svg" \
+    "--init $work/c.npy" "--model $work/m2"; do
+    # shellcheck disable=SC2086
+    run "$lode" cluster "$work/x.csv" --predict "$work/m" $option
+    says "predict: $option" 2 '--predict gives labels alone, by what the model was made with: leave --[a-z]* out'
+done
+run "$lode" cluster "$work/x.csv" --predict "$work/m" --json --device cpu --threads 1 --kernels base
+is "predict: options of the machine" "$status" 0
 run "$lode" cluster "$work/two.csv" --predict "$work/m"
 says "predict: other columns" 3 'two.csv: rows of 2 numbers; the model was made of rows of 3'
 run "$lode" cluster "$work/x.csv" --predict "$work/x.csv"
@@ -212,5 +240,7 @@ for flag in labels centers model; do
 done
 run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/one" --model "$work/one"
 says "two outputs, one file" 2 '--labels and --model are one file, .*/one'
+run "$lode" cluster "$work/x.csv" -k 3 --labels "$work/one" --model "$work/./one"
+says "two outputs, one file by two names" 2 '--labels and --model are one file, .*/one'
 ok "what is refused leaves nothing" sh -c "! ls '$work' | grep -q 'tmp-\|^one'"
 tap_end

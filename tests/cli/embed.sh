@@ -159,6 +159,29 @@ run "$lode" embed "$work/one.txt" --model "$work/m" --compute-type float32 -q
 sed 's/.*vector/vector/' "$work/out" >"$work/vocab"
 "$lode" embed "$work/one.txt" --compute-type float32 -q 2>/dev/null | sed 's/.*vector/vector/' >"$work/json"
 ok "vocab.txt alone: the same" cmp "$work/vocab" "$work/json"
+
+# ---- converted: one file that has what sentence-transformers lays beside the weights
+run "$lode" convert all-MiniLM-L6-v2 --compute-type float32 -o "$work/whole.safetensors"
+is "convert: status" "$status" 0
+run "$lode" embed $lines --model "$work/whole.safetensors" -o "$work/whole.npy" --compute-type float32
+ok "converted: the same vectors" cmp "$work/whole.npy" "$work/f32.npy"
+run "$lode" embed "$work/long.txt" --model "$work/whole.safetensors" -o "$work/whole.npy"
+ok "converted: the same limit" grep -q 'longer than the 256 tokens' "$work/err"
+ok "converted: a text cut at it has the same vector" cmp "$work/whole.npy" "$work/long.npy"
+mkdir "$work/m/1_Pooling"
+echo '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}' >"$work/m/1_Pooling/config.json"
+rm "$work/m/sentence_bert_config.json"
+echo '{"max_seq_length": 16}' >"$work/m/sentence_bert_config.json"
+"$lode" embed $lines --pooling cls --max-tokens 16 --compute-type float32 -o "$work/first.npy" -q
+run "$lode" convert "$work/m" --compute-type float32 -o "$work/cls.safetensors"
+mkdir "$work/apart"
+mv "$work/cls.safetensors" "$work/apart/"
+run "$lode" embed $lines --model "$work/apart/cls.safetensors" -o "$work/cls.npy" --compute-type float32
+ok "converted: its pooling, its limit and its vocab.txt" cmp "$work/cls.npy" "$work/first.npy"
+cp "$work/whole.safetensors" "$work/m/"
+run "$lode" embed $lines --model "$work/m/whole.safetensors" -o "$work/whole.npy" --compute-type float32
+ok "converted: beside another model's files it takes none of them" cmp "$work/whole.npy" "$work/f32.npy"
+
 rm "$work/m/config.json"
 sed 's/"hidden_size": 384/"hidden_size": 768/' "$model/config.json" >"$work/m/config.json"
 run "$lode" embed "$work/one.txt" --model "$work/m"

@@ -25,7 +25,7 @@ ok "again: none is embedded" grep -q '200 of 200 vectors were in .*v.db, 0 are n
 ok "again: the same vectors" cmp "$work/plain.npy" "$work/again.npy"
 sed '7s/.*/This line is another./; 9d' $lines >"$work/changed.txt"
 run "$lode" embed "$work/changed.txt" -o "$work/changed.npy" --device cpu --index "$db"
-ok "a line changed, one gone: one is embedded" grep -q '198 of 199 vectors were in .*, 1 are new there' "$work/err"
+ok "a line changed, one gone: one is embedded" grep -q '198 of 199 vectors were in .*, 1 is new there' "$work/err"
 run "$lode" embed "$work/changed.txt" -o "$work/plain2.npy" --device cpu
 ok "a line changed: the same vectors" cmp "$work/changed.npy" "$work/plain2.npy"
 run "$lode" embed "$work/changed.txt" --device cpu --index "$db" --prefix 'query: ' -q --format csv
@@ -54,7 +54,7 @@ head -4 $lines >"$work/four.txt"
 run "$lode" embed "$work/three.txt" --device cpu --index "$work/f.db" --compute-type float32 -o "$work/f.npy"
 run "$lode" embed "$work/four.txt" --device cpu --index "$work/f.db" -o "$work/f.npy"
 is "float32 goes on" "$status" 0
-ok "float32 goes on: one is embedded" grep -q '3 of 4 vectors were in .*, 1 are new there' "$work/err"
+ok "float32 goes on: one is embedded" grep -q '3 of 4 vectors were in .*, 1 is new there' "$work/err"
 ok "float32 goes on: says so" grep -q ', float32' "$work/err"
 run "$lode" match "$work/three.txt" "$work/three.txt" --device cpu --index "$work/fm.db" --compute-type float32
 run "$lode" match "$work/three.txt" "$work/four.txt" --device cpu --index "$work/fm.db"
@@ -65,7 +65,7 @@ if "$lode" --version | grep -q '^GPU: NVIDIA'; then
     ok "T4: float16" grep -q 'emulated, float16' "$work/err"
     LODE_FAKE_GPU=t4,count=0 run "$lode" embed "$work/four.txt" --index "$work/g.db" -o "$work/g.npy"
     is "the T4 is gone: exit status" "$status" 0
-    ok "the T4 is gone: one is embedded" grep -q '3 of 4 vectors were in .*, 1 are new there' "$work/err"
+    ok "the T4 is gone: one is embedded" grep -q '3 of 4 vectors were in .*, 1 is new there' "$work/err"
     ok "the T4 is gone: by the CPU, not in int8" grep -q 'cpu, .*, float' "$work/err"
     run "$lode" embed "$work/four.txt" --device cpu --index "$work/g.db" --compute-type int8
     says "int8 of an index of float16" 3 '(float16.*); now it is int8'
@@ -82,6 +82,16 @@ run "$lode" embed $lines --index $lines
 says "the input itself" 2 'the index cannot be the input'
 run "$lode" embed $lines --index "$work/x" -o "$work/x"
 says "the output" 2 'the index cannot be the input or the output'
+run "$lode" embed $lines --index "$work/x" -o "$work/./x"
+says "the output by another name, before either is there" 2 'the index cannot be the input or the output'
+sum_db=$(cksum <"$db")
+run sh -c 'cd "$1" && "$2" embed "$3" --device cpu --index v.db -o ./v.db' - "$work" "$(realpath "$lode")" "$PWD/$lines"
+says "the output by another name" 2 'the index cannot be the input or the output'
+ln "$db" "$work/link.db"
+run "$lode" embed $lines --device cpu --index "$db" -o "$work/link.db"
+says "the output by a link" 2 'the index cannot be the input or the output'
+rm "$work/link.db"
+is "the index stays" "$(cksum <"$db")" "$sum_db"
 run "$lode" embed $lines --index "$work/none/v.db"
 says "no such folder" 5 'none/v.db: unable to open'
 run "$lode" embed $lines --index "$work"
@@ -147,6 +157,8 @@ ok "match: and finds them" grep -q '2 of 2 passages of the targets were in .*, 0
 ok "match: the same" cmp "$work/out" "$work/out1"
 run "$lode" match "$work/cv.txt" "$work/jobs.jsonl" --index "$work/jobs.jsonl"
 says "match: an index that is an input" 2 'the index cannot be an input or the output'
+run "$lode" match "$work/cv.txt" "$work/jobs.jsonl" --index "$work/j.db" -o "$work/./j.db"
+says "match: an index that is the output" 2 'the index cannot be an input or the output'
 cp "$(realpath "$lode")" "$work/lode"
 run "$work/lode" match "$work/cv.txt" "$work/jobs.jsonl" --index "$work/j.db"
 says "without the module" 10 'lode-index.so was not built or installed'

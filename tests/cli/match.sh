@@ -58,6 +58,17 @@ is "a full disk: exit status" "$status" 5
 run "$lode" match "$work/cvs.jsonl" "$work/jobs.csv" --target-field body
 says "no such column" 3 'there is no text in "body"'
 
+# a text goes on behind a NUL, with a prefix too
+cat >"$work/nul_q.jsonl" <<'EOF'
+{"id": "q1", "text": "abc\u0000 the garden in winter is quiet"}
+EOF
+cat >"$work/nul_t.jsonl" <<'EOF'
+{"id": "same", "text": "query: abc\u0000 the garden in winter is quiet"}
+{"id": "head", "text": "query: abc"}
+EOF
+run "$lode" match "$work/nul_q.jsonl" "$work/nul_t.jsonl" --prefix "query: " --compute-type float32 --passages 0
+is "a NUL in a text with --prefix" "$(sed -n 2p "$work/out")" "  1.0000  same"
+
 # a long document: what matters stands far behind the model's 256 tokens
 i=0
 {

@@ -57,6 +57,14 @@ norm a
 search b --threads 1
 norm b
 ok "search: one seed, the same playlists, whatever the threads" same a b
+# the report keeps centres of any size
+awk -F, '{ for (j = 1; j <= NF; j++) printf "%.6ge-8%s", $j, j < NF ? "," : "\n" }' "$work/x.csv" >"$work/tiny.csv"
+run "$lode" cluster "$work/tiny.csv" --moods "$work/songs.csv" --out "$work/tiny" --search 2 --subset 200 --min-songs 5 \
+    --clusters-min 4 --clusters-max 12 --quiet
+ok "search: centres of small rows are in the report, with all digits" python3 -c '
+import json, sys
+x = [abs(v) for c in json.load(open(sys.argv[1] + "/report.json"))["clusters"] for v in c]
+assert 1e-9 < max(x) < 1e-6 and sum(len("%r" % v) > 15 for v in x) > len(x) / 2, x' "$work/tiny"
 search c --seed 1
 ok "search: another seed, other runs" sh -c "! cmp -s '$work/a/search.journal' '$work/c/search.journal'"
 
@@ -307,6 +315,11 @@ done <<'END'
 --moods=|a search needs --moods FILE
 --out=|a search needs --out FOLDER
 END
+run sh -c 'cat "$2" | timeout 60 "$1" cluster "$3" --moods /dev/stdin --out "$4" --search 5 --quiet' - \
+    "$lode" "$work/songs.csv" "$work/x.csv" "$work/r"
+says "refused: moods from a pipe" 2 "--moods /dev/stdin is read twice: give a file"
+search r --moods -
+says "refused: moods from standard input" 2 "--moods - is read twice: give a file"
 search r --moods "$work/none.csv"
 says "refused: no such file" 5 "none.csv: No such file or directory"
 head -n 50 "$work/songs.csv" >"$work/few.csv"
