@@ -239,16 +239,23 @@ int file_out_write(struct file_out *f, const void *p, size_t n, struct err *e)
     return 0;
 }
 
+/* The folder that a path's last part is in. False if its name is too long. */
+static bool folder_of(const char *path, char folder[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? MAX((size_t)(slash - path), 1) : 1;
+    if (n >= PATH_MAX) return false;
+    memcpy(folder, slash ? path : ".", n);
+    folder[n] = 0;
+    return true;
+}
+
 /* A rename is on disk only when its folder is; a folder that cannot be synced is no reason to fail.
  */
 static void sync_folder(const char *path)
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? MAX((size_t)(slash - path), 1) : 1;
-    if (n >= sizeof folder) return;
-    memcpy(folder, slash ? path : ".", n);
-    folder[n] = 0;
+    if (!folder_of(path, folder)) return;
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd);
@@ -319,15 +326,8 @@ bool file_same(const char *a, const char *b)
 
 static bool in_one_folder(const char *a, const char *b)
 {
-    const char *const path[] = {a, b};
-    char folder[2][4096];
-    for (int i = 0; i < 2; i++) {
-        size_t n = (size_t)(file_name(path[i]) - path[i]);
-        if (n >= sizeof folder[i]) return false;
-        memcpy(folder[i], n ? path[i] : ".", MAX(n, 1u));
-        folder[i][MAX(n, 1u)] = 0;
-    }
-    return file_same(folder[0], folder[1]);
+    char one[PATH_MAX], other[PATH_MAX];
+    return folder_of(a, one) && folder_of(b, other) && file_same(one, other);
 }
 
 bool file_clash(const char *a, const char *b)

@@ -1,6 +1,5 @@
 /* Where a GPU sits on the bus. CUDA ("0000:3b:00.0"), NVML ("00000000:3B:00.0") and the kernel's
- * log
- * ("Xid (PCI:0000:3b:00)") write it differently, and CUDA and NVML number the GPUs differently:
+ * log ("Xid (PCI:0000:3b:00)") write it differently, and CUDA and NVML number the GPUs differently:
  * CUDA_VISIBLE_DEVICES and CUDA's order, the fastest first, are not NVML's. So numbers of the one
  * become numbers of the other by the address alone. */
 #ifndef DOCTOR_PCI_H

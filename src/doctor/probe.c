@@ -90,7 +90,11 @@ int probe_run(enum probe which, const struct probe_rules *r, struct facts *f, st
         snprintf(visible, sizeof visible, "CUDA_VISIBLE_DEVICES=%s", r->visible);
         env[n++] = visible;
     }
-    const struct child_rules rules = {env, r->timeout_s, GRACE_S, OUTPUT_MOST, true};
+    const struct child_rules rules = {.env = env,
+                                      .timeout_s = r->timeout_s,
+                                      .grace_s = GRACE_S,
+                                      .max_bytes = OUTPUT_MOST,
+                                      .anew = true};
     struct child_end end;
     TRY(child_run_under(f->a, argv, &rules, &end, e));
     take(f, end.output, at, said);

@@ -564,8 +564,9 @@ int batch_run(struct batch *b, const struct batch_source *source, const struct s
                            str_s((int64_t)b->n_given));
         if (turn(b, e)) TRY(bring_back(b, e));
         TRY(give_ready(b, ev, e));
-        ev->progress(ev->ctx, "transcribing", done_s(b), (double)source->n_samples / SECOND);
-        totals->audio_s = time_of(b, done_s(b), true);
+        double done = done_s(b);
+        ev->progress(ev->ctx, "transcribing", done, (double)source->n_samples / SECOND);
+        totals->audio_s = time_of(b, done, true);
     }
     totals->audio_s = (double)b->position / SECOND;
     /* after prepare nothing of ours allocates */

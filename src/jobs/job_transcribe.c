@@ -167,6 +167,16 @@ struct transcript { /* of one input */
 
 /* ---- options ---- */
 
+/* The writer whose suffix a name ends in, or NULL. */
+static const struct out_writer *writer_of(const char *name)
+{
+    size_t n;
+    const struct out_writer *w = out_writers(&n);
+    for (size_t i = 0; i < n; i++)
+        if (str_ends(name, w[i].suffix)) return &w[i];
+    return NULL;
+}
+
 /* The writers: by --format, else by what the name after -o ends in; txt for standard output and for
  * folders. */
 static int choose_writers(struct run *r, struct err *e)
@@ -181,9 +191,9 @@ static int choose_writers(struct run *r, struct err *e)
     if (all && !r->to_folder)
         return err_set(e, E_USAGE, "--format all makes %zu files: say with -o FOLDER/ where", n);
     if (asked || !r->output || r->to_folder) return 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!str_ends(r->output, w[i].suffix)) continue;
-        r->writer = &w[i];
+    const struct out_writer *named = writer_of(r->output);
+    if (named) {
+        r->writer = named;
         return 0;
     }
     return err_set(e, E_USAGE,
@@ -716,16 +726,6 @@ static int verdict(const struct run *r, struct err *e)
     return err_set(e, E_PARTIAL, "%d of %d inputs failed", r->n_failed, r->n_failed + r->n_done);
 }
 
-/* "-", or a name that ends as a transcript does. */
-static bool looks_like_file(const char *output)
-{
-    size_t n;
-    const struct out_writer *w = out_writers(&n);
-    for (size_t i = 0; i < n; i++)
-        if (str_ends(output, w[i].suffix)) return true;
-    return strcmp(output, "-") == 0;
-}
-
 static int find_output(struct run *r, const struct opt_list *inputs, struct err *e)
 {
     const struct transcribe_options *o = r->o;
@@ -738,7 +738,8 @@ static int find_output(struct run *r, const struct opt_list *inputs, struct err 
     r->many = inputs->n > 1 || file_kind(inputs->words[0]) == FILE_FOLDER;
     r->to_folder = r->output && (o->output_dir || all || r->many || str_ends(r->output, "/") ||
                                  file_kind(r->output) == FILE_FOLDER);
-    if (o->output && r->many && file_kind(r->output) == FILE_NONE && looks_like_file(r->output))
+    if (o->output && r->many && file_kind(r->output) == FILE_NONE &&
+        (strcmp(r->output, "-") == 0 || writer_of(r->output)))
         return err_set(e, E_USAGE, "-o %s: several inputs need a folder: -o FOLDER/", r->output);
     if (r->to_folder && file_kind(r->output) == FILE_REGULAR)
         return err_set(e, E_USAGE, "-o %s is a file; %s need a folder", r->output,
